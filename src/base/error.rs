@@ -1,0 +1,181 @@
+//! The one error shape that leaves the server.
+//!
+//! Each floor has its own typed error; beside it stands the one conversion
+//! into [`ApiError`], which is where the wording lives.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::code::Code;
+
+/// One step of a [`JsonPath`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathSegment {
+    Key(Cow<'static, str>),
+    Index(usize),
+}
+
+/// A path in Hasura's notation: `$.selectionSet.author.args.where._or[0].id`.
+/// Keys that are no plain names are printed as `['odd key']`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct JsonPath(Vec<PathSegment>);
+
+impl JsonPath {
+    /// `$`
+    pub const fn root() -> Self {
+        JsonPath(Vec::new())
+    }
+
+    pub fn key(mut self, key: impl Into<Cow<'static, str>>) -> Self {
+        self.push_key(key);
+        self
+    }
+
+    pub fn index(mut self, index: usize) -> Self {
+        self.0.push(PathSegment::Index(index));
+        self
+    }
+
+    pub fn push_key(&mut self, key: impl Into<Cow<'static, str>>) {
+        self.0.push(PathSegment::Key(key.into()));
+    }
+
+    pub fn push_index(&mut self, index: usize) {
+        self.0.push(PathSegment::Index(index));
+    }
+
+    pub fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    pub fn segments(&self) -> &[PathSegment] {
+        &self.0
+    }
+}
+
+fn is_plain_key(key: &str) -> bool {
+    let mut bytes = key.bytes();
+    matches!(bytes.next(), Some(b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'$'))
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'$')
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("$")?;
+        for segment in &self.0 {
+            match segment {
+                PathSegment::Key(key) if is_plain_key(key) => write!(f, ".{key}")?,
+                PathSegment::Key(key) => {
+                    write!(f, "['{}']", key.replace('\\', "\\\\").replace('\'', "\\'"))?
+                }
+                PathSegment::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told: `{message, extensions: {path, code[, internal]}}`.
+///
+/// `detail` never leaves the server unless the caller is an administrator; it
+/// goes to the log beside the request id.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub code: Code,
+    pub message: Cow<'static, str>,
+    pub path: JsonPath,
+    /// For the log only: the cause, SQLSTATE, constraint.
+    pub detail: Option<String>,
+    /// Seconds for a `Retry-After` header.
+    pub retry_after: Option<u32>,
+}
+
+impl ApiError {
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        ApiError {
+            code,
+            message: message.into(),
+            path: JsonPath::root(),
+            detail: None,
+            retry_after: None,
+        }
+    }
+
+    pub fn at(mut self, path: JsonPath) -> Self {
+        self.path = path;
+        self
+    }
+
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// A fault of the server: the client gets a fixed text, the log gets `detail`.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        ApiError::new(
+            Code::Unexpected,
+            "internal error; the server log has more under this request id",
+        )
+        .with_detail(detail)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.code, self.path, self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl Serialize for ApiError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Extensions<'a>(&'a ApiError);
+        impl Serialize for Extensions<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("path", &self.0.path.to_string())?;
+                map.serialize_entry("code", self.0.code.as_str())?;
+                map.end()
+            }
+        }
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("message", self.message.as_ref())?;
+        map.serialize_entry("extensions", &Extensions(self))?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_prints_hasura_notation() {
+        let path = JsonPath::root()
+            .key("selectionSet")
+            .key("a")
+            .key("args")
+            .key("_or")
+            .index(2)
+            .key("odd key");
+        assert_eq!(path.to_string(), "$.selectionSet.a.args._or[2]['odd key']");
+    }
+
+    #[test]
+    fn error_serialises_message_then_extensions() {
+        let error = ApiError::new(Code::ValidationFailed, "no").with_detail("secret");
+        assert_eq!(
+            serde_json::to_string(&error).expect("plain data"),
+            r#"{"message":"no","extensions":{"path":"$","code":"validation-failed"}}"#
+        );
+    }
+}

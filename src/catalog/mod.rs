@@ -1,0 +1,2 @@
+//! Floor 2: what the database has.
+pub mod model;

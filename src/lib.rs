@@ -1,0 +1,33 @@
+//! Ringfence: a GraphQL API over PostgreSQL in which row-level security
+//! decides what leaves the database.
+//!
+//! ```text
+//! 7  main  cli  app                 wiring
+//! 6  transport  console             the edge
+//! 5  engine                         the façade
+//! 4  operation ─▶ plan              bind; Plan → Statement
+//! 3  schema  graphql                per-role schema; the language
+//! 2  catalog  doctor                what the database has; what is wrong with it
+//! 1  sql  pg  session  cluster      SQL as data; Postgres as a service; who asks
+//! 0  base  config  telemetry        no domain
+//! ```
+//!
+//! Dependencies point down; `tests/layers.rs` keeps it so.
+
+pub mod base;
+pub mod catalog;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod console;
+pub mod doctor;
+pub mod engine;
+pub mod graphql;
+pub mod operation;
+pub mod pg;
+pub mod plan;
+pub mod schema;
+pub mod session;
+pub mod sql;
+pub mod telemetry;
+pub mod transport;

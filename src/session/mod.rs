@@ -1,0 +1,57 @@
+//! Floor 1: who is asking.
+//!
+//! ```text
+//! headers ─▶ transport::authn ─▶ jwt (verify) ─▶ claims (namespace, map) ─▶ Session
+//!                                                        │
+//!                                  settings::SettingsPlan ─▶ one `set_config` statement
+//! ```
+//!
+//! A [`Session`] is built once per request from verified input and never
+//! changes. What Postgres is told about it is decided by
+//! [`settings::SettingsPlan`].
+
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Session variables: lower-case `x-hasura-*` names to their text.
+pub type SessionVars = BTreeMap<String, String>;
+
+/// How the caller proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// The admin secret; role and variables come from request headers.
+    AdminSecret,
+    /// A verified token.
+    Token,
+    /// Nothing; the configured unauthorized role.
+    Anonymous,
+}
+
+/// Which login carries the session's statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authority {
+    /// `ringfence_admin`: reached by the admin secret without a role, only.
+    Admin,
+    /// The authenticator: every other request.
+    Request,
+}
+
+/// The caller of one request.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The GraphQL role.
+    pub role: Arc<str>,
+    pub authority: Authority,
+    pub proof: Proof,
+    pub vars: SessionVars,
+    /// `app.tenant_id`
+    pub tenant: Option<Arc<str>>,
+    /// `hasura.user.id`
+    pub user: Option<Arc<str>>,
+    /// The verified claims as JSON text (`request.jwt.claims`); `None` without a token.
+    pub claims: Option<Arc<str>>,
+    pub expires_at: Option<SystemTime>,
+}
