@@ -10,11 +10,15 @@
 //! changes. What Postgres is told about it is decided by
 //! [`settings::SettingsPlan`].
 
+pub mod auth_config;
+pub mod claims;
 pub mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+pub use auth_config::{AuthConfig, JwtConfig, JwtConfigs};
 
 /// Session variables: lower-case `x-hasura-*` names to their text.
 pub type SessionVars = BTreeMap<String, String>;
