@@ -1,0 +1,26 @@
+//! How much one request may ask for.
+
+use super::setting::section;
+use super::value::{ByteSize, positive};
+
+section! {
+    /// How much one request may ask for. What exceeds a limit is refused before any SQL runs.
+    LimitsConfig "Limits" "limits." {
+        /// The largest request body, after decompression too.
+        body: ByteSize = "1MiB", check body;
+        /// The deepest selection.
+        depth: u32 = "64", check positive;
+        /// The most fields of one operation, fragments counted where they are used.
+        nodes: u32 = "20000", check positive;
+        /// The most rows of one list; `off` leaves it to the query.
+        rows: Option<u32> = "off";
+        /// The most operations in one batch.
+        batch: u32 = "20", check positive;
+        /// Memory for compiled operations.
+        plan_cache_bytes: ByteSize = "32MiB";
+    }
+}
+
+fn body(size: &ByteSize) -> Result<(), String> {
+    if size.0 < 1024 { Err("must be at least 1KiB".to_owned()) } else { Ok(()) }
+}

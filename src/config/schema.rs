@@ -1,0 +1,42 @@
+//! What of the database becomes GraphQL.
+
+use super::setting::section;
+use super::value::choice;
+
+choice! {
+    /// Whether tables appear without being tracked.
+    AutoTrack: "`on`, `off` or `auto`" {
+        On = "on",
+        Off = "off",
+        /// On until metadata is stored for the first time.
+        Auto = "auto",
+    }
+}
+
+section! {
+    /// What of the database becomes GraphQL.
+    SchemaConfig "Schema" "schema." {
+        /// Database schemas to expose. The first gives names without a prefix, the others
+        /// `schema_table`.
+        expose: Vec<String> = "public", check not_empty;
+        /// Whether tables appear without being tracked; `auto` does so until metadata is stored.
+        auto_track: AutoTrack = "auto";
+        /// Whether `migrate` makes `auth.uid()`, `auth.jwt()` and `auth.role()`.
+        supabase_helpers: bool = "false";
+        /// Whether views that run with their owner's rights appear; row-level security does not
+        /// hold inside them.
+        expose_owner_views: bool = "false";
+        /// Names of the columns that hold the tenant; a table with one and without row-level
+        /// security is a finding.
+        tenant_columns: Vec<String> = "tenant_id";
+    }
+}
+
+fn not_empty(schemas: &[String]) -> Result<(), String> {
+    const OURS: [&str; 4] = ["hdb_catalog", "ringfence", "pg_catalog", "information_schema"];
+    match schemas.iter().find(|name| OURS.contains(&name.as_str())) {
+        Some(name) => Err(format!("the schema \"{name}\" can never be exposed")),
+        None if schemas.is_empty() => Err("must name at least one schema".to_owned()),
+        None => Ok(()),
+    }
+}
