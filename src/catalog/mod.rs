@@ -1,2 +1,16 @@
 //! Floor 2: what the database has.
+//!
+//! ```text
+//! introspect.sql ─▶ load (decode) ─▶ settings (who reads which setting) ─▶ Catalog
+//!                                         privileges (who may do what) ◀──────┘
+//! ```
+//!
+//! A [`Catalog`] is immutable; a change in the database makes a new one.
+
+pub mod load;
 pub mod model;
+pub mod privileges;
+pub mod settings;
+
+pub use load::CatalogError;
+pub use model::Catalog;

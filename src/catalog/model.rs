@@ -18,14 +18,29 @@ pub struct ColumnId(pub u16);
 
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    /// Grows by one with each load in this process.
+    /// Grows by one with each load that found something changed; 0 outside
+    /// [`super::watch::Watch`].
     pub generation: u64,
+    /// Hash of the document the catalogue was made of: equal means unchanged.
+    pub fingerprint: u64,
     /// `server_version_num`, e.g. 150018.
     pub server_version: u32,
+    pub database: String,
+    /// The login that read the catalogue.
+    pub login: Oid,
+    pub database_owner: Oid,
     /// Tables of the exposed schemas, ordered by (position of the schema in
     /// `schema.expose`, name). Extension members, our own schemas and
     /// migration tables are not here.
     pub tables: Vec<Table>,
+    pub table_ids: HashMap<Oid, TableId>,
+    /// Every relation of the user's schemas, exposed or not: what lies below
+    /// a view counts wherever it is.
+    pub relations: HashMap<Oid, Relation>,
+    pub schemas: HashMap<Oid, Schema>,
+    /// Functions of the user's schemas, and members of extensions that
+    /// policies, views and defaults call.
+    pub functions: HashMap<Oid, Function>,
     pub types: HashMap<Oid, PgType>,
     pub roles: HashMap<Oid, Role>,
     pub role_names: HashMap<String, Oid>,
@@ -44,6 +59,38 @@ pub struct SettingsRead {
     pub closed: bool,
 }
 
+#[derive(Debug, Clone)]
+pub struct Schema {
+    pub oid: Oid,
+    pub name: Arc<str>,
+    pub owner: Oid,
+    /// `USAGE` only.
+    pub acl: Vec<AclItem>,
+}
+
+/// The facts of a relation that decide who sees its rows.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    pub oid: Oid,
+    pub schema_oid: Oid,
+    pub schema: Arc<str>,
+    pub name: Arc<str>,
+    pub kind: TableKind,
+    pub exposed: bool,
+    pub owner: Oid,
+    pub rls_enabled: bool,
+    pub rls_forced: bool,
+    pub security_invoker: bool,
+    /// For views: the relations that the definition names.
+    pub reads: Vec<Oid>,
+    /// For views: the functions that the definition calls.
+    pub calls: Vec<Oid>,
+    pub policies: Vec<Policy>,
+    /// What reading it needs, by itself: policies, and for views the
+    /// definition with the functions it calls; not what lies below.
+    pub own_settings: SettingsRead,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableKind {
     Table,
@@ -57,6 +104,7 @@ pub enum TableKind {
 pub struct Table {
     pub id: TableId,
     pub oid: Oid,
+    pub schema_oid: Oid,
     pub schema: Arc<str>,
     pub name: Arc<str>,
     pub kind: TableKind,
@@ -75,8 +123,8 @@ pub struct Table {
     pub indexes: Vec<Index>,
     pub policies: Vec<Policy>,
     pub acl: Vec<AclItem>,
-    /// For views: whether some relation below is reached with the owner's
-    /// rights although it has RLS, and which.
+    /// For views: the relations that the definition names, to be looked up in
+    /// [`Catalog::relations`].
     pub depends_on: Vec<Oid>,
     /// What the table's policies (and, for views, what lies below) read when
     /// a role selects from it.
@@ -89,9 +137,11 @@ pub struct Column {
     pub name: Arc<str>,
     pub comment: Option<String>,
     pub type_oid: Oid,
+    /// -1 when the type has no modifier.
+    pub type_modifier: i32,
     pub not_null: bool,
     pub has_default: bool,
-    /// `GENERATED ALWAYS AS (…) STORED`.
+    /// `GENERATED ALWAYS AS (…)`, stored or virtual.
     pub generated: bool,
     pub identity: Identity,
     pub acl: Vec<AclItem>,
@@ -123,9 +173,13 @@ pub struct ForeignKey {
 pub struct Index {
     pub name: Arc<str>,
     pub unique: bool,
-    /// `None` for an expression.
+    /// Key columns in order; `None` for an expression.
     pub columns: Vec<Option<ColumnId>>,
     pub partial: bool,
+    /// `btree`, `gin`, …
+    pub method: Arc<str>,
+    /// Made by a primary key, unique or exclusion constraint.
+    pub constraint: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +200,11 @@ pub struct Policy {
     pub roles: Vec<Oid>,
     pub using: Option<String>,
     pub check: Option<String>,
+    /// Relations that the expressions read; the policy's own table only when
+    /// a sub-query reads it.
+    pub reads: Vec<Oid>,
+    /// Functions that the expressions call.
+    pub calls: Vec<Oid>,
     pub settings: SettingsRead,
 }
 
@@ -166,6 +225,10 @@ pub enum Privilege {
     Truncate,
     References,
     Trigger,
+    /// `USAGE` of a schema.
+    Usage,
+    /// `EXECUTE` of a function.
+    Execute,
     Other,
 }
 
@@ -176,6 +239,14 @@ pub struct PgType {
     pub name: Arc<str>,
     pub comment: Option<String>,
     pub kind: TypeKind,
+    /// `typcategory`: `N` numeric, `S` string, …
+    pub category: char,
+    /// A domain that is declared NOT NULL.
+    pub not_null: bool,
+    /// Attributes of a composite.
+    pub fields: Vec<(Arc<str>, Oid)>,
+    /// The extension that brought the type.
+    pub extension: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,12 +266,57 @@ pub enum TypeKind {
 }
 
 #[derive(Debug, Clone)]
+pub struct Function {
+    pub oid: Oid,
+    pub schema_oid: Oid,
+    pub schema: Arc<str>,
+    pub name: Arc<str>,
+    /// Identity arguments, as `DROP FUNCTION` takes them.
+    pub arguments: Arc<str>,
+    pub owner: Oid,
+    pub language: Arc<str>,
+    pub kind: FunctionKind,
+    pub volatility: Volatility,
+    pub security_definer: bool,
+    pub returns_set: bool,
+    pub returns: Oid,
+    /// The extension that brought the function.
+    pub extension: Option<Arc<str>>,
+    /// Source text; only of SQL and PL/pgSQL.
+    pub body: Option<String>,
+    /// `SET name = value` clauses of the function.
+    pub config: Vec<(String, String)>,
+    pub acl: Vec<AclItem>,
+    /// Everything that a call reads, through other functions too.
+    pub settings: SettingsRead,
+    /// The body runs SQL that it builds at run time.
+    pub dynamic_sql: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKind {
+    Function,
+    Procedure,
+    Aggregate,
+    Window,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volatility {
+    Immutable,
+    Stable,
+    Volatile,
+}
+
+#[derive(Debug, Clone)]
 pub struct Role {
     pub oid: Oid,
     pub name: Arc<str>,
     pub superuser: bool,
     pub bypass_rls: bool,
     pub can_login: bool,
+    pub replication: bool,
+    pub create_role: bool,
     /// Direct memberships.
     pub member_of: Vec<Membership>,
     /// `ALTER ROLE … SET`: statement_timeout, lock_timeout and the like.
@@ -219,6 +335,10 @@ pub struct Membership {
 impl Catalog {
     pub fn table(&self, id: TableId) -> Option<&Table> {
         self.tables.get(id.0 as usize)
+    }
+
+    pub fn table_by_oid(&self, oid: Oid) -> Option<&Table> {
+        self.table(*self.table_ids.get(&oid)?)
     }
 
     pub fn role(&self, name: &str) -> Option<&Role> {
