@@ -390,9 +390,11 @@ enum ClaimStep {
 }
 
 impl ClaimPath {
-    /// The value at the path, if there is one.
-    pub fn find<'v>(&self, root: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(root, |value, step| match step {
+    /// The value at the path below an object of claims, if there is one.
+    pub fn find<'v>(&self, claims: &'v serde_json::Map<String, Value>) -> Option<&'v Value> {
+        let (first, rest) = self.0.split_first()?;
+        let ClaimStep::Key(first) = first else { return None };
+        rest.iter().try_fold(claims.get(first)?, |value, step| match step {
             ClaimStep::Key(key) => value.as_object()?.get(key),
             ClaimStep::Index(index) => value.as_array()?.get(*index),
         })
@@ -445,6 +447,9 @@ impl FromStr for ClaimPath {
             } else {
                 return Err(fail("expected . or ["));
             }
+        }
+        if !matches!(steps.first(), Some(ClaimStep::Key(_))) {
+            return Err(fail("it must begin with a key"));
         }
         Ok(ClaimPath(steps))
     }
@@ -525,7 +530,7 @@ mod tests {
             (r#"{"type":"HS256","key":"hunter2","jwk_url":"https://a"}"#, "both given"),
             (r#"{"jwk_url":"ftp://a"}"#, "`jwk_url`"),
             (
-                r#"{"jwk_url":"https://a","claims_namespace":"a","claims_namespace_path":"$"}"#,
+                r#"{"jwk_url":"https://a","claims_namespace":"a","claims_namespace_path":"$.b"}"#,
                 "exclude each other",
             ),
             (
@@ -550,7 +555,8 @@ mod tests {
 
     #[test]
     fn claim_paths_round_trip() {
-        let root = serde_json::json!({"a": {"b": [{"odd.key": 7}]}, "https://x/y": 1});
+        let claims = serde_json::json!({"a": {"b": [{"odd.key": 7}]}, "https://x/y": 1});
+        let root = claims.as_object().expect("an object");
         for (text, expected) in [
             ("$.a.b[0]['odd.key']", Some(7)),
             ("a.b[0][\"odd.key\"]", Some(7)),
@@ -559,10 +565,10 @@ mod tests {
             ("$.a.b[1]", None),
         ] {
             let path: ClaimPath = text.parse().expect(text);
-            assert_eq!(path.find(&root).and_then(Value::as_i64), expected, "{text}");
+            assert_eq!(path.find(root).and_then(Value::as_i64), expected, "{text}");
             assert_eq!(path.to_string().parse::<ClaimPath>().expect(text), path);
         }
-        for text in ["$.", "$.a..b", "$[", "$['a", "$[x]", "$a"] {
+        for text in ["$.", "$.a..b", "$[", "$['a", "$[x]", "$a", "$", ""] {
             assert!(text.parse::<ClaimPath>().is_err(), "{text}");
         }
     }

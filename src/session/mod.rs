@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! headers ─▶ transport::authn ─▶ jwt (verify) ─▶ claims (namespace, map) ─▶ Session
+//!                                 └ jwks (keys)    └ vars (texts)
 //!                                                        │
 //!                                  settings::SettingsPlan ─▶ one `set_config` statement
 //! ```
@@ -12,7 +13,10 @@
 
 pub mod auth_config;
 pub mod claims;
+mod jwks;
+pub mod jwt;
 pub mod settings;
+pub mod vars;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,4 +62,12 @@ pub struct Session {
     /// The verified claims as JSON text (`request.jwt.claims`); `None` without a token.
     pub claims: Option<Arc<str>>,
     pub expires_at: Option<SystemTime>,
+}
+
+/// What tokens and secrets are remembered and compared by.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.as_ref());
+    digest
 }
