@@ -10,6 +10,7 @@ use std::fmt;
 pub enum Code {
     AccessDenied,
     BadRequest,
+    ConcurrentUpdate,
     ConstraintError,
     ConstraintViolation,
     DataException,
@@ -42,6 +43,7 @@ impl Code {
     pub const ALL: &'static [Code] = &[
         Code::AccessDenied,
         Code::BadRequest,
+        Code::ConcurrentUpdate,
         Code::ConstraintError,
         Code::ConstraintViolation,
         Code::DataException,
@@ -74,6 +76,7 @@ impl Code {
         match self {
             Code::AccessDenied => "access-denied",
             Code::BadRequest => "bad-request",
+            Code::ConcurrentUpdate => "concurrent-update",
             Code::ConstraintError => "constraint-error",
             Code::ConstraintViolation => "constraint-violation",
             Code::DataException => "data-exception",
@@ -114,6 +117,7 @@ impl Code {
             Code::PermissionDenied | Code::PermissionError => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
+            Code::ConcurrentUpdate => 409,
             Code::PayloadTooLarge => 413,
             Code::UnsupportedMediaType => 415,
             Code::TooManyRequests => 429,

@@ -1,1 +1,236 @@
+//! Floor 1: Postgres as a service.
+//!
+//! ```text
+//! url, tls      connection strings; TLS
+//! pool          connections of one login, each with its prepared statements
+//! tx            the only doors through which SQL runs
+//! error         what went wrong  ─▶ sqlstate: what a client is told
+//! listen        notifications
+//! ```
+//!
+//! [`Pg`] holds one pool per identity: *request* (all traffic of users),
+//! *admin* (the admin secret) and *owner* (the server's own work). Nothing
+//! outside of this module has a connection.
 
+mod error;
+mod param;
+mod pool;
+mod sqlstate;
+mod tls;
+mod tx;
+mod url;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::{DbFault, PgError};
+pub use param::TextParam;
+pub use pool::PoolStats;
+pub use tls::TlsError;
+pub use tx::{SessionTx, Statement, SystemTx, TxContext};
+pub use url::{ConnectionString, RootCert, Ssl, SslMode, UrlError};
+
+use crate::session::Authority;
+use pool::{Pool, PoolOptions};
+
+/// What stands between us and Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    #[default]
+    None,
+    /// PgBouncer or the like in transaction mode: nothing may outlive a
+    /// transaction, so every statement is sent whole.
+    Transaction,
+}
+
+/// How a [`Pg`] works; the application fills it from the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The login of request traffic.
+    pub request: ConnectionString,
+    /// The login that may become `ringfence_admin`.
+    pub admin: Option<ConnectionString>,
+    /// The login of migrations, the catalogue and metadata.
+    pub owner: Option<ConnectionString>,
+    pub pool_size: usize,
+    pub admin_pool_size: usize,
+    pub owner_pool_size: usize,
+    /// How long a request waits for a connection.
+    pub pool_wait: Duration,
+    /// How many requests may wait.
+    pub max_waiting: usize,
+    /// How long a request's transaction may take in all.
+    pub request_timeout: Duration,
+    /// Defaults for roles without their own; zero is no limit.
+    pub statement_timeout: Duration,
+    pub lock_timeout: Duration,
+    pub idle_in_transaction_timeout: Duration,
+    /// Prepared statements per connection.
+    pub statement_cache_size: NonZeroUsize,
+    pub pooler: Pooler,
+}
+
+impl Options {
+    /// The defaults for a login.
+    pub fn new(request: ConnectionString) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Options {
+            pooler: if request.pooled { Pooler::Transaction } else { Pooler::None },
+            request,
+            admin: None,
+            owner: None,
+            pool_size: (cores * 2).max(4),
+            admin_pool_size: 2,
+            owner_pool_size: 3,
+            pool_wait: Duration::from_secs(5),
+            max_waiting: 1024,
+            request_timeout: Duration::from_secs(60),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(30),
+            statement_cache_size: NonZeroUsize::MIN.saturating_add(499),
+        }
+    }
+
+    /// The limits of a transaction, as settings of Postgres.
+    fn limits(&self) -> [(&'static str, u128); 3] {
+        [
+            ("statement_timeout", self.statement_timeout.as_millis()),
+            ("lock_timeout", self.lock_timeout.as_millis()),
+            ("idle_in_transaction_session_timeout", self.idle_in_transaction_timeout.as_millis()),
+        ]
+    }
+
+    /// The limits as start-up options; a pooler would not pass them on.
+    fn startup(&self) -> String {
+        if self.pooler == Pooler::Transaction {
+            return String::new();
+        }
+        let limits: Vec<String> =
+            self.limits().iter().map(|(name, millis)| format!("-c {name}={millis}")).collect();
+        limits.join(" ")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    ReadOnly,
+    /// Read-only, every statement seeing the same snapshot.
+    Snapshot,
+    ReadWrite,
+}
+
+impl Mode {
+    const fn begin(self) -> &'static str {
+        match self {
+            Mode::ReadOnly => "BEGIN READ ONLY",
+            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::ReadWrite => "BEGIN READ WRITE",
+        }
+    }
+}
+
+/// Postgres; cheap to clone.
+#[derive(Clone)]
+pub struct Pg(Arc<Inner>);
+
+struct Inner {
+    request: Pool,
+    admin: Option<Pool>,
+    owner: Option<Pool>,
+    options: Options,
+}
+
+impl Pg {
+    /// Makes the pools; connections are opened when they are needed. Must be
+    /// called inside a tokio runtime.
+    pub fn new(options: Options) -> Result<Self, PgError> {
+        let startup = options.startup();
+        let make = |name, url: &ConnectionString, size: usize, startup: &str| {
+            Pool::new(
+                url,
+                PoolOptions {
+                    name,
+                    size: size.max(1),
+                    wait: options.pool_wait,
+                    max_waiting: options.max_waiting,
+                    statements: options.statement_cache_size,
+                    startup: startup.to_owned(),
+                },
+            )
+        };
+        let request = make("request", &options.request, options.pool_size, &startup)?;
+        let admin = options
+            .admin
+            .as_ref()
+            .map(|url| make("admin", url, options.admin_pool_size, &startup))
+            .transpose()?;
+        // Migrations and introspection may take their time.
+        let owner = options
+            .owner
+            .as_ref()
+            .map(|url| make("owner", url, options.owner_pool_size, ""))
+            .transpose()?;
+        Ok(Pg(Arc::new(Inner { request, admin, owner, options })))
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub fn has_owner(&self) -> bool {
+        self.0.owner.is_some()
+    }
+
+    /// What to give to `SettingsPlan::new` for a role: behind a pooler the
+    /// configured limits, then the role's own settings.
+    pub fn role_settings(&self, own: &[(String, String)]) -> Vec<(String, String)> {
+        let mut settings = Vec::with_capacity(own.len() + 3);
+        if self.is_pooled() {
+            let limits = self.0.options.limits();
+            settings.extend(
+                limits.iter().map(|(name, millis)| ((*name).to_owned(), millis.to_string())),
+            );
+        }
+        settings.extend_from_slice(own);
+        settings
+    }
+
+    /// A reading of every pool.
+    pub fn stats(&self) -> Vec<PoolStats> {
+        let inner = &*self.0;
+        std::iter::once(&inner.request)
+            .chain(&inner.admin)
+            .chain(&inner.owner)
+            .map(Pool::stats)
+            .collect()
+    }
+
+    /// Lets running work end and opens nothing more.
+    pub fn close(&self) {
+        let inner = &*self.0;
+        inner.request.close();
+        inner.admin.iter().for_each(Pool::close);
+        inner.owner.iter().for_each(Pool::close);
+    }
+
+    fn is_pooled(&self) -> bool {
+        self.0.options.pooler == Pooler::Transaction
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.0.options.request_timeout
+    }
+
+    fn pool_for(&self, ctx: &TxContext<'_>) -> Result<&Pool, PgError> {
+        match ctx.session.authority {
+            Authority::Request => Ok(&self.0.request),
+            Authority::Admin => self.0.admin.as_ref().ok_or(PgError::NoLogin("admin")),
+        }
+    }
+
+    fn system_pool(&self) -> &Pool {
+        self.0.owner.as_ref().unwrap_or(&self.0.request)
+    }
+}

@@ -4,8 +4,12 @@
 //! function, view or rule of the database reads, transaction-local. A setting
 //! that nothing reads is not sent; one that is read is always sent, empty when
 //! the session lacks it, so that no value of an earlier transaction can show.
+//! Limits that a role carries (`ALTER ROLE … SET statement_timeout`) apply at
+//! login only, so they are part of the statement too. The role comes last.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Session;
@@ -24,7 +28,8 @@ enum Source {
     Variable(String),
 }
 
-/// The settings of one catalogue generation and the statement that writes them.
+/// The settings of one role in one catalogue generation, and the statement
+/// that writes them.
 ///
 /// The statement is `select set_config('app.tenant_id',$1,true), …,
 /// set_config('role',$n,true)`; its parameters are [`SettingsPlan::values`]
@@ -33,6 +38,18 @@ enum Source {
 pub struct SettingsPlan {
     entries: Vec<(String, Source)>,
     sql: Arc<str>,
+    fingerprint: u64,
+}
+
+/// The role settings that follow a role into a transaction.
+pub const ROLE_SETTINGS: [&str; 3] =
+    ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+
+/// A time as Postgres reads it: digits and perhaps a unit, nothing else.
+fn is_time(value: &str) -> bool {
+    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < value.len()
+        && matches!(unit.trim_start(), "" | "us" | "ms" | "s" | "min" | "h" | "d")
 }
 
 /// Settings that are sent when the analysis of what the database reads is not
@@ -58,28 +75,48 @@ fn source_of(name: &str) -> Option<Source> {
 }
 
 impl SettingsPlan {
-    /// Makes the plan from the names that the database reads; names that are
-    /// not ours to write are ignored.
-    pub fn new(read: &BTreeSet<String>) -> Self {
+    /// Makes the plan from the names that the database reads and from the
+    /// settings of the role, the later of two with one name winning. Names
+    /// that are not ours to write are ignored, of the role's settings all but
+    /// [`ROLE_SETTINGS`].
+    pub fn new(read: &BTreeSet<String>, role_settings: &[(String, String)]) -> Self {
         let entries: Vec<(String, Source)> =
             read.iter().filter_map(|name| Some((name.clone(), source_of(name)?))).collect();
         let mut sql = String::from("select ");
+        for name in ROLE_SETTINGS {
+            let value = role_settings.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            // `is_time` admits nothing that needs quoting.
+            if let Some((_, value)) = value.filter(|(_, value)| is_time(value)) {
+                sql.push_str("pg_catalog.set_config('");
+                sql.push_str(name);
+                sql.push_str("','");
+                sql.push_str(value);
+                sql.push_str("',true),");
+            }
+        }
         for (index, (name, _)) in entries.iter().enumerate() {
             // `source_of` admits only names of [a-z0-9_.], so none needs quoting.
-            sql.push_str("set_config('");
+            sql.push_str("pg_catalog.set_config('");
             sql.push_str(name);
             sql.push_str("',$");
             sql.push_str(&(index + 1).to_string());
             sql.push_str(",true),");
         }
-        sql.push_str("set_config('role',$");
+        sql.push_str("pg_catalog.set_config('role',$");
         sql.push_str(&(entries.len() + 1).to_string());
         sql.push_str(",true)");
-        SettingsPlan { entries, sql: sql.into() }
+        let mut hasher = DefaultHasher::new();
+        sql.hash(&mut hasher);
+        SettingsPlan { entries, sql: sql.into(), fingerprint: hasher.finish() }
     }
 
     pub fn sql(&self) -> &Arc<str> {
         &self.sql
+    }
+
+    /// A hash of the statement, made once.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -87,7 +124,7 @@ impl SettingsPlan {
     }
 
     /// The values in the order of the statement's parameters; absent is empty.
-    pub fn values(&self, session: &Session) -> Vec<String> {
+    pub fn values<'a>(&self, session: &'a Session) -> Vec<Cow<'a, str>> {
         self.entries.iter().map(|(_, source)| value(source, session).unwrap_or_default()).collect()
     }
 
@@ -108,14 +145,14 @@ pub fn variable_of(setting: &str) -> String {
     }
 }
 
-fn value(source: &Source, session: &Session) -> Option<String> {
+fn value<'a>(source: &Source, session: &'a Session) -> Option<Cow<'a, str>> {
     match source {
-        Source::Tenant => session.tenant.as_deref().map(str::to_owned),
-        Source::User => session.user.as_deref().map(str::to_owned),
-        Source::Role => Some(session.role.to_string()),
-        Source::Variables => Some(variables_json(session)),
-        Source::Claims => session.claims.as_deref().map(str::to_owned),
-        Source::Variable(name) => session.vars.get(name).cloned(),
+        Source::Tenant => session.tenant.as_deref().map(Cow::Borrowed),
+        Source::User => session.user.as_deref().map(Cow::Borrowed),
+        Source::Role => Some(Cow::Borrowed(&*session.role)),
+        Source::Variables => Some(Cow::Owned(variables_json(session))),
+        Source::Claims => session.claims.as_deref().map(Cow::Borrowed),
+        Source::Variable(name) => session.vars.get(name).map(|v| Cow::Borrowed(v.as_str())),
     }
 }
 
@@ -126,4 +163,49 @@ fn variables_json(session: &Session) -> String {
         map.insert(name.clone(), value.as_str().into());
     }
     serde_json::Value::Object(map).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> BTreeSet<String> {
+        list.iter().map(|s| (*s).to_owned()).collect()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn role_is_set_last_and_unknown_names_are_ignored() {
+        let plan = SettingsPlan::new(
+            &names(&["app.tenant_id", "search_path", "hasura.x_hasura_org"]),
+            &[],
+        );
+        assert_eq!(
+            &**plan.sql(),
+            "select pg_catalog.set_config('app.tenant_id',$1,true),\
+             pg_catalog.set_config('hasura.x_hasura_org',$2,true),\
+             pg_catalog.set_config('role',$3,true)"
+        );
+    }
+
+    #[test]
+    fn role_limits_are_written_and_nothing_else_of_the_role() {
+        let plan = SettingsPlan::new(
+            &names(&[]),
+            &pairs(&[
+                ("statement_timeout", "5s"),
+                ("search_path", "public"),
+                ("lock_timeout", "1'; drop table x"),
+                ("statement_timeout", "250ms"),
+            ]),
+        );
+        assert_eq!(
+            &**plan.sql(),
+            "select pg_catalog.set_config('statement_timeout','250ms',true),\
+             pg_catalog.set_config('role',$1,true)"
+        );
+    }
 }

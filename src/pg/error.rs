@@ -1,0 +1,154 @@
+//! What can go wrong between us and Postgres.
+//!
+//! The wording that clients see is made in [`super::sqlstate`], the only place
+//! that turns a [`PgError`] into an [`ApiError`].
+
+use std::error::Error as _;
+
+use thiserror::Error;
+
+use super::param::TextParam;
+use crate::base::ApiError;
+
+/// An error that Postgres reported.
+#[derive(Debug, Clone)]
+pub struct DbFault {
+    pub sqlstate: Box<str>,
+    pub message: Box<str>,
+    pub detail: Option<Box<str>>,
+    pub hint: Option<Box<str>>,
+    pub schema: Option<Box<str>>,
+    pub table: Option<Box<str>>,
+    pub column: Option<Box<str>>,
+    pub constraint: Option<Box<str>>,
+    /// Raised by `RAISE` in the database's own code.
+    pub raised: bool,
+    /// Every value that the message quotes stands in the caller's parameters,
+    /// so the message tells the caller nothing new.
+    pub callers_words: bool,
+}
+
+#[derive(Debug, Clone, Error)]
+pub enum PgError {
+    /// No connection became free in time, or too many requests wait already.
+    #[error("all connections of the {pool} pool are in use")]
+    Busy { pool: &'static str },
+    /// Postgres cannot be reached, or the connection broke.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The request took longer than it may; its statement was cancelled.
+    #[error("the request took longer than {} ms and was cancelled", limit.as_millis())]
+    Timeout { limit: std::time::Duration },
+    #[error("{}: {}", .0.sqlstate, .0.message)]
+    Database(Box<DbFault>),
+    /// There is no login of this kind.
+    #[error("there is no {0} login; `ringfence migrate` makes it")]
+    NoLogin(&'static str),
+    /// Postgres or our use of it is not as expected.
+    #[error("unexpected answer from the database: {0}")]
+    Protocol(String),
+}
+
+impl PgError {
+    /// The SQLSTATE when Postgres reported the error.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            PgError::Database(fault) => Some(&fault.sqlstate),
+            _ => None,
+        }
+    }
+
+    /// The connection broke or Postgres is starting or stopping.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            PgError::Unavailable(_) => true,
+            PgError::Database(fault) => fault.sqlstate.starts_with("57P"),
+            _ => false,
+        }
+    }
+
+    /// A prepared statement of ours is gone or no longer fits.
+    pub(super) fn is_stale_statement(&self) -> bool {
+        self.sqlstate().is_some_and(|state| matches!(state, "0A000" | "26000"))
+    }
+
+    /// Makes the error from the driver's; `params` are what the caller sent.
+    pub(super) fn from_driver(error: &tokio_postgres::Error, params: &[TextParam]) -> Self {
+        if let Some(db) = error.as_db_error() {
+            let text = |value: Option<&str>| value.map(Box::from);
+            return PgError::Database(Box::new(DbFault {
+                sqlstate: db.code().code().into(),
+                message: db.message().into(),
+                detail: text(db.detail()),
+                hint: text(db.hint()),
+                schema: text(db.schema()),
+                table: text(db.table()),
+                column: text(db.column()),
+                constraint: text(db.constraint()),
+                raised: db.routine() == Some("exec_stmt_raise"),
+                callers_words: quotes_only(db.message(), params),
+            }));
+        }
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let lost =
+            error.is_closed() || error.source().is_some_and(|cause| cause.is::<std::io::Error>());
+        if lost {
+            PgError::Unavailable(format!("{error}{cause}"))
+        } else {
+            PgError::Protocol(format!("{error}{cause}"))
+        }
+    }
+
+    /// Like [`PgError::from_driver`], for an error while connecting.
+    pub(super) fn from_connect(error: &tokio_postgres::Error) -> Self {
+        match PgError::from_driver(error, &[]) {
+            PgError::Database(fault) => {
+                PgError::Unavailable(format!("{} (SQLSTATE {})", fault.message, fault.sqlstate))
+            }
+            PgError::Protocol(text) => PgError::Unavailable(text),
+            other => other,
+        }
+    }
+}
+
+/// Whether each value in double quotes is one of the parameters. Containment
+/// would not do: a parameter that lists guesses would make the message tell
+/// which of them is a hidden value.
+fn quotes_only(message: &str, params: &[TextParam]) -> bool {
+    let Some((first, last)) = message.find('"').zip(message.rfind('"')) else { return true };
+    let known = |text: &str| params.iter().any(|param| param.as_str() == Some(text));
+    // The value may itself hold quotes: the whole stretch first, then its parts.
+    message.get(first + 1..last).is_some_and(known)
+        || message.matches('"').count().is_multiple_of(2)
+            && message.split('"').skip(1).step_by(2).all(known)
+}
+
+impl From<PgError> for ApiError {
+    fn from(error: PgError) -> Self {
+        super::sqlstate::to_api(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_callers_own_values_are_their_words() {
+        let params = [
+            TextParam::from("abc"),
+            TextParam::from("say \"hi\" now"),
+            TextParam::from("x hidden y"),
+        ];
+        for (message, expected) in [
+            ("division by zero", true),
+            ("invalid input syntax for type uuid: \"abc\"", true),
+            ("invalid input syntax for type uuid: \"hidden\"", false),
+            ("invalid input syntax for type integer: \"say \"hi\" now\"", true),
+            ("two values: \"abc\" and \"hidden\"", false),
+            ("broken \"abc", false),
+        ] {
+            assert_eq!(quotes_only(message, &params), expected, "{message}");
+        }
+    }
+}

@@ -1,0 +1,779 @@
+//! The only doors through which SQL runs.
+//!
+//! ```text
+//! Pg::query_json   one read-only transaction as a session, one round trip
+//! Pg::begin_as     SessionTx: a transaction as a session, statement by statement
+//! Pg::begin_system SystemTx: a transaction of our own, with a reason
+//! ```
+//!
+//! A transaction is always explicit: `BEGIN`, the settings statement (identity
+//! and role, transaction-local), the work, `COMMIT`. The driver shows neither
+//! the transaction status nor the tag of `COMMIT`, therefore
+//! - all messages of a pipeline are sent before the first answer is awaited,
+//! - success means that every answer was good,
+//! - after an error the connection is used again only when a `ROLLBACK` was
+//!   acknowledged, and when a future is dropped, [`Lease`] sees to the same.
+//!
+//! A statement is prepared inside the transaction, after the role is set: name
+//! resolution needs the rights of the role, of which the login has none.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use futures_util::future::{Either, MaybeDone, maybe_done};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Client, Row, RowStream};
+
+use super::error::PgError;
+use super::param::{TextParam, TextRef};
+use super::pool::{Lease, StatementKey, count};
+use super::{Mode, Pg};
+use crate::session::Session;
+use crate::session::settings::SettingsPlan;
+
+/// Results up to this size are copied; larger ones keep the buffer they came in.
+const COPY_LIMIT: usize = 8 * 1024;
+/// How long a ROLLBACK may take before the connection is given up.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
+/// How long the sockets of a restarted server have to be noticed as closed.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+type DriverResult<T> = Result<T, tokio_postgres::Error>;
+
+/// Who a transaction runs as.
+#[derive(Debug, Clone, Copy)]
+pub struct TxContext<'a> {
+    pub(super) session: &'a Session,
+    role: &'a str,
+    role_hash: u64,
+    settings: &'a SettingsPlan,
+}
+
+impl<'a> TxContext<'a> {
+    /// `db_role` is the database role that the session's role maps to.
+    pub fn new(session: &'a Session, db_role: &'a str, settings: &'a SettingsPlan) -> Self {
+        let mut hasher = DefaultHasher::new();
+        db_role.hash(&mut hasher);
+        TxContext { session, role: db_role, role_hash: hasher.finish(), settings }
+    }
+
+    fn settings_key(&self) -> StatementKey<'a> {
+        StatementKey { hash: self.settings.fingerprint(), role: "", text: self.settings.sql() }
+    }
+
+    /// The statement's parameters: the settings' values, then the role.
+    fn settings_params<'v>(&'v self, values: &'v [std::borrow::Cow<'v, str>]) -> Vec<TextRef<'v>> {
+        values.iter().map(|value| TextRef(value)).chain([TextRef(self.role)]).collect()
+    }
+}
+
+/// A statement that returns one row with one `json` (or text) column.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub text: Arc<str>,
+    /// A hash of the text, made once.
+    pub fingerprint: u64,
+    /// Prepared and kept per connection and role; else sent whole each time.
+    pub named: bool,
+}
+
+impl Statement {
+    pub fn new(text: impl Into<Arc<str>>, named: bool) -> Self {
+        let text = text.into();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Statement { text, fingerprint: hasher.finish(), named }
+    }
+
+    fn key<'a>(&'a self, role: &'a str, role_hash: u64) -> StatementKey<'a> {
+        StatementKey { hash: self.fingerprint ^ role_hash.rotate_left(17), role, text: &self.text }
+    }
+}
+
+/// An error on the way, and whether Postgres had answered before it.
+struct Failure {
+    error: PgError,
+    begun: bool,
+}
+
+impl From<PgError> for Failure {
+    fn from(error: PgError) -> Self {
+        Failure { error, begun: false }
+    }
+}
+
+impl Pg {
+    /// Runs one statement in one read-only transaction as a session and
+    /// returns row 0, column 0.
+    ///
+    /// BEGIN, settings, statement and COMMIT go out together; the first use of
+    /// a named statement on a connection takes one round trip more.
+    pub async fn query_json(
+        &self,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Bytes, PgError> {
+        let pool = self.pool_for(ctx)?;
+        let limit = self.request_timeout();
+        let work = async {
+            let mut retried = false;
+            loop {
+                let mut lease = pool.lease().await?;
+                match self.read(&mut lease, ctx, statement, params).await {
+                    Ok(bytes) => return Ok(bytes),
+                    Err(failure) => {
+                        let stale = failure.error.is_stale_statement();
+                        let lost = !failure.begun && failure.error.is_unavailable();
+                        if retried || !(stale || lost) {
+                            return Err(failure.error);
+                        }
+                        retried = true;
+                        drop(lease);
+                        if lost {
+                            tokio::time::sleep(RETRY_PAUSE).await;
+                        }
+                    }
+                }
+            }
+        };
+        match timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(PgError::Timeout { limit }),
+        }
+    }
+
+    async fn read(
+        &self,
+        lease: &mut Lease,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Bytes, Failure> {
+        let values = ctx.settings.values(ctx.session);
+        let settings_params = ctx.settings_params(&values);
+        let named = statement.named && !self.is_pooled();
+        let settings = self.settings_statement(lease, ctx).await?;
+        let key = statement.key(ctx.role, ctx.role_hash);
+        let prepared = if named { lease.connection()?.statements.get(&key) } else { None };
+        if named && prepared.is_none() {
+            return self.read_first(lease, ctx, settings.as_ref(), statement, params).await;
+        }
+        if named {
+            count(&lease.counters().statement_hits);
+        }
+        lease.set_busy();
+        let client = lease.client()?;
+        let begin = client.batch_execute("BEGIN READ ONLY");
+        let set = run_settings(client, settings.as_ref(), ctx, &settings_params);
+        let query = async {
+            match &prepared {
+                Some(prepared) => first_row(client.query_raw(prepared, params)).await,
+                None => first_row(client.query_typed_raw(&statement.text, untyped(params))).await,
+            }
+        };
+        let commit = client.batch_execute("COMMIT");
+        let (begin, set, row, commit) = pipeline(begin, set, query, commit).await;
+        count(&lease.counters().round_trips);
+        let begun = begin.is_ok();
+        let result = begin
+            .and(set)
+            .and(row)
+            .and_then(|row| commit.map(|()| row))
+            .map_err(|error| PgError::from_driver(&error, params));
+        match result {
+            Ok(row) => {
+                lease.set_idle();
+                json_of(row).map_err(|error| Failure { error, begun })
+            }
+            Err(error) => {
+                forget_stale(lease, &key, &error);
+                recover(lease, &error).await;
+                Err(Failure { error, begun })
+            }
+        }
+    }
+
+    /// The first use of a named statement on a connection: it is prepared in
+    /// the transaction, with the role's rights.
+    async fn read_first(
+        &self,
+        lease: &mut Lease,
+        ctx: &TxContext<'_>,
+        settings: Option<&tokio_postgres::Statement>,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Bytes, Failure> {
+        let begun =
+            self.begin_and_prepare(lease, ctx, settings, "BEGIN READ ONLY", Some(statement));
+        let prepared = match begun.await {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => return Err(PgError::Protocol("nothing was prepared".to_owned()).into()),
+            Err(failure) => {
+                recover(lease, &failure.error).await;
+                return Err(failure);
+            }
+        };
+        let client = lease.client()?;
+        let query = first_row(client.query_raw(&prepared, params));
+        let commit = client.batch_execute("COMMIT");
+        let (_, _, row, commit) = pipeline(async {}, async {}, query, commit).await;
+        count(&lease.counters().round_trips);
+        let result = row
+            .and_then(|row| commit.map(|()| row))
+            .map_err(|error| PgError::from_driver(&error, params));
+        match result {
+            Ok(row) => {
+                lease.set_idle();
+                json_of(row).map_err(|error| Failure { error, begun: true })
+            }
+            Err(error) => {
+                forget_stale(lease, &statement.key(ctx.role, ctx.role_hash), &error);
+                recover(lease, &error).await;
+                Err(Failure { error, begun: true })
+            }
+        }
+    }
+
+    /// BEGIN, settings and perhaps a Parse in one round trip. On success the
+    /// lease is busy; on failure the caller recovers.
+    async fn begin_and_prepare(
+        &self,
+        lease: &mut Lease,
+        ctx: &TxContext<'_>,
+        settings: Option<&tokio_postgres::Statement>,
+        begin: &'static str,
+        statement: Option<&Statement>,
+    ) -> Result<Option<tokio_postgres::Statement>, Failure> {
+        let values = ctx.settings.values(ctx.session);
+        let settings_params = ctx.settings_params(&values);
+        match statement {
+            Some(_) => lease.set_preparing(),
+            None => lease.set_busy(),
+        }
+        let client = lease.client()?;
+        let begin = client.batch_execute(begin);
+        let set = run_settings(client, settings, ctx, &settings_params);
+        let prepare = async {
+            match statement {
+                Some(statement) => client.prepare(&statement.text).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (begin, set, prepared, ()) = pipeline(begin, set, prepare, async {}).await;
+        count(&lease.counters().round_trips);
+        lease.set_busy();
+        let begun = begin.is_ok();
+        // A statement that was parsed although the transaction or the settings
+        // failed was parsed without the role: dropping it closes it.
+        let prepared = begin
+            .and(set)
+            .and(prepared)
+            .map_err(|error| Failure { error: PgError::from_driver(&error, &[]), begun })?;
+        if let (Some(prepared), Some(statement)) = (&prepared, statement) {
+            count(&lease.counters().statement_misses);
+            let key = statement.key(ctx.role, ctx.role_hash);
+            if lease.connection()?.statements.put(&key, prepared.clone()) {
+                count(&lease.counters().statement_evictions);
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// The prepared settings statement of this connection; `None` behind a
+    /// pooler, where nothing may outlive a transaction.
+    async fn settings_statement(
+        &self,
+        lease: &mut Lease,
+        ctx: &TxContext<'_>,
+    ) -> Result<Option<tokio_postgres::Statement>, PgError> {
+        if self.is_pooled() {
+            return Ok(None);
+        }
+        let key = ctx.settings_key();
+        if let Some(statement) = lease.connection()?.statements.get_settings(&key) {
+            return Ok(Some(statement));
+        }
+        lease.set_preparing();
+        let result = lease.client()?.prepare(ctx.settings.sql()).await;
+        count(&lease.counters().round_trips);
+        match result {
+            Ok(statement) => {
+                lease.set_idle();
+                lease.connection()?.statements.put_settings(&key, statement.clone());
+                Ok(Some(statement))
+            }
+            Err(error) => {
+                let error = PgError::from_driver(&error, &[]);
+                lease.set_busy();
+                recover(lease, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a transaction as a session.
+    pub async fn begin_as(&self, ctx: &TxContext<'_>, mode: Mode) -> Result<SessionTx, PgError> {
+        let pool = self.pool_for(ctx)?;
+        let limit = self.request_timeout();
+        let deadline = Instant::now() + limit;
+        let work = async {
+            let mut retried = false;
+            loop {
+                let mut lease = pool.lease().await?;
+                let settings = self.settings_statement(&mut lease, ctx).await;
+                let begun = match settings {
+                    Ok(settings) => {
+                        let settings = settings.as_ref();
+                        self.begin_and_prepare(&mut lease, ctx, settings, mode.begin(), None)
+                            .await
+                            .map(|_| ())
+                    }
+                    Err(error) => Err(error.into()),
+                };
+                let Err(failure) = begun else { return Ok(lease) };
+                recover(&mut lease, &failure.error).await;
+                // Nothing was done yet, so beginning again is safe.
+                let again = failure.error.is_stale_statement() || failure.error.is_unavailable();
+                if failure.error.is_stale_statement() {
+                    lease.connection()?.statements.clear();
+                }
+                if retried || !again {
+                    return Err(failure.error);
+                }
+                retried = true;
+                drop(lease);
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        };
+        let lease = match timeout_at(deadline, work).await {
+            Ok(result) => result?,
+            Err(_) => return Err(PgError::Timeout { limit }),
+        };
+        Ok(SessionTx {
+            lease,
+            role: ctx.role.into(),
+            role_hash: ctx.role_hash,
+            named: !self.is_pooled(),
+            limit,
+            deadline,
+            failed: false,
+        })
+    }
+
+    /// Begins a transaction of the server itself: with the owner's login when
+    /// there is one, else with the authenticator's and no role. `reason` goes
+    /// to the log.
+    pub async fn begin_system(&self, reason: &'static str) -> Result<SystemTx, PgError> {
+        let pool = self.system_pool();
+        let mut lease = pool.lease().await?;
+        lease.set_busy();
+        tracing::trace!(reason, "system transaction");
+        let result = lease.client()?.batch_execute("BEGIN").await;
+        count(&lease.counters().round_trips);
+        if let Err(error) = result {
+            let error = PgError::from_driver(&error, &[]);
+            recover(&mut lease, &error).await;
+            return Err(error);
+        }
+        Ok(SystemTx { lease, reason })
+    }
+}
+
+/// A transaction as a session. Dropped without [`SessionTx::commit`], it is
+/// rolled back.
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct SessionTx {
+    lease: Lease,
+    role: Box<str>,
+    role_hash: u64,
+    named: bool,
+    limit: Duration,
+    deadline: Instant,
+    failed: bool,
+}
+
+impl SessionTx {
+    /// Runs a statement and returns row 0, column 0.
+    pub async fn query_json(
+        &mut self,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Bytes, PgError> {
+        json_of(self.run(statement, params).await?.0)
+    }
+
+    /// Runs a statement and returns the number of rows that it touched.
+    pub async fn execute(
+        &mut self,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<u64, PgError> {
+        Ok(self.run(statement, params).await?.1)
+    }
+
+    async fn run(
+        &mut self,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<(Option<Row>, u64), PgError> {
+        if self.failed {
+            return Err(aborted());
+        }
+        let (deadline, limit) = (self.deadline, self.limit);
+        let result = match timeout_at(deadline, self.attempt(statement, params)).await {
+            Ok(result) => result,
+            Err(_) => Err(PgError::Timeout { limit }),
+        };
+        self.failed = result.is_err();
+        result
+    }
+
+    async fn attempt(
+        &mut self,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<(Option<Row>, u64), PgError> {
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, params);
+        let lease = &mut self.lease;
+        if !(statement.named && self.named) {
+            count(&lease.counters().round_trips);
+            return drain(lease.client()?.query_typed_raw(&statement.text, untyped(params)))
+                .await
+                .map_err(driver);
+        }
+        let key = statement.key(&self.role, self.role_hash);
+        let prepared = match lease.connection()?.statements.get(&key) {
+            Some(prepared) => {
+                count(&lease.counters().statement_hits);
+                prepared
+            }
+            None => {
+                lease.set_preparing();
+                let prepared = lease.client()?.prepare(&statement.text).await;
+                lease.set_busy();
+                count(&lease.counters().round_trips);
+                let prepared = prepared.map_err(driver)?;
+                count(&lease.counters().statement_misses);
+                if lease.connection()?.statements.put(&key, prepared.clone()) {
+                    count(&lease.counters().statement_evictions);
+                }
+                prepared
+            }
+        };
+        count(&lease.counters().round_trips);
+        let result = drain(lease.client()?.query_raw(&prepared, params)).await.map_err(driver);
+        if let Err(error) = &result {
+            forget_stale(lease, &key, error);
+        }
+        result
+    }
+
+    /// Commits; an error means that nothing of the transaction remains, except
+    /// when the connection broke while the answer was outstanding.
+    pub async fn commit(mut self) -> Result<(), PgError> {
+        if self.failed {
+            return Err(aborted());
+        }
+        let result = match timeout_at(self.deadline, finish(&mut self.lease, "COMMIT")).await {
+            Ok(result) => result,
+            Err(_) => return Err(PgError::Timeout { limit: self.limit }),
+        };
+        if let Err(error) = &result {
+            recover(&mut self.lease, error).await;
+        }
+        result
+    }
+
+    pub async fn rollback(mut self) -> Result<(), PgError> {
+        match timeout(ROLLBACK_LIMIT, finish(&mut self.lease, "ROLLBACK")).await {
+            Ok(result) => result,
+            Err(_) => Err(PgError::Timeout { limit: ROLLBACK_LIMIT }),
+        }
+    }
+}
+
+fn aborted() -> PgError {
+    PgError::Protocol("the transaction has failed already".to_owned())
+}
+
+/// A transaction of the server itself. Dropped without [`SystemTx::commit`],
+/// it is rolled back.
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct SystemTx {
+    lease: Lease,
+    reason: &'static str,
+}
+
+impl SystemTx {
+    /// Row 0, column 0 as text; the column must be of a text or JSON type.
+    pub async fn query_text(&self, sql: &str, params: &[&str]) -> Result<Option<String>, PgError> {
+        let rows = self.query_rows(sql, params).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// All rows as text; the columns must be of text or JSON types.
+    pub async fn query_rows(
+        &self,
+        sql: &str,
+        params: &[&str],
+    ) -> Result<Vec<Vec<Option<String>>>, PgError> {
+        let rows = self.typed(sql, params).await?;
+        rows.iter()
+            .map(|row| {
+                (0..row.len())
+                    .map(|column| {
+                        let text: Option<RawText<'_>> = row
+                            .try_get(column)
+                            .map_err(|error| PgError::Protocol(error.to_string()))?;
+                        text.map(|text| std::str::from_utf8(text.0).map(str::to_owned))
+                            .transpose()
+                            .map_err(|error| PgError::Protocol(error.to_string()))
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// Runs a statement and returns the number of rows that it touched.
+    pub async fn execute(&self, sql: &str, params: &[&str]) -> Result<u64, PgError> {
+        count(&self.lease.counters().round_trips);
+        let params = params.iter().map(|param| (TextRef(param), Type::UNKNOWN));
+        drain(self.lease.client()?.query_typed_raw(sql, params))
+            .await
+            .map(|(_, affected)| affected)
+            .map_err(|error| self.error(&error))
+    }
+
+    /// Runs several statements without parameters.
+    pub async fn batch(&self, sql: &str) -> Result<(), PgError> {
+        count(&self.lease.counters().round_trips);
+        self.lease.client()?.batch_execute(sql).await.map_err(|error| self.error(&error))
+    }
+
+    async fn typed(&self, sql: &str, params: &[&str]) -> Result<Vec<Row>, PgError> {
+        count(&self.lease.counters().round_trips);
+        let params = params.iter().map(|param| (TextRef(param), Type::UNKNOWN));
+        let work = async {
+            self.lease
+                .client()?
+                .query_typed_raw(sql, params)
+                .await?
+                .try_collect()
+                .await
+                .map_err(Fault::from)
+        };
+        work.await.map_err(|fault: Fault| match fault {
+            Fault::Driver(error) => self.error(&error),
+            Fault::Ours(error) => error,
+        })
+    }
+
+    fn error(&self, error: &tokio_postgres::Error) -> PgError {
+        let error = PgError::from_driver(error, &[]);
+        tracing::debug!(reason = self.reason, %error, "a system statement failed");
+        error
+    }
+
+    pub async fn commit(mut self) -> Result<(), PgError> {
+        let result = finish(&mut self.lease, "COMMIT").await;
+        if let Err(error) = &result {
+            recover(&mut self.lease, error).await;
+        }
+        result
+    }
+}
+
+/// An error of the driver, or one that is typed already.
+enum Fault {
+    Driver(tokio_postgres::Error),
+    Ours(PgError),
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Fault::Driver(error)
+    }
+}
+
+impl From<PgError> for Fault {
+    fn from(error: PgError) -> Self {
+        Fault::Ours(error)
+    }
+}
+
+/// Ends a transaction; the lease is idle when the answer was good.
+async fn finish(lease: &mut Lease, command: &'static str) -> Result<(), PgError> {
+    count(&lease.counters().round_trips);
+    lease.client()?.batch_execute(command).await.map_err(|e| PgError::from_driver(&e, &[]))?;
+    lease.set_ended();
+    Ok(())
+}
+
+/// After an error: the connection is good again only when a ROLLBACK is
+/// acknowledged.
+async fn recover(lease: &mut Lease, error: &PgError) {
+    if error.is_unavailable() {
+        lease.set_broken();
+        return;
+    }
+    match timeout(ROLLBACK_LIMIT, finish(lease, "ROLLBACK")).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "ROLLBACK failed; the connection is closed");
+            lease.set_broken();
+        }
+        Err(_) => tracing::debug!("ROLLBACK was not answered; the connection is closed"),
+    }
+}
+
+/// A statement that Postgres no longer knows is prepared again at its next use.
+fn forget_stale(lease: &mut Lease, key: &StatementKey<'_>, error: &PgError) {
+    if !error.is_stale_statement() {
+        return;
+    }
+    if let Ok(connection) = lease.connection() {
+        match error.sqlstate() {
+            Some("26000") => connection.statements.clear(),
+            _ => connection.statements.remove(key),
+        }
+    }
+}
+
+/// Polls all four once, in order, so that all their messages are sent before
+/// the first answer is awaited; then takes the answers in order.
+async fn pipeline<A, B, C, D>(
+    a: A,
+    b: B,
+    c: C,
+    d: D,
+) -> (A::Output, B::Output, C::Output, D::Output)
+where
+    A: Future,
+    B: Future,
+    C: Future,
+    D: Future,
+{
+    let mut a = pin!(maybe_done(a));
+    let mut b = pin!(maybe_done(b));
+    let mut c = pin!(maybe_done(c));
+    let mut d = pin!(maybe_done(d));
+    std::future::poll_fn(|cx| {
+        // Whatever is ready already is kept by `MaybeDone`.
+        let _sent =
+            [a.as_mut().poll(cx), b.as_mut().poll(cx), c.as_mut().poll(cx), d.as_mut().poll(cx)];
+        Poll::Ready(())
+    })
+    .await;
+    (answer(a).await, answer(b).await, answer(c).await, answer(d).await)
+}
+
+async fn answer<F: Future>(mut future: Pin<&mut MaybeDone<F>>) -> F::Output {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(()) => match future.as_mut().take_output() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        },
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// The settings statement, prepared or whole; its row is of no interest.
+fn run_settings<'a>(
+    client: &'a Client,
+    prepared: Option<&'a tokio_postgres::Statement>,
+    ctx: &'a TxContext<'_>,
+    params: &'a [TextRef<'a>],
+) -> impl Future<Output = DriverResult<()>> + 'a {
+    match prepared {
+        Some(prepared) => {
+            Either::Left(async move { client.execute_raw(prepared, params).await.map(|_| ()) })
+        }
+        None => Either::Right(async move {
+            let params = params.iter().map(|param| (param, Type::UNKNOWN));
+            drain(client.query_typed_raw(ctx.settings.sql(), params)).await.map(|_| ())
+        }),
+    }
+}
+
+/// Parameters whose types Postgres infers.
+fn untyped(params: &[TextParam]) -> impl Iterator<Item = (&TextParam, Type)> {
+    params.iter().map(|param| (param, Type::UNKNOWN))
+}
+
+async fn first_row(
+    stream: impl Future<Output = DriverResult<RowStream>>,
+) -> DriverResult<Option<Row>> {
+    drain(stream).await.map(|(row, _)| row)
+}
+
+/// Reads all answers of a statement: its first row and the affected rows.
+async fn drain(
+    stream: impl Future<Output = DriverResult<RowStream>>,
+) -> DriverResult<(Option<Row>, u64)> {
+    let mut stream = pin!(stream.await?);
+    let first = stream.try_next().await?;
+    while first.is_some() && stream.try_next().await?.is_some() {}
+    Ok((first, stream.rows_affected().unwrap_or(0)))
+}
+
+/// The text of a column as it came over the wire.
+struct RawText<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for RawText<'a> {
+    fn from_sql(
+        ty: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        // The binary form of jsonb is its text behind a version number.
+        if *ty == Type::JSONB {
+            return match raw.split_first() {
+                Some((1, text)) => Ok(RawText(text)),
+                _ => Err("unknown version of jsonb".into()),
+            };
+        }
+        Ok(RawText(raw))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(
+            *ty,
+            Type::JSON
+                | Type::JSONB
+                | Type::TEXT
+                | Type::VARCHAR
+                | Type::BPCHAR
+                | Type::NAME
+                | Type::UNKNOWN
+                | Type::XML
+        )
+    }
+}
+
+/// A row that lends its first column.
+struct FirstColumn(Row);
+
+impl AsRef<[u8]> for FirstColumn {
+    fn as_ref(&self) -> &[u8] {
+        // `json_of` has read the column before.
+        self.0.try_get::<_, RawText<'_>>(0).map_or(&[], |text| text.0)
+    }
+}
+
+fn json_of(row: Option<Row>) -> Result<Bytes, PgError> {
+    let row = row.ok_or_else(|| PgError::Protocol("the statement returned no row".to_owned()))?;
+    let text: Option<RawText<'_>> =
+        row.try_get(0).map_err(|error| PgError::Protocol(error.to_string()))?;
+    match text {
+        None => Ok(Bytes::from_static(b"null")),
+        Some(text) if text.0.len() <= COPY_LIMIT => Ok(Bytes::copy_from_slice(text.0)),
+        Some(_) => Ok(Bytes::from_owner(FirstColumn(row))),
+    }
+}
