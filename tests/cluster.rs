@@ -1,5 +1,7 @@
 //! The private cluster: made once, started again, adopted, cleaned, locked.
 
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
 use std::path::PathBuf;
 use std::process::Command;
 
