@@ -423,14 +423,14 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
             relation.reads.extend(row.reads.iter().flatten().map(|id| id.0));
             relation.calls.extend(sources.calls.get(&row.oid.0).into_iter().flatten());
         }
-        sources.rules.push(settings::Source {
+        sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: row.select.then_some(row.table.0),
             text: row.text.unwrap_or_default(),
         });
     }
     for row in document.expressions.into_iter().flatten() {
-        sources.rules.push(settings::Source {
+        sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: None,
             text: row.text.into_owned(),

@@ -10,7 +10,9 @@
 pub mod load;
 pub mod model;
 pub mod privileges;
+pub mod reads;
 pub mod settings;
+pub mod tokens;
 
 pub use load::CatalogError;
 pub use model::Catalog;

@@ -1,23 +1,37 @@
 //! Which settings (`current_setting`) policies, views and functions read.
+//!
+//! ```text
+//! policy ─▶ functions (pg_depend, and names in bodies) ─▶ their bodies ─▶ …
+//!    └────▶ relations of its sub-queries ─▶ their policies ─▶ …
+//! view ───▶ relations below, as the owner or as the caller
+//! ```
+//!
+//! The walk follows Postgres: the relations of an owner's view are checked as
+//! the owner, those of an invoker's view as the caller, and functions run as
+//! the caller unless SECURITY DEFINER. Where the text leaves a doubt the
+//! answer has more names, and `closed` is false when it may still miss one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::model::{Catalog, Oid};
+use super::model::{
+    Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead, TableKind,
+    TypeKind,
+};
+use super::privileges::Rights;
+use super::reads::{Context, Guard, Reads, reads};
 
 /// Texts of a catalogue that matter only for this analysis.
-#[expect(dead_code, reason = "read by the analysis, which follows")]
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     /// Object → functions that it depends on (`pg_depend`).
     pub(super) calls: HashMap<Oid, Vec<Oid>>,
-    /// Extension → names of its functions that are not written in a language
-    /// we can read.
+    /// Extension → names of its functions in other languages than SQL and
+    /// PL/pgSQL.
     pub(super) extension_functions: HashMap<String, Vec<String>>,
     /// View definitions, rules, defaults, checks, triggers.
-    pub(super) rules: Vec<Source>,
+    pub(super) texts: Vec<Source>,
 }
 
-#[expect(dead_code, reason = "read by the analysis, which follows")]
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) oid: Oid,
@@ -26,10 +40,403 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-pub(super) fn analyse(catalog: &mut Catalog, _sources: &Sources) {
-    for table in &mut catalog.tables {
-        if let Some(relation) = catalog.relations.get(&table.oid) {
-            table.policies.clone_from(&relation.policies);
+/// Extensions whose C functions were reviewed: none reads a setting that a
+/// session could set to somebody's identity, and none runs SQL given as text.
+const REVIEWED: [&str; 26] = [
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "intarray",
+    "isn",
+    "lo",
+    "ltree",
+    "pg_buffercache",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_trgm",
+    "pgcrypto",
+    "pgstattuple",
+    "plpgsql",
+    "postgis",
+    "postgres_fdw",
+    "seg",
+    "sslinfo",
+    "tsm_system_rows",
+    "unaccent",
+    "uuid-ossp",
+    "vector",
+];
+
+/// Schemas whose functions count only where something calls them.
+const OUR_SCHEMAS: [&str; 2] = ["ringfence", "hdb_catalog"];
+
+/// Result types to which a text passes unchanged or not at all: void, bytea,
+/// name, text, bpchar, varchar, trigger, record, event_trigger.
+const LENIENT_RESULTS: [Oid; 9] = [2278, 17, 19, 25, 1042, 1043, 2279, 2249, 3838];
+
+/// As whom something runs: `None` is the role of the request.
+type As = Option<Oid>;
+
+/// Objects that a walk has seen, with the identities it saw them under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Seen {
+    Relation { oid: Oid, checked_as: As, user: As },
+    Policy { relation: Oid, index: usize, checked_as: As, user: As },
+    Function { oid: Oid, user: As },
+}
+
+struct Analysis<'a> {
+    relations: &'a HashMap<Oid, Relation>,
+    functions: &'a HashMap<Oid, Function>,
+    calls: &'a HashMap<Oid, Vec<Oid>>,
+    bodies: HashMap<Oid, Reads>,
+    /// By relation and position.
+    policies: HashMap<(Oid, usize), Reads>,
+    /// Rules of views by view.
+    views: HashMap<Oid, Reads>,
+    functions_named: HashMap<&'a str, Vec<&'a Function>>,
+    relations_named: HashMap<&'a str, Vec<&'a Relation>>,
+    /// Names of extension functions that we cannot read.
+    opaque: HashSet<&'a str>,
+    rights: HashMap<Oid, Rights>,
+}
+
+impl SettingsRead {
+    fn nothing() -> Self {
+        SettingsRead { closed: true, ..SettingsRead::default() }
+    }
+
+    /// Takes over what `other` reads.
+    pub fn absorb(&mut self, other: &SettingsRead) {
+        self.names.extend(other.names.iter().cloned());
+        self.unguarded.extend(other.unguarded.iter().cloned());
+        self.closed &= other.closed;
+    }
+
+    fn add(&mut self, found: &Reads) {
+        for read in &found.settings {
+            let Some(name) = &read.setting else {
+                self.closed = false;
+                continue;
+            };
+            self.names.insert(name.clone());
+            if matches!(read.guard, Guard::Cast(_)) {
+                self.unguarded.insert(name.clone());
+            }
+        }
+        self.closed &= !(found.dynamic_sql || found.reads_any);
+    }
+}
+
+/// Fills in every `settings` field of the catalogue.
+pub(super) fn analyse(catalog: &mut Catalog, sources: &Sources) {
+    let domains = text_domains(&catalog.types);
+    let context = Context { text_domains: Some(&domains), ..Context::default() };
+    let found = {
+        let analysis = Analysis::new(catalog, sources, context);
+        Found::collect(catalog, sources, &analysis, context)
+    };
+    found.store(catalog);
+}
+
+/// The results, until the catalogue can be changed again.
+struct Found {
+    functions: Vec<(Oid, SettingsRead, bool)>,
+    policies: Vec<(Oid, Vec<SettingsRead>)>,
+    own: Vec<(Oid, SettingsRead)>,
+    select: Vec<(Oid, SettingsRead)>,
+    global: SettingsRead,
+}
+
+impl Found {
+    fn collect(
+        catalog: &Catalog,
+        sources: &Sources,
+        analysis: &Analysis<'_>,
+        context: Context<'_>,
+    ) -> Found {
+        let mut found = Found {
+            functions: Vec::new(),
+            policies: Vec::new(),
+            own: Vec::new(),
+            select: Vec::new(),
+            global: SettingsRead::nothing(),
+        };
+        for function in catalog.functions.values() {
+            let mut walk = Walk::new(analysis);
+            walk.function(function.oid, None);
+            let dynamic = analysis.bodies.get(&function.oid).is_some_and(|body| body.dynamic_sql);
+            if function.extension.is_none() && !OUR_SCHEMAS.contains(&function.schema.as_ref()) {
+                found.global.absorb(&walk.read);
+            }
+            found.functions.push((function.oid, walk.read, dynamic));
+        }
+        for relation in catalog.relations.values() {
+            let mut each = Vec::with_capacity(relation.policies.len());
+            let mut own = SettingsRead::nothing();
+            for index in 0..relation.policies.len() {
+                let mut walk = Walk::new(analysis);
+                walk.policy(relation, index, None, None);
+                found.global.absorb(&walk.read);
+                own.absorb(&walk.read);
+                each.push(walk.read);
+            }
+            let mut walk = Walk::new(analysis);
+            walk.relation(relation.oid, None, None);
+            if is_view(relation.kind) {
+                // A materialised view reads its settings when it is refreshed,
+                // so they are written although a SELECT needs none.
+                let mut definition = Walk::new(analysis);
+                definition.definition(relation, None);
+                own.absorb(&definition.read);
+                found.global.absorb(&definition.read);
+            }
+            found.global.absorb(&walk.read);
+            found.policies.push((relation.oid, each));
+            found.own.push((relation.oid, own));
+            found.select.push((relation.oid, walk.read));
+        }
+        for source in &sources.texts {
+            let mut walk = Walk::new(analysis);
+            walk.text(&reads(&source.text, context), None);
+            walk.called(source.oid, None);
+            found.global.absorb(&walk.read);
+        }
+        found
+    }
+
+    fn store(self, catalog: &mut Catalog) {
+        for (oid, settings, dynamic) in self.functions {
+            if let Some(function) = catalog.functions.get_mut(&oid) {
+                function.settings = settings;
+                function.dynamic_sql = dynamic;
+            }
+        }
+        for (oid, each) in self.policies {
+            if let Some(relation) = catalog.relations.get_mut(&oid) {
+                for (policy, settings) in relation.policies.iter_mut().zip(each) {
+                    policy.settings = settings;
+                }
+            }
+        }
+        for (oid, settings) in self.own {
+            if let Some(relation) = catalog.relations.get_mut(&oid) {
+                relation.own_settings = settings;
+            }
+        }
+        for (oid, settings) in self.select {
+            let Some(id) = catalog.table_ids.get(&oid) else { continue };
+            if let Some(table) = catalog.tables.get_mut(id.0 as usize) {
+                table.select_settings = settings;
+            }
+        }
+        for table in &mut catalog.tables {
+            if let Some(relation) = catalog.relations.get(&table.oid) {
+                table.policies.clone_from(&relation.policies);
+            }
+        }
+        catalog.settings = self.global;
+    }
+}
+
+fn is_view(kind: TableKind) -> bool {
+    matches!(kind, TableKind::View | TableKind::MaterializedView)
+}
+
+/// Domains that end in a text type, to which an empty text can be cast.
+fn text_domains(types: &HashMap<Oid, PgType>) -> HashSet<String> {
+    let base = |mut oid: Oid| {
+        while let Some(PgType { kind: TypeKind::Domain { base }, .. }) = types.get(&oid) {
+            oid = *base;
+        }
+        oid
+    };
+    types
+        .values()
+        .filter(|ty| matches!(ty.kind, TypeKind::Domain { .. }))
+        .filter(|ty| types.get(&base(ty.oid)).is_some_and(|end| end.category == 'S'))
+        .map(|ty| ty.name.to_string())
+        .collect()
+}
+
+impl<'a> Analysis<'a> {
+    fn new(catalog: &'a Catalog, sources: &'a Sources, context: Context<'_>) -> Self {
+        let mut analysis = Analysis {
+            relations: &catalog.relations,
+            functions: &catalog.functions,
+            calls: &sources.calls,
+            bodies: HashMap::new(),
+            policies: HashMap::new(),
+            views: HashMap::new(),
+            functions_named: HashMap::new(),
+            relations_named: HashMap::new(),
+            opaque: HashSet::new(),
+            rights: HashMap::new(),
+        };
+        for function in catalog.functions.values() {
+            analysis.functions_named.entry(&function.name).or_default().push(function);
+            if let Some(body) = &function.body {
+                let plpgsql = function.language.as_ref() == "plpgsql";
+                let context = Context {
+                    plpgsql,
+                    returns_strict: plpgsql
+                        && !function.returns_set
+                        && function.returns < 16384
+                        && !LENIENT_RESULTS.contains(&function.returns),
+                    ..context
+                };
+                analysis.bodies.insert(function.oid, reads(body, context));
+            }
+        }
+        for relation in catalog.relations.values() {
+            analysis.relations_named.entry(&relation.name).or_default().push(relation);
+            for (index, policy) in relation.policies.iter().enumerate() {
+                let mut both = reads(policy.using.as_deref().unwrap_or(""), context);
+                both.merge(reads(policy.check.as_deref().unwrap_or(""), context));
+                analysis.policies.insert((relation.oid, index), both);
+            }
+            analysis.rights.entry(relation.owner).or_insert_with(|| catalog.rights(relation.owner));
+        }
+        for function in catalog.functions.values().filter(|function| function.security_definer) {
+            analysis.rights.entry(function.owner).or_insert_with(|| catalog.rights(function.owner));
+        }
+        for source in &sources.texts {
+            if let Some(view) = source.view {
+                analysis.views.entry(view).or_default().merge(reads(&source.text, context));
+            }
+        }
+        for (extension, names) in &sources.extension_functions {
+            if !reviewed(extension) {
+                analysis.opaque.extend(names.iter().map(String::as_str));
+            }
+        }
+        analysis
+    }
+}
+
+fn reviewed(extension: &str) -> bool {
+    REVIEWED.contains(&extension) || extension.starts_with("postgis")
+}
+
+/// One walk through everything that is reached from an object.
+struct Walk<'a> {
+    analysis: &'a Analysis<'a>,
+    seen: HashSet<Seen>,
+    read: SettingsRead,
+}
+
+impl<'a> Walk<'a> {
+    fn new(analysis: &'a Analysis<'a>) -> Self {
+        Walk { analysis, seen: HashSet::new(), read: SettingsRead::nothing() }
+    }
+
+    /// Reads `oid` with the rights of `checked_as`, in a statement of `user`.
+    fn relation(&mut self, oid: Oid, checked_as: As, user: As) {
+        let Some(relation) = self.analysis.relations.get(&oid) else { return };
+        if !self.seen.insert(Seen::Relation { oid, checked_as, user }) {
+            return;
+        }
+        let rights = checked_as.and_then(|role| self.analysis.rights.get(&role));
+        if relation.rls_enabled && !rights.is_some_and(|rights| rights.bypass(relation)) {
+            for (index, policy) in relation.policies.iter().enumerate() {
+                let applies = match rights {
+                    Some(rights) => rights.subject_to(policy, PolicyCommand::Select),
+                    None => selects(policy),
+                };
+                if applies {
+                    self.policy(relation, index, checked_as, user);
+                }
+            }
+        }
+        if relation.kind == TableKind::View {
+            self.definition(relation, user);
         }
     }
+
+    fn definition(&mut self, view: &Relation, user: As) {
+        if let Some(text) = self.analysis.views.get(&view.oid) {
+            self.text(text, user);
+        }
+        for function in &view.calls {
+            self.function(*function, user);
+        }
+        let below = if view.security_invoker { user } else { Some(view.owner) };
+        for relation in &view.reads {
+            self.relation(*relation, below, user);
+        }
+    }
+
+    fn policy(&mut self, relation: &Relation, index: usize, checked_as: As, user: As) {
+        let seen = Seen::Policy { relation: relation.oid, index, checked_as, user };
+        let Some(policy) = relation.policies.get(index) else { return };
+        if !self.seen.insert(seen) {
+            return;
+        }
+        if let Some(text) = self.analysis.policies.get(&(relation.oid, index)) {
+            self.read.add(text);
+        }
+        for function in &policy.calls {
+            self.function(*function, user);
+        }
+        for below in &policy.reads {
+            self.relation(*below, checked_as, user);
+        }
+    }
+
+    fn function(&mut self, oid: Oid, user: As) {
+        let Some(function) = self.analysis.functions.get(&oid) else { return };
+        let user = if function.security_definer { Some(function.owner) } else { user };
+        if !self.seen.insert(Seen::Function { oid, user }) {
+            return;
+        }
+        match self.analysis.bodies.get(&oid) {
+            Some(body) => {
+                self.text(body, user);
+                for (schema, name) in &body.relations {
+                    let named = self.analysis.relations_named.get(name.as_str());
+                    for relation in named.into_iter().flatten() {
+                        if schema.as_deref().is_none_or(|s| s == relation.schema.as_ref()) {
+                            self.relation(relation.oid, user, user);
+                        }
+                    }
+                }
+            }
+            // An aggregate is made of other functions, which pg_depend names.
+            None if function.kind == super::model::FunctionKind::Aggregate => {}
+            None => {
+                self.read.closed &= function.extension.as_deref().is_some_and(reviewed);
+            }
+        }
+        self.called(oid, user);
+    }
+
+    fn called(&mut self, object: Oid, user: As) {
+        for function in self.analysis.calls.get(&object).into_iter().flatten() {
+            self.function(*function, user);
+        }
+    }
+
+    /// What a text reads by itself, and the functions that it names.
+    fn text(&mut self, text: &Reads, user: As) {
+        self.read.add(text);
+        for call in &text.calls {
+            if self.analysis.opaque.contains(call.name.as_str()) {
+                self.read.closed = false;
+            }
+            let named = self.analysis.functions_named.get(call.name.as_str());
+            for function in named.into_iter().flatten() {
+                if call.schema.as_deref().is_none_or(|s| s == function.schema.as_ref()) {
+                    self.function(function.oid, user);
+                }
+            }
+        }
+    }
+}
+
+fn selects(policy: &Policy) -> bool {
+    matches!(policy.command, PolicyCommand::All | PolicyCommand::Select)
 }

@@ -1,10 +1,10 @@
 //! A database of its own for each test of the catalogue.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
 
 use ringfence::catalog::{Catalog, load};
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) struct Database {
-    pub(crate) name: String,
     pub(crate) client: Client,
 }
 
@@ -31,11 +31,13 @@ impl Database {
         admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
         admin.batch_execute(&format!("create database {name}")).await.unwrap();
         let client = connect(&name, None).await;
-        Database { name, client }
+        Database { client }
     }
 
     pub(crate) async fn batch(&self, sql: &str) {
-        self.client.batch_execute(sql).await.expect(sql);
+        if let Err(error) = self.client.batch_execute(sql).await {
+            panic!("{error:?}");
+        }
     }
 
     pub(crate) async fn catalog(&self, schemas: &[&str]) -> Catalog {
