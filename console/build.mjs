@@ -32,14 +32,14 @@ const common = {
   logLevel: "warning",
 };
 
-// GraphiQL embeds 450 kB of base64 fonts; the console uses the system's.
-// Monaco's codicon font stays, as the editor draws its icons with it.
+// GraphiQL embeds 450 kB of base64 fonts; the console uses the system's. Its
+// copy of Monaco's icon font goes too: Monaco brings that as a file.
 const systemFonts = {
   name: "system-fonts",
   setup(b) {
     b.onLoad({ filter: /graphiql[\\/]dist[\\/]style\.css$/ }, async (args) => ({
       contents: (await readFile(args.path, "utf8")).replace(
-        /@font-face\s*\{[^}]*font-family:\s*(?:Roboto|Fira Code)[^}]*\}/g,
+        /@font-face\s*\{[^}]*font-family:\s*(?:Roboto|Fira Code|codicon)[^}]*\}/g,
         "",
       ),
       loader: "css",

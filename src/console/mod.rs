@@ -29,10 +29,10 @@ struct Dist;
 
 /// Nothing from outside, no inline script, no framing. Monaco, the editor in
 /// GraphiQL, writes its theme into `<style>` elements and positions its lines
-/// with `style` attributes, so inline *styles* have to be allowed; it embeds
-/// its icon font and GraphiQL some cursors as `data:`.
+/// with `style` attributes, so inline *styles* have to be allowed; small images
+/// in its style sheet are `data:`.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; worker-src 'self'; \
-     connect-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
+     connect-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
