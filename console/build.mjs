@@ -89,10 +89,28 @@ const html = (await readFile(join(here, "src/index.html"), "utf8"))
 await writeFile(join(dist, "index.html"), html);
 await copyFile(join(here, "src/icon.svg"), join(dist, "icon.svg"));
 
+// The licences of what is bundled travel with it.
+const packages = new Set();
+for (const { metafile } of [workers, page]) {
+  for (const input of Object.keys(metafile.inputs)) {
+    const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input.replace(/\\/g, "/"));
+    if (match) packages.add(match[1]);
+  }
+}
+const notices = [];
+for (const folder of [...packages].sort()) {
+  const { name, version, license } = JSON.parse(await readFile(join(here, folder, "package.json"), "utf8"));
+  const files = await readdir(join(here, folder));
+  const file = files.find((f) => /^licen[cs]e/i.test(f));
+  const text = file ? await readFile(join(here, folder, file), "utf8") : "";
+  notices.push(`${name} ${version} (${license})\n\n${text.trim()}`);
+}
+await writeFile(join(dist, "licenses.txt"), notices.join(`\n\n${"-".repeat(72)}\n\n`) + "\n");
+
 let total = 0;
 for (const dir of [dist, assets]) {
   for (const entry of await readdir(dir, { withFileTypes: true })) {
-    if (!entry.isFile() || !/\.(js|css|html|svg)$/.test(entry.name)) continue;
+    if (!entry.isFile() || !/\.(js|css|html|svg|txt)$/.test(entry.name)) continue;
     const file = join(dir, entry.name);
     const bytes = await readFile(file);
     const br = brotliCompressSync(bytes, {

@@ -81,10 +81,13 @@ export function IdentityBar({ config, identity, onChange, remember, onRemember }
               <input type="checkbox" checked={remember} onChange={(e) => onRemember(e.target.checked)} />
               Remember in this browser (otherwise until this tab is closed)
             </label>
+            <p className="rf-small">
+              Ringfence {config.version} · <a href="/console/licenses.txt">licences</a>
+            </p>
           </div>
           <div>
-            <h2>{info ? "Claims in the token" : "Server"}</h2>
-            <pre>{info ? JSON.stringify(info.claims, null, 2) : `Ringfence ${config.version}\n${config.endpoint}`}</pre>
+            <h2>Claims in the token</h2>
+            <pre>{info ? JSON.stringify(info.claims, null, 2) : "no token"}</pre>
           </div>
         </section>
       )}
