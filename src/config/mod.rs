@@ -28,7 +28,7 @@ mod schema;
 mod server;
 mod telemetry;
 
-pub use auth::AuthConfig;
+pub use auth::AuthSettings;
 pub use console::ConsoleConfig;
 pub use database::{DatabaseConfig, Pooler};
 pub use error::{ConfigError, Problem};
@@ -51,7 +51,7 @@ pub struct Config {
     pub general: GeneralConfig,
     pub server: ServerConfig,
     pub database: DatabaseConfig,
-    pub auth: AuthConfig,
+    pub auth: AuthSettings,
     pub roles: RolesConfig,
     pub schema: SchemaConfig,
     pub limits: LimitsConfig,
@@ -87,7 +87,7 @@ pub const SECTIONS: [SectionDoc; 10] = [
     section_doc::<GeneralConfig>(),
     section_doc::<ServerConfig>(),
     section_doc::<DatabaseConfig>(),
-    section_doc::<AuthConfig>(),
+    section_doc::<AuthSettings>(),
     section_doc::<RolesConfig>(),
     section_doc::<SchemaConfig>(),
     section_doc::<LimitsConfig>(),
@@ -136,7 +136,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
     let general = GeneralConfig::resolve(resolver);
     let server = ServerConfig::resolve(resolver);
     let database = DatabaseConfig::resolve(resolver);
-    let auth = AuthConfig::resolve(resolver);
+    let auth = AuthSettings::resolve(resolver);
     let roles = RolesConfig::resolve(resolver);
     let schema = SchemaConfig::resolve(resolver);
     let limits = LimitsConfig::resolve(resolver);

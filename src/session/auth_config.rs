@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::base::Secret;
+use crate::config::AuthSettings;
 
 /// The namespace of claims that Hasura documents.
 pub const DEFAULT_NAMESPACE: &str = "https://hasura.io/jwt/claims";
@@ -50,6 +51,33 @@ impl Default for AuthConfig {
             user_claims: ["x-hasura-user-id", "user_id", "sub"].map(str::to_owned).to_vec(),
             allow_short_jwt_keys: false,
         }
+    }
+}
+
+impl TryFrom<&AuthSettings> for AuthConfig {
+    type Error = AuthConfigError;
+
+    /// From the validated settings; the message never quotes a key.
+    fn try_from(settings: &AuthSettings) -> Result<Self, Self::Error> {
+        let mut jwt = Vec::new();
+        for (index, secret) in settings.jwt.expose().iter().enumerate() {
+            jwt.push(JwtConfig::deserialize(secret).map_err(|error| {
+                AuthConfigError::Json(format!("auth.jwt: issuer {index}: {}", describe(&error)))
+            })?);
+        }
+        Ok(AuthConfig {
+            admin_secrets: [&settings.admin_secret, &settings.old_admin_secret]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+            jwt,
+            unauthorized_role: settings.unauthorized_role.clone(),
+            jwt_admin: settings.jwt_admin,
+            tenant_claims: settings.tenant_claims.clone(),
+            user_claims: settings.user_claims.clone(),
+            allow_short_jwt_keys: settings.allow_short_jwt_keys,
+        })
     }
 }
 

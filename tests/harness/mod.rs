@@ -135,6 +135,7 @@ fn blocking<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static)
 }
 
 /// A shell that stops the postmaster when no test process has lived for 30 s.
+#[expect(clippy::zombie_processes, reason = "it outlives this process")]
 fn janitor(postmaster: i32) {
     const SCRIPT: &str = r#"
         idle=0

@@ -1,0 +1,43 @@
+# make run      a GraphQL API over a demo database of two tenants, on this machine
+# make test     everything that must hold before a change goes in
+# make check    formatting, lints, licences, layers: the fast part of `make test`
+# make bench    requests per second against hand-written SQL
+# make console  the page at /console
+# make docs     pages that are generated from the code
+
+CARGO ?= cargo
+TOOLS := target/tools
+DENY := $(TOOLS)/bin/cargo-deny
+
+.PHONY: run test check bench console docs
+.DEFAULT_GOAL := run
+
+run:
+	scripts/need run
+	$(CARGO) run --quiet -- dev
+
+test: check console
+	$(CARGO) test --no-fail-fast
+
+check: $(DENY)
+	scripts/need test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(DENY) check bans licenses sources
+	$(CARGO) test --quiet --test layers
+
+bench:
+	scripts/need bench
+	benches/run
+
+# The page is built where npm is there, and by `make test` always.
+console:
+	scripts/need console
+	cd console && npm ci --no-audit --no-fund && npm run check && npm run build
+
+docs:
+	UPDATE_DOCS=1 $(CARGO) test --quiet --lib documentation_is_current
+
+$(DENY):
+	scripts/need console
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny --version '^0.20'
