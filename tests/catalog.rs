@@ -1,14 +1,61 @@
 //! The catalogue against a real Postgres.
 
-mod catalog_support;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
-use catalog_support::Database;
-use ringfence::catalog::model::TableKind;
+mod harness;
+
+use std::time::Duration;
+
+use harness::{OWNER, TestDb, role_name};
+use ringfence::catalog::model::{Table, TableKind};
+use ringfence::catalog::{Catalog, Watch, load};
+use ringfence::config::SchemaConfig;
+use ringfence::pg::{Options, Pg};
+
+fn pg(url: &str) -> Pg {
+    Pg::new(Options::new(url.parse().unwrap())).unwrap()
+}
+
+fn schema(schemas: &[&str]) -> SchemaConfig {
+    let config = ringfence::config::Config::with(&[("schema.expose", &schemas.join(","))]);
+    config.unwrap().schema
+}
+
+/// The catalogue as `login` reads it.
+async fn read_as(db: &TestDb, login: &str, schemas: &[&str]) -> Catalog {
+    let tx = pg(&db.url_as(login)).begin_system("test").await.unwrap();
+    let catalog = load(&tx, &schema(schemas)).await.unwrap();
+    tx.commit().await.unwrap();
+    catalog
+}
+
+/// A database after `sql`, run by the superuser, and its catalogue.
+async fn prepared(sql: &str) -> (TestDb, Catalog) {
+    let db = TestDb::empty().await;
+    batch(&db, sql).await;
+    let catalog = read_as(&db, OWNER, &["public"]).await;
+    (db, catalog)
+}
+
+async fn batch(db: &TestDb, sql: &str) {
+    if let Err(error) = db.client().await.batch_execute(sql).await {
+        panic!("{error:?}");
+    }
+}
+
+fn table<'a>(catalog: &'a Catalog, name: &str) -> &'a Table {
+    catalog.tables.iter().find(|table| &*table.name == name).unwrap()
+}
 
 #[tokio::test]
 async fn tables_columns_and_keys_come_out_as_declared() {
-    let db = Database::create("shape").await;
-    db.batch(
+    let (_db, catalog) = prepared(
         "create table parent (a int, b text not null, primary key (b, a));
          comment on table parent is 'the parent';
          comment on column parent.b is 'part of the key';
@@ -22,7 +69,6 @@ async fn tables_columns_and_keys_come_out_as_declared() {
          create view v as select * from parent",
     )
     .await;
-    let catalog = db.catalog(&["public"]).await;
     let names: Vec<_> = catalog.tables.iter().map(|t| (t.name.as_ref(), t.kind)).collect();
     assert_eq!(
         names,
@@ -32,8 +78,7 @@ async fn tables_columns_and_keys_come_out_as_declared() {
 
 #[tokio::test]
 async fn settings_are_found_through_helpers_and_views() {
-    let db = Database::create("settings").await;
-    db.batch(
+    let (_db, catalog) = prepared(
         "create function tenant() returns uuid language sql stable as
            $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$;
          create function outer_helper() returns uuid language plpgsql stable as
@@ -62,7 +107,6 @@ async fn settings_are_found_through_helpers_and_views() {
          create view vi with (security_invoker = on) as select * from a",
     )
     .await;
-    let catalog = db.catalog(&["public"]).await;
     let of = |name: &str| {
         let table = catalog.tables.iter().find(|t| &*t.name == name).unwrap();
         let read = &table.select_settings;
@@ -91,4 +135,79 @@ async fn settings_are_found_through_helpers_and_views() {
         ]
     );
     assert!(!catalog.settings.closed);
+}
+
+/// Waits for the next generation that satisfies `done`.
+async fn until(watch: &Watch, done: impl Fn(&Catalog) -> bool) {
+    let mut generations = watch.subscribe();
+    let wait = async {
+        while !done(&watch.current()) {
+            generations.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the change is noticed");
+}
+
+#[tokio::test]
+async fn changes_are_noticed_without_help_from_the_database() {
+    let db = TestDb::empty().await;
+    let role = role_name("watched");
+    batch(&db, &format!("create table t (id int, b int); create role {role}")).await;
+    let watch = Watch::start(pg(&db.owner_url()), schema(&["public"])).await.unwrap();
+    assert_eq!(watch.current().generation, 1);
+    let t = |catalog: &Catalog| table(catalog, "t").clone();
+
+    batch(&db, "alter table t add column c int").await;
+    until(&watch, |catalog| t(catalog).columns.len() == 3).await;
+    batch(&db, "alter table t alter b set not null").await;
+    until(&watch, |catalog| t(catalog).columns[1].not_null).await;
+    batch(&db, "alter table t rename b to d").await;
+    until(&watch, |catalog| &*t(catalog).columns[1].name == "d").await;
+    batch(&db, "comment on column t.c is 'new'").await;
+    until(&watch, |catalog| t(catalog).columns[2].comment.as_deref() == Some("new")).await;
+    batch(&db, "create policy p on t using (id = 1)").await;
+    until(&watch, |catalog| t(catalog).policies.len() == 1).await;
+    batch(&db, "alter policy p on t using (id = 2)").await;
+    until(&watch, |catalog| t(catalog).policies[0].using.as_deref() == Some("(id = 2)")).await;
+    batch(&db, "alter table t enable row level security").await;
+    until(&watch, |catalog| t(catalog).rls_enabled).await;
+
+    let id = |catalog: &Catalog| catalog.role(&role).map(|role| role.oid).unwrap();
+    let selects =
+        |catalog: &Catalog| catalog.privileges(id(catalog)).select(table(catalog, "t").id).len();
+    batch(&db, &format!("grant usage on schema public to {role}; grant select on t to {role}"))
+        .await;
+    until(&watch, |catalog| selects(catalog) == 3).await;
+    batch(&db, &format!("revoke select on t from {role}; grant select (id) on t to {role}")).await;
+    until(&watch, |catalog| selects(catalog) == 1).await;
+    batch(&db, &format!("grant app_user to {role}")).await;
+    watch.suspect_roles();
+    until(&watch, |catalog| !catalog.role(&role).unwrap().member_of.is_empty()).await;
+
+    // Rewriting and using tables changes nothing.
+    let before = watch.current().generation;
+    batch(&db, "insert into t values (1, 1); truncate t; create temp table x (y int); analyze t")
+        .await;
+    batch(&db, "create table last (id int)").await;
+    until(&watch, |catalog| catalog.tables.len() == 2).await;
+    assert_eq!(watch.current().generation, before + 1);
+    batch(&db, &format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test]
+async fn a_notification_brings_the_change_and_a_lost_database_keeps_the_old_one() {
+    let db = TestDb::empty().await;
+    let watch = Watch::start(pg(&db.owner_url()), schema(&["public"])).await.unwrap();
+    watch.set_listening(true);
+    batch(&db, "create table t (id int)").await;
+    watch.notified();
+    until(&watch, |catalog| catalog.tables.len() == 1).await;
+    db.psql(&format!(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}' and usename = '{OWNER}'",
+        db.name()
+    ))
+    .unwrap();
+    batch(&db, "create table u (id int)").await;
+    watch.notified();
+    until(&watch, |catalog| catalog.tables.len() == 2).await;
 }

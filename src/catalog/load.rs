@@ -18,6 +18,9 @@ use super::model::{
     SettingsRead, Table, TableId, TableKind, TypeKind, Volatility,
 };
 use super::settings;
+use crate::base::ApiError;
+use crate::config::SchemaConfig;
+use crate::pg::{PgError, SystemTx};
 
 /// The one introspection statement; `$1` is [`exposed_schemas`].
 pub const INTROSPECT: &str = include_str!("introspect.sql");
@@ -30,15 +33,42 @@ pub const PREPARE: &str =
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    #[error(transparent)]
+    Database(#[from] PgError),
+    #[error("the catalogue statement answered nothing")]
+    Empty,
     #[error("the catalogue document cannot be read: {0}")]
     Document(#[from] serde_json::Error),
+    #[error("reading the catalogue was aborted: {0}")]
+    Aborted(String),
     #[error("the database has more than {limit} {what}, which is more than can be served")]
     TooMany { what: &'static str, limit: usize },
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Database(error) => error.into(),
+            other => ApiError::internal(other.to_string()),
+        }
+    }
 }
 
 /// The parameter of [`INTROSPECT`].
 pub fn exposed_schemas(schemas: &[String]) -> String {
     serde_json::Value::from(schemas).to_string()
+}
+
+/// Reads the catalogue in a transaction of the server.
+pub async fn load(tx: &SystemTx, config: &SchemaConfig) -> Result<Catalog, CatalogError> {
+    tx.query_text(PREPARE, &[]).await?;
+    let schemas = exposed_schemas(&config.expose);
+    let document = tx.query_text(INTROSPECT, &[&schemas]).await?.ok_or(CatalogError::Empty)?;
+    // Half a second of computing for a thousand tables would hold up every
+    // request that shares this thread.
+    tokio::task::spawn_blocking(move || decode(&document))
+        .await
+        .map_err(|error| CatalogError::Aborted(error.to_string()))?
 }
 
 /// Makes a catalogue of the document that [`INTROSPECT`] answers.

@@ -13,6 +13,8 @@ pub mod privileges;
 pub mod reads;
 pub mod settings;
 pub mod tokens;
+pub mod watch;
 
-pub use load::CatalogError;
+pub use load::{CatalogError, load};
 pub use model::Catalog;
+pub use watch::Watch;

@@ -1,0 +1,214 @@
+//! Keeps the catalogue fresh while requests use it.
+//!
+//! ```text
+//! NOTIFY ringfence_catalog ─┐
+//! once a second: snapshot? ─┼─▶ version.sql ─▶ changed? ─▶ load ─▶ swap ─▶ subscribers
+//! an authorisation error  ──┘        └── roles, every 10 s at least
+//! ```
+//!
+//! Readers take the current [`Catalog`] and keep it for the request; a new one
+//! is built beside it and swapped in. What fails leaves the old one in place
+//! and is tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::load::{CatalogError, load};
+use super::model::Catalog;
+use crate::config::SchemaConfig;
+use crate::pg::{Pg, SystemTx};
+
+/// The channel on which the event trigger tells of changes.
+pub const CHANNEL: &str = "ringfence_catalog";
+
+const VERSION: &str = include_str!("version.sql");
+
+/// Between checks where nothing tells of changes.
+const CHECK: Duration = Duration::from_secs(1);
+/// Between checks where the event trigger does: it does not see roles.
+const CHECK_TRIGGERED: Duration = Duration::from_secs(10);
+/// Time for a burst of changes to end.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Between two checks that suspicions about roles ask for.
+const SUSPICION: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// A cheap handle; the watching ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Watch(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwap<Catalog>,
+    generation: watch::Sender<u64>,
+    /// Something changed for sure, or may have.
+    wake: Notify,
+    suspect: Notify,
+    /// Notifications arrive.
+    listening: AtomicBool,
+}
+
+/// What `version.sql` answers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+struct Version {
+    snapshot: String,
+    catalog: Option<String>,
+    roles: Option<String>,
+    trigger: bool,
+}
+
+impl Version {
+    fn same_objects(&self, other: &Version) -> bool {
+        self.catalog == other.catalog && self.roles == other.roles
+    }
+}
+
+impl Watch {
+    /// Loads the catalogue and starts to watch it. Must be called in a runtime.
+    pub async fn start(pg: Pg, config: SchemaConfig) -> Result<Watch, CatalogError> {
+        let (version, mut catalog) = fetch(&pg, &config).await?;
+        catalog.generation = 1;
+        let shared = Arc::new(Shared {
+            current: ArcSwap::from_pointee(catalog),
+            generation: watch::Sender::new(1),
+            wake: Notify::new(),
+            suspect: Notify::new(),
+            listening: AtomicBool::new(false),
+        });
+        let watcher = Watcher { pg, config, shared: shared.clone(), seen: version };
+        let task = tokio::spawn(watcher.run()).abort_handle();
+        Ok(Watch(Arc::new(Handle { shared, task })))
+    }
+
+    pub fn current(&self) -> Arc<Catalog> {
+        self.0.shared.current.load_full()
+    }
+
+    /// Yields the generation whenever a new catalogue has been swapped in.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.shared.generation.subscribe()
+    }
+
+    /// A notification on [`CHANNEL`] has arrived.
+    pub fn notified(&self) {
+        self.0.shared.wake.notify_one();
+    }
+
+    /// Whether notifications on [`CHANNEL`] arrive now. After a gap something
+    /// may have been missed, so a change here checks at once.
+    pub fn set_listening(&self, listening: bool) {
+        if self.0.shared.listening.swap(listening, Ordering::Relaxed) != listening {
+            self.0.shared.wake.notify_one();
+        }
+    }
+
+    /// The database refused a role: its rights or memberships may have
+    /// changed, which no event trigger tells.
+    pub fn suspect_roles(&self) {
+        self.0.shared.suspect.notify_one();
+    }
+}
+
+struct Watcher {
+    pg: Pg,
+    config: SchemaConfig,
+    shared: Arc<Shared>,
+    seen: Version,
+}
+
+impl Watcher {
+    async fn run(mut self) {
+        let mut failures = 0u32;
+        let mut checked = Instant::now();
+        loop {
+            let pause = match failures {
+                0 if self.seen.trigger && self.shared.listening.load(Ordering::Relaxed) => {
+                    CHECK_TRIGGERED
+                }
+                0 => CHECK,
+                more => RETRY_MAX.min(CHECK * 2u32.saturating_pow(more.min(8) - 1)),
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(checked + pause) => {}
+                () = self.shared.wake.notified() => tokio::time::sleep(SETTLE).await,
+                () = self.shared.suspect.notified() => {
+                    tokio::time::sleep_until(checked + SUSPICION).await;
+                }
+            }
+            checked = Instant::now();
+            match self.check().await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    tracing::warn!(%error, failures, "the catalogue could not be refreshed; the one in use stays");
+                }
+            }
+        }
+    }
+
+    async fn check(&mut self) -> Result<(), CatalogError> {
+        let tx = self.pg.begin_system("check the catalogue's version").await?;
+        let version = if snapshot(&tx).await? == self.seen.snapshot {
+            None
+        } else {
+            Some(version(&tx).await?)
+        };
+        tx.commit().await?;
+        let Some(version) = version else { return Ok(()) };
+        if version.same_objects(&self.seen) {
+            self.seen = version;
+            return Ok(());
+        }
+        let (version, mut catalog) = fetch(&self.pg, &self.config).await?;
+        self.seen = version;
+        let current = self.shared.current.load();
+        if catalog.fingerprint == current.fingerprint {
+            return Ok(());
+        }
+        catalog.generation = current.generation + 1;
+        let generation = catalog.generation;
+        tracing::info!(generation, tables = catalog.tables.len(), "the catalogue has changed");
+        self.shared.current.store(Arc::new(catalog));
+        self.shared.generation.send_replace(generation);
+        Ok(())
+    }
+}
+
+/// The version is read first: what changes in between is found again.
+async fn fetch(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), CatalogError> {
+    let tx = pg.begin_system("read the catalogue").await?;
+    let version = version(&tx).await?;
+    let catalog = load(&tx, config).await?;
+    tx.commit().await?;
+    Ok((version, catalog))
+}
+
+/// While this is the same nothing was committed in the whole cluster.
+async fn snapshot(tx: &SystemTx) -> Result<String, CatalogError> {
+    let sql = "select pg_catalog.pg_current_snapshot()::text";
+    tx.query_text(sql, &[]).await?.ok_or(CatalogError::Empty)
+}
+
+async fn version(tx: &SystemTx) -> Result<Version, CatalogError> {
+    tx.query_text(super::load::PREPARE, &[]).await?;
+    let document = tx.query_text(VERSION, &[]).await?.ok_or(CatalogError::Empty)?;
+    Ok(serde_json::from_str(&document)?)
+}
