@@ -1,17 +1,41 @@
 //! Floor 5: the façade that everybody above calls.
+//!
+//! ```text
+//! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
+//!                       └▶ answer: parameters ─▶ one transaction ─▶ bytes
+//! ```
 
+mod answer;
+pub mod executor;
+mod explain;
+mod prepare;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
-use crate::base::ApiError;
+use crate::base::{ApiError, Code};
+use crate::catalog::Catalog;
+use crate::operation::Limits;
+use crate::pg::Pg;
+use crate::plan::cache::{PlanCache, PlanCacheStats};
+use crate::schema::{SchemaOptions, SchemaSet};
+use crate::session::Session;
+
+pub use explain::Explanation;
 
 /// One GraphQL request, whatever carried it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GraphqlRequest {
     pub query: String,
     pub operation_name: Option<String>,
     /// The variables object as it was sent, so that numbers keep their digits.
     pub variables: Option<Box<RawValue>>,
+    /// Refuse anything but a query (a GET).
+    pub queries_only: bool,
 }
 
 /// `data` is JSON text made by Postgres and is never decoded.
@@ -19,4 +43,98 @@ pub struct GraphqlRequest {
 pub struct GraphqlResponse {
     pub data: Option<Bytes>,
     pub errors: Vec<ApiError>,
+    /// For the log: the operation's name, when the document gave one.
+    pub operation: Option<Arc<str>>,
+}
+
+impl GraphqlResponse {
+    pub fn error(error: ApiError) -> Self {
+        GraphqlResponse { errors: vec![error], ..GraphqlResponse::default() }
+    }
+}
+
+/// Bounds that the engine keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineLimits {
+    pub depth: usize,
+    pub nodes: usize,
+    /// Rows of any one list.
+    pub rows: Option<u64>,
+    pub plan_cache_bytes: u64,
+}
+
+impl EngineLimits {
+    fn operation(&self) -> Limits {
+        Limits { depth: self.depth, nodes: self.nodes }
+    }
+}
+
+/// Answers GraphQL requests as their sessions.
+pub struct Engine {
+    pg: Pg,
+    schemas: ArcSwap<SchemaSet>,
+    plans: PlanCache,
+    limits: EngineLimits,
+    /// Told when Postgres refuses on rights, so that memberships are re-read.
+    suspicion: Arc<Notify>,
+}
+
+impl Engine {
+    pub fn new(
+        pg: Pg,
+        catalog: Arc<Catalog>,
+        options: SchemaOptions,
+        limits: EngineLimits,
+    ) -> Self {
+        Engine {
+            pg,
+            schemas: ArcSwap::from_pointee(SchemaSet::new(catalog, options)),
+            plans: PlanCache::new(limits.plan_cache_bytes),
+            limits,
+            suspicion: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Serves a new catalogue from the next request on; running requests keep
+    /// theirs.
+    pub fn install(&self, catalog: Arc<Catalog>) {
+        let options = self.schemas.load().options().clone();
+        self.schemas.store(Arc::new(SchemaSet::new(catalog, options)));
+    }
+
+    pub fn schemas(&self) -> Arc<SchemaSet> {
+        self.schemas.load_full()
+    }
+
+    pub fn pg(&self) -> &Pg {
+        &self.pg
+    }
+
+    pub fn plan_cache_stats(&self) -> PlanCacheStats {
+        self.plans.stats()
+    }
+
+    /// Notified after each refusal on rights.
+    pub fn suspicion(&self) -> Arc<Notify> {
+        self.suspicion.clone()
+    }
+
+    /// Answers one request.
+    pub async fn execute(&self, session: &Session, request: GraphqlRequest) -> GraphqlResponse {
+        match self.try_execute(session, &request).await {
+            Ok((data, operation)) => {
+                GraphqlResponse { data: Some(data), errors: Vec::new(), operation }
+            }
+            Err(error) => GraphqlResponse::error(error),
+        }
+    }
+
+    /// The schema definition language of a session's role.
+    pub fn sdl(&self, session: &Session) -> Result<String, ApiError> {
+        Ok(self.schemas.load().of(session)?.sdl()?)
+    }
+}
+
+fn only_queries() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, "only queries can be sent by GET; use POST")
 }

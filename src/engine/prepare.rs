@@ -1,0 +1,114 @@
+//! Request → plan and leaves, through the cache.
+
+use std::sync::Arc;
+
+use crate::base::{ApiError, Code, JsonPath};
+use crate::graphql::parse::{ParseError, ParseLimits};
+use crate::graphql::{self, OperationKind};
+use crate::operation::bind::choose;
+use crate::operation::variables::{coerce, declare};
+use crate::operation::{BindError, Problem, bind};
+use crate::plan::Plan;
+use crate::schema::RoleSchema;
+
+use super::{Engine, GraphqlRequest, only_queries};
+
+/// Tokens per field that the node limit allows; a field with arguments takes
+/// a dozen or two.
+const TOKENS_PER_NODE: usize = 32;
+
+/// A plan with the parameters of one request.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub plan: Arc<Plan>,
+    pub leaves: Vec<String>,
+}
+
+impl From<ParseError> for ApiError {
+    fn from(error: ParseError) -> Self {
+        let message = error.to_string();
+        match error {
+            ParseError::Syntax { detail } => ApiError::new(Code::ValidationFailed, message)
+                .at(JsonPath::root().key("query"))
+                .with_detail(detail),
+            ParseError::TooDeep { .. } => ApiError::new(Code::DepthLimitExceeded, message),
+            ParseError::TooLong { .. } => ApiError::new(Code::NodeLimitExceeded, message),
+            ParseError::Duplicate(_) => ApiError::new(Code::ValidationFailed, message),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn prepare(
+        &self,
+        schema: &RoleSchema,
+        request: &GraphqlRequest,
+    ) -> Result<Prepared, ApiError> {
+        let name = request.operation_name.as_deref();
+        if let Some(document) = self.plans.document(schema.id, &request.query, name) {
+            let variables = request.variables.as_deref();
+            // An invalid value is reported by the full path below, which knows
+            // where in the document it is used.
+            if let Ok(coerced) = coerce::<false>(&schema.types, &document.declarations, variables)
+                && let Some(plan) = self.plans.plan(&document, &coerced.shape)
+            {
+                check_kind(plan.kind, request)?;
+                return Ok(Prepared { plan, leaves: coerced.leaves });
+            }
+        } else {
+            self.plans.count_miss();
+        }
+        self.plan(schema, request)
+    }
+
+    fn plan(&self, schema: &RoleSchema, request: &GraphqlRequest) -> Result<Prepared, ApiError> {
+        let limits = ParseLimits {
+            // Lists and objects of arguments nest beside selections.
+            depth: self.limits.depth.saturating_mul(2),
+            tokens: self.limits.nodes.saturating_mul(TOKENS_PER_NODE),
+        };
+        let document = graphql::parse(&request.query, limits)?;
+        let name = request.operation_name.as_deref();
+        let operation = choose(&document, name)?;
+        check_kind(operation.kind, request)?;
+        let declarations = declare(&schema.types, &operation.variables)?;
+        let coerced = coerce::<true>(&schema.types, &declarations, request.variables.as_deref())?;
+        let bound = bind(
+            schema,
+            &document,
+            operation,
+            &declarations,
+            &coerced.values,
+            self.limits.operation(),
+        )?;
+        // A value that is invalid but used nowhere is still the caller's mistake.
+        for value in &coerced.values {
+            if let crate::operation::variables::VariableValue::Invalid(error) = value {
+                return Err(error.clone().into());
+            }
+        }
+        let plan = Arc::new(crate::plan::read::plan(schema, bound, self.limits.rows)?);
+        let cached = match self.plans.document(schema.id, &request.query, name) {
+            Some(cached) => cached,
+            None => self.plans.remember_document(schema.id, &request.query, name, declarations),
+        };
+        self.plans.remember_plan(&cached, coerced.shape, plan.clone());
+        Ok(Prepared { plan, leaves: coerced.leaves })
+    }
+}
+
+fn check_kind(kind: OperationKind, request: &GraphqlRequest) -> Result<(), ApiError> {
+    if request.queries_only && kind != OperationKind::Query {
+        return Err(only_queries());
+    }
+    Ok(())
+}
+
+/// The error of a negative limit or offset that came in a variable.
+pub(super) fn negative(path: &JsonPath) -> ApiError {
+    BindError::new(path.clone(), negative_problem()).into()
+}
+
+fn negative_problem() -> Problem {
+    crate::operation::bind::negative()
+}

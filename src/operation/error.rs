@@ -1,0 +1,110 @@
+//! What can be wrong with a document, in Hasura's words.
+
+use std::borrow::Cow;
+
+use crate::base::{ApiError, Code, JsonPath};
+
+/// A problem at a place of the document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at {path}")]
+pub struct BindError {
+    pub path: JsonPath,
+    pub problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("no such operation found in the document: \"{0}\"")]
+    NoSuchOperation(String),
+    #[error(
+        "exactly one operation has to be present in the document when operationName is not specified"
+    )]
+    OperationNameNeeded,
+    #[error("multiple definitions for operation \"{0}\"")]
+    DuplicateOperation(String),
+    #[error("no mutations exist")]
+    NoMutations,
+    #[error("no such type exists in the schema: 'subscription_root'")]
+    NoSubscriptions,
+    #[error("field {field:?} not found in type: '{ty}'")]
+    UnknownField { field: String, ty: String },
+    #[error("{field:?} has no argument named {argument:?}")]
+    UnknownArgument { field: String, argument: String },
+    #[error("missing required field {0:?}")]
+    MissingArgument(String),
+    #[error("the argument {0:?} is given more than once")]
+    DuplicateArgument(String),
+    #[error("missing selection set for {0:?}")]
+    SelectionNeeded(String),
+    #[error("unexpected subselection set for non-object field")]
+    SelectionNotAllowed,
+    #[error("fragment {0:?} not found")]
+    UnknownFragment(String),
+    #[error("the fragment definition(s) {0} form a cycle")]
+    FragmentCycle(String),
+    #[error("no such type exists in the schema: '{0}'")]
+    UnknownType(String),
+    #[error("the fields of a fragment on {fragment:?} cannot be selected in {ty:?}")]
+    FragmentMismatch { fragment: String, ty: String },
+    #[error("cannot merge different fields under the same alias ({key:?}): use different aliases")]
+    FieldConflict { key: String },
+    #[error("directive {0:?} is not defined in the schema")]
+    UnknownDirective(String),
+    #[error("directive {directive:?} is not allowed on {place}")]
+    MisplacedDirective { directive: String, place: &'static str },
+    #[error("the following directives are used more than once: {0}")]
+    RepeatedDirective(String),
+    #[error("unbound variable {0:?}")]
+    UnboundVariable(String),
+    #[error("unexpected variables in variableValues: {0}")]
+    UnexpectedVariables(String),
+    #[error(
+        "variable {name:?} is declared as '{declared}', but used where '{expected}' is expected"
+    )]
+    VariableMismatch { name: String, declared: String, expected: String },
+    #[error("expecting a value for non-nullable variable: {0:?}")]
+    MissingVariable(String),
+    #[error("variable type '{0}' is not an input type")]
+    NotAnInput(String),
+    #[error("variables must be a JSON object")]
+    VariablesNotAnObject,
+    #[error("the key {0:?} is given more than once")]
+    DuplicateKey(String),
+    #[error("expected {expected} for type {ty:?}, but found {found}")]
+    Expected { expected: Cow<'static, str>, ty: String, found: &'static str },
+    #[error("unexpected null value for type {0:?}")]
+    UnexpectedNull(String),
+    #[error(
+        "The value {0} lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?"
+    )]
+    IntOutOfBounds(String),
+    #[error("a text must not hold the character NUL (U+0000)")]
+    Nul,
+    #[error("a variable cannot stand inside a JSON value; pass the whole value as a variable")]
+    VariableInJson,
+    #[error("the operation is nested deeper than {limit} levels (limits.depth)")]
+    TooDeep { limit: usize },
+    #[error("the operation selects more than {limit} fields (limits.nodes)")]
+    TooManyNodes { limit: usize },
+    #[error("the schema is inconsistent: {0}")]
+    Schema(&'static str),
+}
+
+impl BindError {
+    pub fn new(path: JsonPath, problem: Problem) -> Self {
+        BindError { path, problem }
+    }
+}
+
+impl From<BindError> for ApiError {
+    fn from(error: BindError) -> Self {
+        let code = match &error.problem {
+            Problem::IntOutOfBounds(_) => Code::ParseFailed,
+            Problem::TooDeep { .. } => Code::DepthLimitExceeded,
+            Problem::TooManyNodes { .. } => Code::NodeLimitExceeded,
+            Problem::Schema(detail) => return ApiError::internal(*detail),
+            _ => Code::ValidationFailed,
+        };
+        ApiError::new(code, error.problem.to_string()).at(error.path)
+    }
+}

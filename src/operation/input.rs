@@ -1,0 +1,70 @@
+//! Argument values after coercion: typed by position, with scalars reduced to
+//! operands.
+
+use std::sync::Arc;
+
+use crate::graphql::Name;
+
+/// A scalar that travels as a parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// Written in the document (or fixed by us).
+    Const(Arc<str>),
+    /// The n-th leaf of the request's variables.
+    Leaf(usize),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    Null,
+    Boolean(bool),
+    Enum(Name),
+    Scalar(Operand),
+    /// A whole list of scalars as one Postgres array literal.
+    Array(Operand),
+    List(Vec<Input>),
+    Object(Vec<(Name, Input)>),
+}
+
+impl Input {
+    /// What this is, for "but found …".
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Input::Null => "null",
+            Input::Boolean(_) => "a boolean",
+            Input::Enum(_) => "an enum value",
+            Input::Scalar(_) => "a scalar",
+            Input::Array(_) | Input::List(_) => "a list",
+            Input::Object(_) => "an object",
+        }
+    }
+}
+
+/// Appends one element to a Postgres array literal under construction.
+pub(crate) fn push_array_element(out: &mut String, element: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push('"');
+    for c in element.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn array_elements_are_quoted() {
+        let mut out = String::from("{");
+        push_array_element(&mut out, r#"a"b\c,}"#);
+        push_array_element(&mut out, "");
+        out.push('}');
+        assert_eq!(out, r#"{"a\"b\\c,}",""}"#);
+    }
+}

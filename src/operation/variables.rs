@@ -1,0 +1,520 @@
+//! Coercion of variables and literals to [`Input`], directed by types.
+//!
+//! Walking the variables yields the *shape*, a byte string that differs
+//! whenever the statement could (which keys an object has, whether a value is
+//! null, booleans, enum values), and the *leaves*, the scalars in a fixed
+//! order. On a plan-cache hit only these two are made (`BUILD = false`).
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::base::JsonPath;
+use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
+use crate::schema::types::{Codec, ScalarType, TypeDef, TypeRef, TypeTable, Wrap};
+
+use super::error::{BindError, Problem};
+use super::input::{Input, Operand, push_array_element};
+use super::literal::{
+    JsonKind, describe_json, describe_literal, json_elements, json_entries, json_kind, json_string,
+    scalar_from_json, scalar_from_literal,
+};
+
+/// Input objects nest at most this deep in variables; documents are bounded by
+/// the parser.
+const MAX_INPUT_DEPTH: usize = 64;
+
+/// A declared variable with its type resolved.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    pub name: Name,
+    /// As written, for messages.
+    pub declared: Box<str>,
+    pub ty: TypeRef,
+    pub default: Option<Value>,
+}
+
+/// Resolves the declarations of an operation.
+pub fn declare(
+    types: &TypeTable,
+    definitions: &[VariableDefinition],
+) -> Result<Vec<Declaration>, BindError> {
+    definitions
+        .iter()
+        .map(|definition| {
+            let ty = resolve(types, &definition.ty)
+                .map_err(|problem| BindError::new(JsonPath::root(), problem))?;
+            Ok(Declaration {
+                name: definition.name.clone(),
+                declared: definition.ty.to_string().into(),
+                ty,
+                default: definition.default.clone(),
+            })
+        })
+        .collect()
+}
+
+fn resolve(types: &TypeTable, ty: &TypeExpr) -> Result<TypeRef, Problem> {
+    let named = |name: &Name| {
+        let id = types.by_name(name).ok_or_else(|| Problem::UnknownType(name.to_string()))?;
+        match types.get(id) {
+            Some(TypeDef::Object(_)) | None => Err(Problem::NotAnInput(name.to_string())),
+            Some(_) => Ok(id),
+        }
+    };
+    match ty {
+        TypeExpr::Named { name, non_null } => Ok(TypeRef {
+            base: named(name)?,
+            wrap: if *non_null { Wrap::NonNull } else { Wrap::Nullable },
+        }),
+        TypeExpr::List { item, non_null } => match item.as_ref() {
+            // `[T]` is taken for `[T!]`; a null inside is refused when it comes.
+            TypeExpr::Named { name, .. } => {
+                Ok(TypeRef { base: named(name)?, wrap: Wrap::List { non_null: *non_null } })
+            }
+            TypeExpr::List { .. } => Err(Problem::NotAnInput(ty.to_string())),
+        },
+    }
+}
+
+/// The value of one variable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VariableValue {
+    Absent,
+    Given(Input),
+    /// Reported where the variable is used, with the path inside the value.
+    Invalid(BindError),
+}
+
+/// The variables of one request.
+#[derive(Debug, Default)]
+pub struct Coerced {
+    pub shape: Vec<u8>,
+    pub leaves: Vec<String>,
+    /// In the order of the declarations; empty unless asked for.
+    pub values: Vec<VariableValue>,
+}
+
+/// Walks the variables. Without `BUILD` the first invalid value is an error;
+/// with it, invalid values are kept for the place where they are used.
+pub fn coerce<const BUILD: bool>(
+    types: &TypeTable,
+    declarations: &[Declaration],
+    variables: Option<&RawValue>,
+) -> Result<Coerced, BindError> {
+    let at_variables = |problem| BindError::new(JsonPath::root().key("variableValues"), problem);
+    let entries = match variables {
+        None => Vec::new(),
+        Some(raw) => match json_kind(raw) {
+            JsonKind::Null => Vec::new(),
+            JsonKind::Object => json_entries(raw.get()).map_err(at_variables)?,
+            _ => return Err(at_variables(Problem::VariablesNotAnObject)),
+        },
+    };
+    let mut unexpected: Vec<&str> = entries
+        .iter()
+        .map(|(key, _)| key.as_ref())
+        .filter(|key| !declarations.iter().any(|declaration| *declaration.name == **key))
+        .collect();
+    if !unexpected.is_empty() {
+        unexpected.sort_unstable();
+        return Err(BindError::new(
+            JsonPath::root(),
+            Problem::UnexpectedVariables(unexpected.join(", ")),
+        ));
+    }
+    let mut walker = Walker::<BUILD> { types, shape: Vec::new(), leaves: Vec::new() };
+    let mut values = Vec::new();
+    for declaration in declarations {
+        let given = entries.iter().find(|(key, _)| **key == *declaration.name);
+        let value = match given {
+            None => match &declaration.default {
+                Some(default) => {
+                    walker.shape.push(b'd');
+                    if BUILD {
+                        match literal(types, declaration.ty, default, &NoVariables) {
+                            Ok(Some(input)) => VariableValue::Given(input),
+                            Ok(None) => VariableValue::Absent,
+                            Err(error) => VariableValue::Invalid(error),
+                        }
+                    } else {
+                        VariableValue::Absent
+                    }
+                }
+                None if declaration.ty.is_non_null() => VariableValue::Invalid(BindError::new(
+                    JsonPath::root(),
+                    Problem::MissingVariable(declaration.name.to_string()),
+                )),
+                None => {
+                    walker.shape.push(b'a');
+                    VariableValue::Absent
+                }
+            },
+            Some((_, raw)) => {
+                let mut path = JsonPath::root();
+                match walker.value(declaration.ty, raw, &mut path, 0) {
+                    Ok(Some(input)) => VariableValue::Given(input),
+                    Ok(None) => VariableValue::Absent,
+                    Err(problem) => VariableValue::Invalid(BindError::new(path, problem)),
+                }
+            }
+        };
+        match value {
+            VariableValue::Invalid(error) if !BUILD => return Err(error),
+            value if BUILD => values.push(value),
+            _ => {}
+        }
+    }
+    Ok(Coerced { shape: walker.shape, leaves: walker.leaves, values })
+}
+
+struct Walker<'a, const BUILD: bool> {
+    types: &'a TypeTable,
+    shape: Vec<u8>,
+    leaves: Vec<String>,
+}
+
+impl<const BUILD: bool> Walker<'_, BUILD> {
+    fn leaf(&mut self, text: String, wrap: fn(Operand) -> Input) -> Option<Input> {
+        self.shape.push(b'v');
+        self.leaves.push(text);
+        BUILD.then(|| wrap(Operand::Leaf(self.leaves.len() - 1)))
+    }
+
+    /// `Ok(None)` without `BUILD` only. On an error `path` ends at its place.
+    fn value(
+        &mut self,
+        ty: TypeRef,
+        raw: &RawValue,
+        path: &mut JsonPath,
+        depth: usize,
+    ) -> Result<Option<Input>, Problem> {
+        if depth > MAX_INPUT_DEPTH {
+            return Err(Problem::TooDeep { limit: MAX_INPUT_DEPTH });
+        }
+        let kind = json_kind(raw);
+        if kind == JsonKind::Null {
+            self.shape.push(b'n');
+            return Ok(BUILD.then_some(Input::Null));
+        }
+        match ty.wrap {
+            Wrap::Nullable | Wrap::NonNull => self.item(ty, raw, kind, path, depth),
+            Wrap::List { .. } => {
+                let elements = if kind == JsonKind::List { json_elements(raw)? } else { vec![raw] };
+                let item = TypeRef::non_null(ty.base);
+                if let Some(TypeDef::Scalar(scalar)) = self.types.get(ty.base)
+                    && scalar.codec != Codec::Boolean
+                {
+                    let mut text = String::from("{");
+                    for (index, element) in elements.into_iter().enumerate() {
+                        path.push_index(index);
+                        if json_kind(element) == JsonKind::Null {
+                            return Err(Problem::UnexpectedNull(scalar.name.to_string()));
+                        }
+                        let element = scalar_from_json(scalar.codec, &scalar.name, element)?;
+                        push_array_element(&mut text, &element);
+                        path.pop();
+                    }
+                    text.push('}');
+                    return Ok(self.leaf(text, Input::Array));
+                }
+                self.shape.push(b'[');
+                let mut out = Vec::new();
+                for (index, element) in elements.into_iter().enumerate() {
+                    path.push_index(index);
+                    let kind = json_kind(element);
+                    if kind == JsonKind::Null {
+                        return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_owned()));
+                    }
+                    out.extend(self.item(item, element, kind, path, depth + 1)?);
+                    path.pop();
+                }
+                self.shape.push(b']');
+                Ok(BUILD.then_some(Input::List(out)))
+            }
+        }
+    }
+
+    fn item(
+        &mut self,
+        ty: TypeRef,
+        raw: &RawValue,
+        kind: JsonKind,
+        path: &mut JsonPath,
+        depth: usize,
+    ) -> Result<Option<Input>, Problem> {
+        match self.types.get(ty.base) {
+            Some(TypeDef::Scalar(scalar)) if scalar.codec == Codec::Boolean => {
+                let text = scalar_from_json(scalar.codec, &scalar.name, raw)?;
+                let value = text == "true";
+                self.shape.push(if value { b't' } else { b'f' });
+                Ok(BUILD.then_some(Input::Boolean(value)))
+            }
+            Some(TypeDef::Scalar(scalar)) => {
+                let text = scalar_from_json(scalar.codec, &scalar.name, raw)?;
+                Ok(self.leaf(text, Input::Scalar))
+            }
+            Some(TypeDef::Enum(def)) => {
+                if kind != JsonKind::String {
+                    return Err(expected(
+                        "an enum value",
+                        &def.name,
+                        describe_json(kind, raw.get()),
+                    ));
+                }
+                let word = json_string(raw)?;
+                let Some((name, _)) = def.values.get_key_value(word.as_ref()) else {
+                    return Err(unknown_value(&def.name, def.values.keys()));
+                };
+                self.shape.push(b'e');
+                self.shape.extend_from_slice(name.as_bytes());
+                self.shape.push(0);
+                Ok(BUILD.then(|| Input::Enum(name.clone())))
+            }
+            Some(TypeDef::Input(def)) => {
+                if kind != JsonKind::Object {
+                    return Err(expected("an object", &def.name, describe_json(kind, raw.get())));
+                }
+                self.shape.push(b'{');
+                let mut out = Vec::new();
+                for (key, inner) in json_entries(raw.get())? {
+                    path.push_key(key.to_string());
+                    let Some((name, field)) = def.fields.get_key_value(key.as_ref()) else {
+                        return Err(Problem::UnknownField {
+                            field: key.to_string(),
+                            ty: def.name.to_string(),
+                        });
+                    };
+                    self.shape.extend_from_slice(name.as_bytes());
+                    self.shape.push(0);
+                    let value = self.value(field.ty, inner, path, depth + 1)?;
+                    out.extend(value.map(|value| (name.clone(), value)));
+                    path.pop();
+                }
+                self.shape.push(b'}');
+                Ok(BUILD.then_some(Input::Object(out)))
+            }
+            Some(TypeDef::Object(_)) | None => Err(Problem::Schema("an object is no input type")),
+        }
+    }
+}
+
+fn expected(what: &'static str, ty: &str, found: &'static str) -> Problem {
+    Problem::Expected { expected: what.into(), ty: ty.to_owned(), found }
+}
+
+fn unknown_value<'a>(ty: &str, values: impl Iterator<Item = &'a Name>) -> Problem {
+    let mut names: Vec<String> = values.map(|name| format!("'{name}'")).collect();
+    names.sort_unstable();
+    Problem::Expected {
+        expected: format!("one of the values [{}]", names.join(", ")).into(),
+        ty: ty.to_owned(),
+        found: "another value",
+    }
+}
+
+/// Where literals find the variables that stand inside them.
+pub trait Environment {
+    /// `None` when the document declares no such variable.
+    fn variable(&self, name: &str) -> Option<(&Declaration, &VariableValue)>;
+}
+
+/// For defaults, which are constant.
+pub struct NoVariables;
+
+impl Environment for NoVariables {
+    fn variable(&self, _: &str) -> Option<(&Declaration, &VariableValue)> {
+        None
+    }
+}
+
+/// A literal at a place of type `ty`; `None` for a variable without a value.
+/// The path of an error is relative to the literal.
+pub fn literal(
+    types: &TypeTable,
+    ty: TypeRef,
+    value: &Value,
+    environment: &impl Environment,
+) -> Result<Option<Input>, BindError> {
+    let mut path = JsonPath::root();
+    let result = place(types, ty, value, environment, &mut path);
+    result.map_err(|error| {
+        let mut full = path;
+        for segment in error.path.segments() {
+            match segment {
+                crate::base::PathSegment::Key(key) => full.push_key(key.clone()),
+                crate::base::PathSegment::Index(index) => full.push_index(*index),
+            }
+        }
+        BindError::new(full, error.problem)
+    })
+}
+
+fn here(problem: Problem) -> BindError {
+    BindError::new(JsonPath::root(), problem)
+}
+
+fn place(
+    types: &TypeTable,
+    ty: TypeRef,
+    value: &Value,
+    environment: &impl Environment,
+    path: &mut JsonPath,
+) -> Result<Option<Input>, BindError> {
+    match value {
+        Value::Variable(name) => variable(types, ty, name, environment),
+        Value::Null => Ok(Some(Input::Null)),
+        value => match ty.wrap {
+            Wrap::Nullable | Wrap::NonNull => item(types, ty, value, environment, path).map(Some),
+            Wrap::List { .. } => list(types, ty, value, environment, path).map(Some),
+        },
+    }
+}
+
+fn variable(
+    types: &TypeTable,
+    ty: TypeRef,
+    name: &str,
+    environment: &impl Environment,
+) -> Result<Option<Input>, BindError> {
+    let (declaration, value) = environment
+        .variable(name)
+        .ok_or_else(|| here(Problem::UnboundVariable(name.to_owned())))?;
+    if !fits(types, declaration, ty) {
+        return Err(here(Problem::VariableMismatch {
+            name: name.to_owned(),
+            declared: declaration.declared.to_string(),
+            expected: types.display(ty),
+        }));
+    }
+    match value {
+        VariableValue::Absent => Ok(None),
+        VariableValue::Given(input) => Ok(Some(input.clone())),
+        VariableValue::Invalid(error) => Err(error.clone()),
+    }
+}
+
+/// Whether a variable may stand at a place: the same type (a single value may
+/// stand for a list), and null only where null may stand or a default does.
+fn fits(types: &TypeTable, declaration: &Declaration, ty: TypeRef) -> bool {
+    let same_name = declaration.ty.base == ty.base
+        || match (types.get(declaration.ty.base), types.get(ty.base)) {
+            // Text-like scalars read each other's values alike.
+            (Some(TypeDef::Scalar(a)), Some(TypeDef::Scalar(b))) => interchangeable(a, b),
+            _ => false,
+        };
+    let shape = match (declaration.ty.wrap, ty.wrap) {
+        (Wrap::List { .. }, Wrap::List { .. }) => true,
+        (Wrap::List { .. }, _) => false,
+        (_, Wrap::List { .. }) => !matches!(types.get(ty.base), Some(TypeDef::Scalar(_))),
+        _ => true,
+    };
+    let nullable_ok =
+        !ty.is_non_null() || declaration.ty.is_non_null() || declaration.default.is_some();
+    same_name && shape && nullable_ok
+}
+
+/// `String` variables are accepted for scalars that are read from text, as
+/// clients that generate types often declare them.
+fn interchangeable(declared: &ScalarType, expected: &ScalarType) -> bool {
+    declared.codec == Codec::String
+        && matches!(expected.codec, Codec::Text | Codec::Number | Codec::String)
+}
+
+fn list(
+    types: &TypeTable,
+    ty: TypeRef,
+    value: &Value,
+    environment: &impl Environment,
+    path: &mut JsonPath,
+) -> Result<Input, BindError> {
+    let single = std::slice::from_ref(value);
+    let (items, listed) = match value {
+        Value::List(items) => (items.as_slice(), true),
+        _ => (single, false),
+    };
+    let mut out = Vec::new();
+    for (index, value) in items.iter().enumerate() {
+        if listed {
+            path.push_index(index);
+        }
+        match place(types, TypeRef::non_null(ty.base), value, environment, path)? {
+            None | Some(Input::Null) => {
+                return Err(here(Problem::UnexpectedNull(types.name(ty.base).to_owned())));
+            }
+            Some(input) => out.push(input),
+        }
+        if listed {
+            path.pop();
+        }
+    }
+    // A list of constants is one parameter.
+    let constants: Option<Vec<&Arc<str>>> = out
+        .iter()
+        .map(|input| match input {
+            Input::Scalar(Operand::Const(text)) => Some(text),
+            _ => None,
+        })
+        .collect();
+    match (constants, types.get(ty.base)) {
+        (Some(texts), Some(TypeDef::Scalar(_))) => {
+            let mut array = String::from("{");
+            for text in texts {
+                push_array_element(&mut array, text);
+            }
+            array.push('}');
+            Ok(Input::Array(Operand::Const(array.into())))
+        }
+        _ => Ok(Input::List(out)),
+    }
+}
+
+fn item(
+    types: &TypeTable,
+    ty: TypeRef,
+    value: &Value,
+    environment: &impl Environment,
+    path: &mut JsonPath,
+) -> Result<Input, BindError> {
+    match types.get(ty.base) {
+        Some(TypeDef::Scalar(scalar)) => {
+            let text = scalar_from_literal(scalar.codec, &scalar.name, value).map_err(here)?;
+            Ok(if scalar.codec == Codec::Boolean {
+                Input::Boolean(text == "true")
+            } else {
+                Input::Scalar(Operand::Const(text.into()))
+            })
+        }
+        Some(TypeDef::Enum(def)) => match value {
+            Value::Enum(word) => match def.values.get_key_value(word) {
+                Some((name, _)) => Ok(Input::Enum(name.clone())),
+                None => Err(here(unknown_value(&def.name, def.values.keys()))),
+            },
+            other => Err(here(expected("an enum value", &def.name, describe_literal(other)))),
+        },
+        Some(TypeDef::Input(def)) => {
+            let Value::Object(fields) = value else {
+                return Err(here(expected("an object", &def.name, describe_literal(value))));
+            };
+            let mut out: Vec<(Name, Input)> = Vec::new();
+            for (key, inner) in fields {
+                path.push_key(key.to_string());
+                let Some((name, field)) = def.fields.get_key_value(key) else {
+                    return Err(here(Problem::UnknownField {
+                        field: key.to_string(),
+                        ty: def.name.to_string(),
+                    }));
+                };
+                if out.iter().any(|(seen, _)| seen == name) {
+                    return Err(here(Problem::DuplicateKey(key.to_string())));
+                }
+                if let Some(input) = place(types, field.ty, inner, environment, path)? {
+                    out.push((name.clone(), input));
+                }
+                path.pop();
+            }
+            Ok(Input::Object(out))
+        }
+        Some(TypeDef::Object(_)) | None => Err(here(Problem::Schema("an object is no input type"))),
+    }
+}

@@ -1,0 +1,173 @@
+//! The part of SQL that the planner uses, and no more. A higher idea becomes
+//! a type of `plan`, never a node here.
+
+use super::ident::{Alias, Ident, QualifiedName};
+
+/// Index into the statement's parameters, from 0; prints as `$n+1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ParamId(pub usize);
+
+/// A type in a cast: `"schema"."name"`, or that type's array.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SqlType {
+    pub name: QualifiedName,
+    pub array: bool,
+}
+
+/// `SELECT … FROM … WHERE … ORDER BY … LIMIT … OFFSET …`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Select {
+    pub distinct_on: Vec<Expr>,
+    pub items: Vec<SelectItem>,
+    pub from: Option<From>,
+    pub filter: Option<Expr>,
+    pub order_by: Vec<OrderBy>,
+    pub limit: Option<Expr>,
+    pub offset: Option<Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SelectItem {
+    pub expr: Expr,
+    pub name: Option<Ident>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum From {
+    Table { name: QualifiedName, alias: Alias },
+    Select { select: Box<Select>, alias: Alias },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderBy {
+    pub expr: Expr,
+    pub direction: Direction,
+    pub nulls: Option<Nulls>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Asc,
+    Desc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    First,
+    Last,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expr {
+    /// `alias."column"`
+    Column(Alias, Ident),
+    /// `alias`: the whole row.
+    Row(Alias),
+    /// `($n)::type`
+    Param(ParamId, SqlType),
+    /// A string literal made by us (type names, JSON keys), never by a user.
+    Text(String),
+    Int(i64),
+    Bool(bool),
+    Null,
+    Binary(Box<Expr>, BinaryOp, Box<Expr>),
+    /// `left op ANY (right)`
+    Any(Box<Expr>, BinaryOp, Box<Expr>),
+    /// `left op ALL (right)`
+    All(Box<Expr>, BinaryOp, Box<Expr>),
+    /// `ARRAY[…]::type`
+    Array(Vec<Expr>, SqlType),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Not(Box<Expr>),
+    IsNull(Box<Expr>),
+    IsNotNull(Box<Expr>),
+    /// `pg_catalog.function(args)`
+    Call(&'static str, Vec<Expr>),
+    Coalesce(Vec<Expr>),
+    Exists(Box<Select>),
+    Scalar(Box<Select>),
+    Cast(Box<Expr>, SqlType),
+}
+
+/// An operator, printed as `OPERATOR("schema".op)` so that no operator that
+/// someone puts into the search path can take its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinaryOp {
+    /// `None` is `pg_catalog`.
+    pub schema: Option<Ident>,
+    pub symbol: &'static str,
+}
+
+impl BinaryOp {
+    pub const fn catalog(symbol: &'static str) -> Self {
+        BinaryOp { schema: None, symbol }
+    }
+}
+
+impl Expr {
+    /// `left = right`
+    pub fn equals(left: Expr, right: Expr) -> Expr {
+        Expr::Binary(Box::new(left), BinaryOp::catalog("="), Box::new(right))
+    }
+
+    /// The conjunction, with `true` dropped, `false` absorbing and nested
+    /// conjunctions flattened; nothing is `true`.
+    pub fn and(parts: impl IntoIterator<Item = Expr>) -> Expr {
+        let mut kept = Vec::new();
+        for part in parts {
+            match part {
+                Expr::Bool(true) => {}
+                Expr::Bool(false) => return Expr::Bool(false),
+                Expr::And(inner) => kept.extend(inner),
+                other => kept.push(other),
+            }
+        }
+        match kept.len() {
+            0 => Expr::Bool(true),
+            1 => kept.remove(0),
+            _ => Expr::And(kept),
+        }
+    }
+
+    /// The disjunction, folded like [`Expr::and`]; nothing is `false`.
+    pub fn or(parts: impl IntoIterator<Item = Expr>) -> Expr {
+        let mut kept = Vec::new();
+        for part in parts {
+            match part {
+                Expr::Bool(false) => {}
+                Expr::Bool(true) => return Expr::Bool(true),
+                Expr::Or(inner) => kept.extend(inner),
+                other => kept.push(other),
+            }
+        }
+        match kept.len() {
+            0 => Expr::Bool(false),
+            1 => kept.remove(0),
+            _ => Expr::Or(kept),
+        }
+    }
+
+    pub fn negate(inner: Expr) -> Expr {
+        match inner {
+            Expr::Bool(value) => Expr::Bool(!value),
+            other => Expr::Not(Box::new(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conjunctions_fold() {
+        let x = Expr::IsNull(Box::new(Expr::Int(1)));
+        assert_eq!(Expr::and([]), Expr::Bool(true));
+        assert_eq!(Expr::and([Expr::Bool(true), x.clone()]), x);
+        assert_eq!(Expr::and([x.clone(), Expr::Bool(false)]), Expr::Bool(false));
+        assert_eq!(Expr::or([]), Expr::Bool(false));
+        assert_eq!(Expr::or([Expr::Bool(false), x.clone()]), x);
+        assert_eq!(Expr::negate(Expr::or([])), Expr::Bool(true));
+    }
+}
