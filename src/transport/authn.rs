@@ -210,7 +210,7 @@ fn token_in<'h>(headers: &'h HeaderMap, place: &TokenHeader) -> Result<Option<&'
                 .map_err(|error| ApiError::internal(error.to_string()))?;
             match text(headers, &name)? {
                 None => Ok(None),
-                Some(value) if value.is_empty() => Err(invalid(&name, "is empty")),
+                Some("") => Err(invalid(&name, "is empty")),
                 Some(value) => Ok(Some(bearer(value).unwrap_or(value))),
             }
         }
