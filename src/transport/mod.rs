@@ -1,3 +1,23 @@
 //! Floor 6: the edge: HTTP in, HTTP out.
+//!
+//! ```text
+//! server (sockets) ─▶ router (Edge) ─▶ authn ─▶ body, graphql ─▶ engine ─▶ respond
+//!                        ├ client, cors
+//!                        └ probes
+//! ```
 
 pub mod authn;
+mod body;
+mod client;
+pub mod cors;
+mod graphql;
+mod probes;
+mod respond;
+pub mod router;
+pub mod server;
+
+pub use authn::{AuthSetupError, Authenticator};
+pub use cors::Cors;
+pub use probes::ReadyCheck;
+pub use router::{Edge, EdgeOptions, Execute};
+pub use server::serve;

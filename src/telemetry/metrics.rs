@@ -1,0 +1,394 @@
+//! The numbers of `/metrics`, in the OpenMetrics text that Prometheus reads.
+//!
+//! Requests are counted here as they end. The parts below the edge keep their
+//! own counters; they are read as snapshots when somebody scrapes. Every label
+//! takes its values from a fixed set, so that the page cannot grow without
+//! bound. `docs/METRICS.md` lists the names.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::base::{ApiError, Code};
+
+/// What `Content-Type` the page has.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// From a fast primary-key read to the longest request.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    endpoint: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// A pool of connections at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct PoolSnapshot {
+    pub pool: &'static str,
+    pub max: u64,
+    pub idle: u64,
+    pub in_use: u64,
+    /// Requests that wait for a connection.
+    pub waiting: u64,
+    pub opened: u64,
+    /// Connections that were cancelled and closed with work in flight.
+    pub cancelled: u64,
+    /// Requests that got no connection in time.
+    pub refused: u64,
+    pub round_trips: u64,
+    pub statement_hits: u64,
+    pub statement_misses: u64,
+    pub statement_evictions: u64,
+}
+
+/// The engine at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct EngineSnapshot {
+    pub plan_hits: u64,
+    pub plan_misses: u64,
+    pub plan_evictions: u64,
+    pub plan_entries: u64,
+    pub plan_bytes: u64,
+    pub catalog_generation: u64,
+    pub catalog_reloads: u64,
+    pub catalog_reload_failures: u64,
+}
+
+/// Reads the counters of other parts when somebody scrapes.
+pub trait Snapshots: Send + Sync + 'static {
+    fn pools(&self) -> Vec<PoolSnapshot>;
+    fn engine(&self) -> EngineSnapshot;
+}
+
+/// The counters of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    errors: Family<CodeLabels, Counter>,
+}
+
+/// Counts a request as in flight while it lives.
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    pub fn new(snapshots: Option<Arc<dyn Snapshots>>) -> Self {
+        let mut registry = Registry::with_prefix("ringfence");
+        let requests = Family::<RequestLabels, Counter>::default();
+        registry.register(
+            "http_requests",
+            "Requests answered, by endpoint and HTTP status",
+            requests.clone(),
+        );
+        let durations =
+            Family::<EndpointLabels, Histogram, fn() -> Histogram>::new_with_constructor(|| {
+                Histogram::new(BUCKETS)
+            });
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from the request's head to the answer's",
+            durations.clone(),
+        );
+        let in_flight = Gauge::default();
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that are being answered",
+            in_flight.clone(),
+        );
+        let errors = Family::<CodeLabels, Counter>::default();
+        for code in Code::ALL {
+            // Rates need a zero to start from.
+            errors.get_or_create(&CodeLabels { code: code.as_str() }).inc_by(0);
+        }
+        registry.register("errors", "Errors told to clients, by code", errors.clone());
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("build_info", "The running version; always 1", build);
+        registry.register_collector(Box::new(Process { started: SystemTime::now() }));
+        if let Some(snapshots) = snapshots {
+            registry.register_collector(Box::new(Parts(snapshots)));
+        }
+        Metrics { registry, requests, durations, in_flight, errors }
+    }
+
+    pub fn begin(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    pub fn request(&self, endpoint: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+        self.durations.get_or_create(&EndpointLabels { endpoint }).observe(took.as_secs_f64());
+    }
+
+    pub fn error(&self, error: &ApiError) {
+        self.errors.get_or_create(&CodeLabels { code: error.code.as_str() }).inc();
+    }
+
+    /// The page.
+    pub fn page(&self) -> Result<String, fmt::Error> {
+        let mut page = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+struct Parts(Arc<dyn Snapshots>);
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+type Read<S> = fn(&S) -> u64;
+
+/// A metric of pools: name, help, and a reading for each value of the second label.
+type PoolFamily = (&'static str, &'static str, &'static [(&'static str, Read<PoolSnapshot>)]);
+
+/// The label that tells the readings of one family apart; none when there is one.
+const POOL_GAUGES: [(PoolFamily, &str); 3] = [
+    (
+        (
+            "pool_connections",
+            "Open connections to Postgres, by pool and state",
+            &[("idle", |p| p.idle), ("in_use", |p| p.in_use)],
+        ),
+        "state",
+    ),
+    (("pool_connections_max", "Connections that a pool may open", &[("", |p| p.max)]), ""),
+    (("pool_waiting", "Requests that wait for a connection", &[("", |p| p.waiting)]), ""),
+];
+
+const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
+    (("pool_opened", "Connections opened", &[("", |p| p.opened)]), ""),
+    (
+        (
+            "pool_cancelled",
+            "Connections closed with work in flight, their statement cancelled",
+            &[("", |p| p.cancelled)],
+        ),
+        "",
+    ),
+    (("pool_refused", "Requests that got no connection in time", &[("", |p| p.refused)]), ""),
+    (("pg_round_trips", "Round trips to Postgres", &[("", |p| p.round_trips)]), ""),
+    (
+        (
+            "statement_cache",
+            "Look-ups and evictions of prepared statements",
+            &[
+                ("hit", |p| p.statement_hits),
+                ("miss", |p| p.statement_misses),
+                ("eviction", |p| p.statement_evictions),
+            ],
+        ),
+        "result",
+    ),
+];
+
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 3] = [
+    ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
+    ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
+    ("catalog_generation", "Which reading of the database's catalogue is in use", |e| {
+        e.catalog_generation
+    }),
+];
+
+/// As [`PoolFamily`], for counters of the engine with the label `result`.
+type EngineFamily = (&'static str, &'static str, &'static [(&'static str, Read<EngineSnapshot>)]);
+
+const ENGINE_COUNTERS: [EngineFamily; 2] = [
+    (
+        "plan_cache",
+        "Look-ups and evictions of compiled operations",
+        &[
+            ("hit", |e| e.plan_hits),
+            ("miss", |e| e.plan_misses),
+            ("eviction", |e| e.plan_evictions),
+        ],
+    ),
+    (
+        "catalog_reloads",
+        "Readings of the database's catalogue",
+        &[("ok", |e| e.catalog_reloads), ("failed", |e| e.catalog_reload_failures)],
+    ),
+];
+
+fn gauge(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let pools = self.0.pools();
+        let each_pool = |((name, help, readings), label): &(PoolFamily, &'static str),
+                         counter: bool,
+                         encoder: &mut DescriptorEncoder<'_>|
+         -> Result<(), fmt::Error> {
+            let kind = if counter {
+                ConstCounter::new(0u64).metric_type()
+            } else {
+                gauge(0).metric_type()
+            };
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for pool in &pools {
+                for (value, read) in *readings {
+                    let two = [("pool", pool.pool), (*label, *value)];
+                    let one = [("pool", pool.pool)];
+                    let metric = if label.is_empty() {
+                        family.encode_family(&one)?
+                    } else {
+                        family.encode_family(&two)?
+                    };
+                    if counter {
+                        ConstCounter::new(read(pool)).encode(metric)?;
+                    } else {
+                        gauge(read(pool)).encode(metric)?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        for family in &POOL_GAUGES {
+            each_pool(family, false, &mut encoder)?;
+        }
+        for family in &POOL_COUNTERS {
+            each_pool(family, true, &mut encoder)?;
+        }
+        let engine = self.0.engine();
+        for (name, help, read) in ENGINE_GAUGES {
+            let value = gauge(read(&engine));
+            let metric = encoder.encode_descriptor(name, help, None, value.metric_type())?;
+            value.encode(metric)?;
+        }
+        for (name, help, readings) in ENGINE_COUNTERS {
+            let kind = ConstCounter::new(0u64).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (value, read) in readings {
+                let label = [("result", *value)];
+                let metric = family.encode_family(&label)?;
+                ConstCounter::new(read(&engine)).encode(metric)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    started: SystemTime,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let since = self.started.duration_since(SystemTime::UNIX_EPOCH);
+        let started = ConstGauge::new(since.map_or(0.0, |since| since.as_secs_f64()));
+        let metric = encoder.encode_descriptor(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970",
+            None,
+            started.metric_type(),
+        )?;
+        started.encode(metric)?;
+        if let Some(bytes) = resident_bytes() {
+            let resident = gauge(bytes);
+            let metric = encoder.encode_descriptor(
+                "process_resident_memory_bytes",
+                "Resident memory of the process",
+                None,
+                resident.metric_type(),
+            )?;
+            resident.encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Linux tells in `/proc`; elsewhere the metric is absent.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Snapshots for Fixed {
+        fn pools(&self) -> Vec<PoolSnapshot> {
+            vec![PoolSnapshot { pool: "request", in_use: 3, round_trips: 9, ..Default::default() }]
+        }
+
+        fn engine(&self) -> EngineSnapshot {
+            EngineSnapshot { plan_hits: 7, plan_bytes: 1024, ..Default::default() }
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_family() {
+        let metrics = Metrics::new(Some(Arc::new(Fixed)));
+        metrics.request("graphql", 200, Duration::from_millis(3));
+        metrics.error(&ApiError::new(Code::InvalidJwt, "no"));
+        let page = metrics.page().expect("text");
+        for line in [
+            "ringfence_http_requests_total{endpoint=\"graphql\",status=\"200\"} 1",
+            "ringfence_http_request_duration_seconds_count{endpoint=\"graphql\"} 1",
+            "ringfence_http_requests_in_flight 0",
+            "ringfence_errors_total{code=\"invalid-jwt\"} 1",
+            "ringfence_errors_total{code=\"access-denied\"} 0",
+            "ringfence_pool_connections{pool=\"request\",state=\"in_use\"} 3",
+            "ringfence_pg_round_trips_total{pool=\"request\"} 9",
+            "ringfence_plan_cache_total{result=\"hit\"} 7",
+            "ringfence_plan_cache_bytes 1024",
+            "ringfence_build_info{version=",
+            "# EOF",
+        ] {
+            assert!(page.contains(line), "{line} is missing in\n{page}");
+        }
+        // Every family is documented.
+        let docs = include_str!("../../docs/METRICS.md");
+        for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().expect("a name");
+            assert!(docs.contains(&format!("`{name}")), "{name} is not in docs/METRICS.md");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Which origins' pages may call from a browser.
+//!
+//! Listed origins may send cookies; with `*` every origin may call, but
+//! without cookies, so that no page can act with somebody else's.
+
+use std::time::Duration;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method};
+
+/// The rules, read from the configuration.
+#[derive(Debug, Clone)]
+pub struct Cors {
+    enabled: bool,
+    any: bool,
+    exact: Vec<String>,
+    /// What stands before and after the `*`.
+    wild: Vec<(String, String)>,
+    max_age: HeaderValue,
+}
+
+impl Cors {
+    pub fn new(enabled: bool, domains: &[String], max_age: Duration) -> Self {
+        let mut cors = Cors {
+            enabled,
+            any: false,
+            exact: Vec::new(),
+            wild: Vec::new(),
+            max_age: HeaderValue::from(max_age.as_secs()),
+        };
+        for domain in domains {
+            let domain = domain.trim_end_matches('/').to_ascii_lowercase();
+            match domain.split_once('*') {
+                _ if domain == "*" => cors.any = true,
+                Some((before, after)) => cors.wild.push((before.to_owned(), after.to_owned())),
+                None => cors.exact.push(domain),
+            }
+        }
+        cors
+    }
+
+    fn is_listed(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        self.exact.contains(&origin)
+            || self.wild.iter().any(|(before, after)| {
+                origin
+                    .strip_prefix(before.as_str())
+                    .and_then(|rest| rest.strip_suffix(after.as_str()))
+                    .is_some_and(|label| {
+                        !label.is_empty()
+                            && label
+                                .bytes()
+                                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+                    })
+            })
+    }
+
+    /// Whether a request only asks if it may be made.
+    pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+        *method == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// What the answer to a request with these headers says about its origin.
+    pub(super) fn apply(&self, request: &HeaderMap, preflight: bool, answer: &mut HeaderMap) {
+        if !self.enabled {
+            return;
+        }
+        if !self.any || !self.exact.is_empty() || !self.wild.is_empty() {
+            answer.append(VARY, HeaderValue::from_static("origin"));
+        }
+        let Some(origin) = request.get(ORIGIN) else { return };
+        if origin.to_str().is_ok_and(|text| self.is_listed(text)) {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        } else if self.any {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        } else {
+            return;
+        }
+        if preflight {
+            answer
+                .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST,OPTIONS"));
+            if let Some(wanted) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+                answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+            }
+            answer.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+        } else {
+            answer.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("x-request-id,retry-after"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_matched_whole() {
+        let domains = ["https://app.example.com", "https://*.example.org", "http://localhost:3000"];
+        let cors = Cors::new(true, &domains.map(str::to_owned), Duration::from_secs(60));
+        for (origin, listed) in [
+            ("https://app.example.com", true),
+            ("https://APP.example.com", true),
+            ("http://app.example.com", false),
+            ("https://app.example.com.evil.test", false),
+            ("https://app.example.com:8443", false),
+            ("https://a.example.org", true),
+            ("https://a.b.example.org", true),
+            ("https://example.org", false),
+            ("https://.example.org", false),
+            ("https://evil.test/.example.org", false),
+            ("https://evilexample.org", false),
+            ("http://localhost:3000", true),
+            ("null", false),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(ORIGIN, origin.parse().expect("a header value"));
+            let mut answer = HeaderMap::new();
+            cors.apply(&request, false, &mut answer);
+            let expected = listed.then_some(origin);
+            let allowed =
+                answer.get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|v| v.to_str().expect("text"));
+            assert_eq!(allowed, expected, "{origin}");
+        }
+    }
+}

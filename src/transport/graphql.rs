@@ -1,0 +1,261 @@
+//! `POST` and `GET /v1/graphql`: from the envelope to operations.
+
+use axum::extract::Query;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{StatusCode, Uri};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::respond::Refusal;
+use crate::base::{ApiError, Code, JsonPath};
+use crate::engine::GraphqlRequest;
+
+/// What a body asks for.
+#[derive(Debug)]
+pub(super) enum Envelope {
+    One(GraphqlRequest),
+    /// Each element stands for itself, also when it is malformed.
+    Batch(Vec<Result<GraphqlRequest, ApiError>>),
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    query: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "operationName")]
+    operation_name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    variables: Option<&'a RawValue>,
+}
+
+/// Only JSON is read. Other types are also what a form on a foreign page can
+/// send without asking.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refuse = |message: &'static str| {
+        let error = ApiError::new(Code::UnsupportedMediaType, message);
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+    };
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return refuse("send one header Content-Type: application/json");
+    };
+    let text = value.to_str().unwrap_or("");
+    let mut parts = text.split(';');
+    let name = parts.next().unwrap_or("").trim();
+    if !name.eq_ignore_ascii_case("application/json") {
+        return refuse("the body must be JSON; send Content-Type: application/json");
+    }
+    for part in parts {
+        let charset =
+            part.trim().split_once('=').filter(|(k, _)| k.eq_ignore_ascii_case("charset"));
+        if let Some((_, charset)) = charset {
+            let charset = charset.trim_matches('"');
+            if !charset.eq_ignore_ascii_case("utf-8") && !charset.eq_ignore_ascii_case("utf8") {
+                return refuse("the body must be UTF-8");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the body of a `POST`.
+pub(super) fn read_body(body: &[u8], batch_limit: usize) -> Result<Envelope, ApiError> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let message = format!("the body is not UTF-8: invalid at byte {}", error.valid_up_to());
+        ApiError::new(Code::InvalidJson, message)
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let first = text.trim_ascii_start().bytes().next();
+    if first != Some(b'[') {
+        return read_one(text, &JsonPath::root()).map(Envelope::One);
+    }
+    let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
+    if parts.len() > batch_limit {
+        let message = format!(
+            "the batch has {} operations; at most {batch_limit} are allowed (limits.batch)",
+            parts.len()
+        );
+        return Err(ApiError::new(Code::BadRequest, message));
+    }
+    let read =
+        |(index, part): (usize, &&RawValue)| read_one(part.get(), &JsonPath::root().index(index));
+    Ok(Envelope::Batch(parts.iter().enumerate().map(read).collect()))
+}
+
+fn json_error(error: &serde_json::Error) -> ApiError {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or("");
+    let message =
+        format!("the body is not JSON: {what} (line {}, column {})", error.line(), error.column());
+    ApiError::new(Code::InvalidJson, message)
+}
+
+fn shape(path: JsonPath, message: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+    ApiError::new(Code::ParseFailed, message).at(path)
+}
+
+fn kind(raw: &RawValue) -> &'static str {
+    match raw.get().bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
+    let fields: Fields<'_> = match serde_json::from_str(text) {
+        Ok(fields) => fields,
+        Err(error) if !error.is_data() => return Err(json_error(&error)),
+        Err(error) => {
+            // A broken rest must not hide behind the wrong shape of the start.
+            let raw: &RawValue = serde_json::from_str(text).map_err(|error| json_error(&error))?;
+            if !raw.get().starts_with('{') {
+                let message = format!("expected an object with the key 'query', got {}", kind(raw));
+                return Err(shape(path.clone(), message));
+            }
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or("").replace('`', "'");
+            return Err(shape(path.clone(), what));
+        }
+    };
+    let Some(query) = fields.query else {
+        return Err(shape(path.clone(), "the key 'query' was not present"));
+    };
+    let string = |raw: &RawValue, key: &'static str| -> Result<String, ApiError> {
+        if raw.get().starts_with('"') {
+            // What the first pass accepts as text can still hold a lone surrogate.
+            return serde_json::from_str(raw.get()).map_err(|error| json_error(&error));
+        }
+        Err(shape(path.clone().key(key), format!("expected a string, got {}", kind(raw))))
+    };
+    let query = string(query, "query")?;
+    let operation_name = match fields.operation_name {
+        None => None,
+        Some(raw) => Some(string(raw, "operationName")?).filter(|name| !name.is_empty()),
+    };
+    let variables = match fields.variables {
+        None => None,
+        Some(raw) if raw.get().starts_with('{') => Some(raw.to_owned()),
+        Some(raw) => {
+            let message = format!("expected an object, got {}", kind(raw));
+            return Err(shape(path.clone().key("variables"), message));
+        }
+    };
+    Ok(GraphqlRequest { query, operation_name, variables })
+}
+
+/// Reads the query string of a `GET`.
+pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| {
+        ApiError::new(Code::BadRequest, "the query string of the URL cannot be read")
+    })?;
+    let mut query = None;
+    let mut operation_name = None;
+    let mut variables = None;
+    for (name, value) in pairs {
+        let place = match name.as_str() {
+            "query" => &mut query,
+            "operationName" => &mut operation_name,
+            "variables" => &mut variables,
+            _ => continue,
+        };
+        if place.replace(value).is_some() {
+            let message = format!("the parameter '{name}' is given twice");
+            return Err(shape(JsonPath::root(), message));
+        }
+    }
+    let Some(query) = query else {
+        return Err(shape(JsonPath::root(), "the parameter 'query' was not present"));
+    };
+    let variables = match variables.as_deref().map(str::trim) {
+        None | Some("" | "null") => None,
+        Some(text) => {
+            let path = || JsonPath::root().key("variables");
+            let raw: Box<RawValue> = serde_json::from_str(text).map_err(|error| {
+                ApiError::new(Code::InvalidJson, format!("'variables' is not JSON: {error}"))
+                    .at(path())
+            })?;
+            if !raw.get().starts_with('{') {
+                let message = format!("expected an object, got {}", kind(&raw));
+                return Err(shape(path(), message));
+            }
+            Some(raw)
+        }
+    };
+    let operation_name = operation_name.filter(|name| !name.is_empty());
+    Ok(GraphqlRequest { query, operation_name, variables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(body: &[u8]) -> (String, String, String) {
+        let error = read_body(body, 2).expect_err("malformed");
+        (error.code.to_string(), error.path.to_string(), error.message.to_string())
+    }
+
+    #[test]
+    fn malformed_bodies_say_what_is_wrong() {
+        for (body, code, path, message) in [
+            (&b""[..], "invalid-json", "$", "not JSON"),
+            (b"\xff\xfe", "invalid-json", "$", "not UTF-8: invalid at byte 0"),
+            (b"{\"query\":\"\xc3\"}", "invalid-json", "$", "not UTF-8: invalid at byte 10"),
+            (b"{\"query\":", "invalid-json", "$", "EOF"),
+            (b"{\"query\":\"{a}\"} x", "invalid-json", "$", "trailing"),
+            (b"{}", "parse-failed", "$", "the key 'query' was not present"),
+            (b"{\"query\":null}", "parse-failed", "$", "the key 'query' was not present"),
+            (b"{\"query\":1}", "parse-failed", "$.query", "expected a string, got a number"),
+            (b"{\"query\":\"\\ud800\"}", "invalid-json", "$", "surrogate"),
+            (b"7", "parse-failed", "$", "expected an object with the key 'query', got a number"),
+            (b"\"{a}\"", "parse-failed", "$", "got a string"),
+            (b"{\"query\":\"a\",\"query\":\"b\"}", "parse-failed", "$", "duplicate field 'query'"),
+            (
+                b"{\"query\":\"a\",\"variables\":[]}",
+                "parse-failed",
+                "$.variables",
+                "expected an object, got a list",
+            ),
+            (
+                b"{\"query\":\"a\",\"operationName\":{}}",
+                "parse-failed",
+                "$.operationName",
+                "expected a string, got an object",
+            ),
+            (b"[{},{},{}]", "bad-request", "$", "at most 2"),
+        ] {
+            let found = error_of(body);
+            let shown = String::from_utf8_lossy(body).into_owned();
+            assert_eq!((found.0.as_str(), found.1.as_str()), (code, path), "{shown}");
+            assert!(found.2.contains(message), "{shown}: {}", found.2);
+        }
+    }
+
+    #[test]
+    fn variables_keep_their_text() {
+        let body = br#"{"query":"{a}","variables":{"n":12345678901234567890.120},"extensions":{}}"#;
+        let Ok(Envelope::One(request)) = read_body(body, 2) else { panic!("one request") };
+        let variables = request.variables.expect("variables");
+        assert_eq!(variables.get(), r#"{"n":12345678901234567890.120}"#);
+    }
+
+    #[test]
+    fn elements_of_a_batch_fail_alone() {
+        let Ok(Envelope::Batch(batch)) = read_body(br#"[{"query":"{a}"},{"query":1}]"#, 2) else {
+            panic!("a batch")
+        };
+        assert!(batch[0].is_ok());
+        let error = batch[1].as_ref().expect_err("no string");
+        assert_eq!(error.path.to_string(), "$[1].query");
+    }
+
+    #[test]
+    fn a_million_brackets_are_refused_without_recursion() {
+        let mut body = b"{\"query\":\"{a}\",\"variables\":{\"a\":".to_vec();
+        body.extend(std::iter::repeat_n(b'[', 1_000_000));
+        assert_eq!(error_of(&body).0, "invalid-json");
+    }
+}

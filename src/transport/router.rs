@@ -1,0 +1,407 @@
+//! The edge: every request enters and leaves here.
+//!
+//! ```text
+//! request ─▶ id, client ─▶ /v1/graphql ─▶ authn ─▶ body ─▶ engine ─▶ respond ─┐
+//!                        ├▶ probes, version, metrics                         ├▶ CORS, compression,
+//!                        └▶ other routes (console, ...)                      ┘   log line, numbers
+//! ```
+//!
+//! The GraphQL endpoint is matched by hand and runs through no layers: what a
+//! request does not ask for (compression, CORS, a batch) costs it a look at a
+//! header.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body::Body as _;
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+
+use super::authn::Authenticator;
+use super::client::{Client, REQUEST_ID};
+use super::cors::Cors;
+use super::graphql::{self, Envelope};
+use super::probes::{self, Readiness, ReadyCheck};
+use super::respond::{self, Media, Refusal};
+use crate::base::{ApiError, Code};
+use crate::engine::{GraphqlRequest, GraphqlResponse};
+use crate::session::Session;
+use crate::telemetry::logging::RequestLine;
+use crate::telemetry::metrics::{self, Metrics};
+
+/// Smaller answers are not worth compressing.
+const COMPRESS_BYTES: u64 = 1024;
+/// A document is told by a digest of at most this much of it.
+const DIGEST_BYTES: usize = 16 * 1024;
+
+/// How the edge behaves.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// The largest body, after decompression too.
+    pub body_bytes: usize,
+    /// The most operations of a batch.
+    pub batch: usize,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors: Cors,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+}
+
+/// What runs an operation: the engine.
+pub trait Execute: Send + Sync + 'static {
+    /// `queries_only`: anything but a query is refused (`GET`).
+    fn execute(
+        &self,
+        session: &Session,
+        request: GraphqlRequest,
+        queries_only: bool,
+    ) -> impl Future<Output = GraphqlResponse> + Send;
+}
+
+/// The HTTP side of the server.
+pub struct Edge<E> {
+    engine: E,
+    auth: Authenticator,
+    options: EdgeOptions,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    stopping: CancellationToken,
+    others: Router,
+}
+
+impl<E> std::fmt::Debug for Edge<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What is remembered of a request for its log line.
+struct Account<'a> {
+    metrics: &'a Metrics,
+    client: Client,
+    method: Method,
+    endpoint: &'static str,
+    started: Instant,
+    session: Option<Arc<Session>>,
+    operation: Option<String>,
+    document: Option<String>,
+    batch: Option<usize>,
+    error: Option<ApiError>,
+    /// 499 until there is an answer: the client hung up.
+    status: u16,
+}
+
+impl Account<'_> {
+    /// Counts an error and keeps the first for the log.
+    fn blame(&mut self, error: &ApiError) {
+        self.metrics.error(error);
+        if self.error.is_none() {
+            self.error = Some(error.clone());
+        }
+    }
+
+    fn about(&mut self, request: &GraphqlRequest) {
+        self.operation.clone_from(&request.operation_name);
+        self.document = Some(digest_of(&request.query));
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.metrics.request(self.endpoint, self.status, took);
+        // Probes and scrapes would drown the rest.
+        let quiet = matches!(self.endpoint, "health" | "ready" | "metrics");
+        if quiet && self.status < 500 {
+            return;
+        }
+        let fault = self.error.as_ref().filter(|error| error.code.status() >= 500);
+        RequestLine {
+            request_id: self.client.id(),
+            trace_id: self.client.trace_id.as_deref(),
+            client: self.client.address,
+            method: self.method.as_str(),
+            endpoint: self.endpoint,
+            status: self.status,
+            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            role: self.session.as_deref().map(|session| &*session.role),
+            operation: self.operation.as_deref(),
+            document: self.document.as_deref(),
+            batch: self.batch,
+            code: self.error.as_ref().map(|error| error.code.as_str()),
+            error: fault.map(|error| &*error.message),
+            detail: fault.and_then(|error| error.detail.as_deref()),
+        }
+        .log();
+    }
+}
+
+/// FNV-1a: stable over restarts, and nothing secret depends on it.
+fn digest_of(document: &str) -> String {
+    let hash = document.bytes().take(DIGEST_BYTES).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+impl<E: Execute> Edge<E> {
+    /// `others` holds the routes of other parts; what it does not know is 404.
+    pub fn new(
+        engine: E,
+        auth: Authenticator,
+        options: EdgeOptions,
+        metrics: Arc<Metrics>,
+        ready: ReadyCheck,
+        stopping: CancellationToken,
+        others: Router,
+    ) -> Self {
+        let others = others.fallback(|| async {
+            let error = ApiError::new(Code::NotFound, "Endpoint not found");
+            Refusal::new(StatusCode::NOT_FOUND, error).respond(Media::Json)
+        });
+        let readiness = Readiness::new(ready);
+        Edge { engine, auth, options, metrics, readiness, stopping, others }
+    }
+
+    /// Answers a request.
+    pub async fn handle<B>(&self, peer: SocketAddr, request: Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let preflight = Cors::is_preflight(&method, &parts.headers);
+        let _in_flight = self.metrics.begin();
+        let mut account = Account {
+            metrics: &self.metrics,
+            client: Client::of(&parts.headers, peer.ip(), &self.options.trusted_proxies),
+            method: method.clone(),
+            endpoint: endpoint_of(parts.uri.path()),
+            started: Instant::now(),
+            session: None,
+            operation: None,
+            document: None,
+            batch: None,
+            error: None,
+            status: 499,
+        };
+        let wants_compression = wants_compression(&parts.headers);
+        let cors_headers =
+            parts.headers.contains_key(http::header::ORIGIN).then(|| parts.headers.clone());
+
+        let answering = async {
+            if preflight {
+                return probes::text(StatusCode::NO_CONTENT, "");
+            }
+            match account.endpoint {
+                "graphql" => self.graphql(&mut account, &parts, body).await,
+                "other" | "console" => {
+                    self.other(Request::from_parts(parts, Body::new(body))).await
+                }
+                endpoint if matches!(method, Method::GET | Method::HEAD) => {
+                    self.operator(endpoint).await
+                }
+                _ => Refusal::method("GET, HEAD", "this endpoint answers GET").respond(Media::Json),
+            }
+        };
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            let error = ApiError::internal("a panic, see above");
+            account.blame(&error);
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error).respond(Media::Json)
+        });
+
+        if let Some(accept) = wants_compression {
+            response = compress(accept, response).await;
+        }
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, account.client.request_id.clone());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(request) = cors_headers {
+            self.options.cors.apply(&request, preflight, headers);
+        }
+        account.status = response.status().as_u16();
+        response
+    }
+
+    async fn operator(&self, endpoint: &str) -> Response {
+        match endpoint {
+            "health" => probes::text(StatusCode::OK, "OK"),
+            "ready" if self.stopping.is_cancelled() => {
+                probes::text(StatusCode::SERVICE_UNAVAILABLE, "stopping")
+            }
+            "ready" if self.readiness.is_ready().await => probes::text(StatusCode::OK, "OK"),
+            "ready" => {
+                probes::text(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+            }
+            "metrics" if self.options.metrics => match self.metrics.page() {
+                Ok(page) => probes::with_type(StatusCode::OK, metrics::CONTENT_TYPE, page),
+                Err(error) => {
+                    tracing::error!(%error, "metrics could not be written");
+                    probes::text(StatusCode::INTERNAL_SERVER_ERROR, "metrics failed")
+                }
+            },
+            "version" => probes::version(),
+            _ => {
+                let error = ApiError::new(Code::NotFound, "Endpoint not found");
+                Refusal::new(StatusCode::NOT_FOUND, error).respond(Media::Json)
+            }
+        }
+    }
+
+    async fn other(&self, request: Request<Body>) -> Response {
+        match self.others.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    async fn graphql<B>(
+        &self,
+        account: &mut Account<'_>,
+        parts: &http::request::Parts,
+        body: B,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let media = Media::accepted(&parts.headers);
+        let refuse = |account: &mut Account<'_>, refusal: Refusal| {
+            account.blame(&refusal.error);
+            refusal.respond(media)
+        };
+        let (envelope, session) = match parts.method {
+            Method::POST => {
+                if let Err(refusal) = graphql::check_content_type(&parts.headers) {
+                    return refuse(account, refusal);
+                }
+                // The body is read first: it is there already, and an answer
+                // before its end would cost the connection.
+                let limit = self.options.body_bytes;
+                let bytes = match super::body::read(&parts.headers, body, limit).await {
+                    Ok(bytes) => bytes,
+                    Err(refusal) => return refuse(account, refusal),
+                };
+                let session = match self.auth.authenticate(&parts.headers).await {
+                    Ok(session) => session,
+                    Err(error) => return self.fail(account, media, error),
+                };
+                (graphql::read_body(&bytes, self.options.batch), session)
+            }
+            Method::GET => {
+                let session = match self.auth.authenticate(&parts.headers).await {
+                    Ok(session) => session,
+                    Err(error) => return self.fail(account, media, error),
+                };
+                (graphql::read_query(&parts.uri).map(Envelope::One), session)
+            }
+            _ => {
+                let refusal = Refusal::method("GET, POST", "GraphQL is served by GET and POST");
+                return refuse(account, refusal);
+            }
+        };
+        account.session = Some(session.clone());
+        let queries_only = parts.method == Method::GET;
+        match envelope {
+            Err(error) => self.fail(account, media, error),
+            Ok(Envelope::One(request)) => {
+                account.about(&request);
+                let answer = self.engine.execute(&session, request, queries_only).await;
+                for error in &answer.errors {
+                    account.blame(error);
+                }
+                let refused = answer
+                    .errors
+                    .first()
+                    .filter(|error| error.code == Code::MethodNotAllowed && answer.data.is_none());
+                if let Some(error) = refused {
+                    let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error.clone());
+                    refusal.allow = Some("POST");
+                    return refusal.respond(media);
+                }
+                let mut response = respond::one(media, answer);
+                if queries_only {
+                    // Rows of one caller must not be kept for another.
+                    response
+                        .headers_mut()
+                        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                }
+                response
+            }
+            Ok(Envelope::Batch(batch)) => {
+                account.batch = Some(batch.len());
+                let mut answers = Vec::with_capacity(batch.len());
+                // In order: a query may follow the mutation that it shall see.
+                for element in batch {
+                    let answer = match element {
+                        Ok(request) => self.engine.execute(&session, request, false).await,
+                        Err(error) => GraphqlResponse { data: None, errors: vec![error] },
+                    };
+                    for error in &answer.errors {
+                        account.blame(error);
+                    }
+                    answers.push(answer);
+                }
+                respond::many(media, answers)
+            }
+        }
+    }
+
+    fn fail(&self, account: &mut Account<'_>, media: Media, error: ApiError) -> Response {
+        account.blame(&error);
+        respond::one(media, GraphqlResponse { data: None, errors: vec![error] })
+    }
+}
+
+fn endpoint_of(path: &str) -> &'static str {
+    match path {
+        "/v1/graphql" | "/graphql" => "graphql",
+        "/healthz" | "/health" | "/livez" => "health",
+        "/readyz" => "ready",
+        "/v1/version" => "version",
+        "/metrics" => "metrics",
+        _ if path == "/console" || path.starts_with("/console/") => "console",
+        _ => "other",
+    }
+}
+
+/// The `Accept-Encoding` of a client that can read gzip or brotli.
+fn wants_compression(headers: &HeaderMap) -> Option<HeaderValue> {
+    let accept = headers.get(ACCEPT_ENCODING)?;
+    let text = accept.to_str().ok()?;
+    (text.contains("gzip") || text.contains("br")).then(|| accept.clone())
+}
+
+/// Compresses an answer that is large enough and not compressed yet.
+async fn compress(accept: HeaderValue, response: Response) -> Response {
+    let small = response.body().size_hint().exact().is_some_and(|size| size < COMPRESS_BYTES);
+    if small || response.headers().contains_key(CONTENT_ENCODING) {
+        return response;
+    }
+    let mut request = Request::new(Body::empty());
+    request.headers_mut().insert(ACCEPT_ENCODING, accept);
+    let mut response = Some(response);
+    let service = tower::service_fn(move |_: Request<Body>| {
+        let response = response.take().unwrap_or_default();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let layer = CompressionLayer::new().gzip(true).br(true).quality(CompressionLevel::Fastest);
+    match layer.layer(service).oneshot(request).await {
+        Ok(compressed) => compressed.map(Body::new),
+        Err(never) => match never {},
+    }
+}

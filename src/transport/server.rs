@@ -1,0 +1,110 @@
+//! Sockets: accepting, time-outs against slow clients, and an orderly end.
+//!
+//! On a stop signal no connection is accepted any more, idle ones are closed,
+//! running requests have the grace period to end; what is left is dropped,
+//! which cancels its statements.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::router::{Edge, Execute};
+
+/// A request's head has to arrive within this time; also ends idle connections
+/// that sent part of one.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Bounds the head: request line and all headers.
+const HEAD_BYTES: usize = 64 * 1024;
+const HEADERS: usize = 100;
+/// Further connections wait in the kernel's queue.
+const CONNECTIONS: usize = 16 * 1024;
+/// After an error of `accept` (too many open files), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop` is cancelled and the connections have ended, or the
+/// grace period has.
+pub async fn serve<E: Execute>(
+    listener: TcpListener,
+    edge: Arc<Edge<E>>,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    let connections = TaskTracker::new();
+    let kill = CancellationToken::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let serving = connection(stream, peer, edge.clone(), stop.clone());
+        let kill = kill.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = kill.cancelled() => {}
+                () = serving => {}
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "the grace period is over; requests are dropped");
+        kill.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn connection<E: Execute>(
+    stream: TcpStream,
+    peer: std::net::SocketAddr,
+    edge: Arc<Edge<E>>,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let service = service_fn(move |request| {
+        let edge = edge.clone();
+        async move { Ok::<_, Infallible>(edge.handle(peer, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
+    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
