@@ -144,7 +144,7 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
             return Err(shape(path.clone().key("variables"), message));
         }
     };
-    Ok(GraphqlRequest { query, operation_name, variables })
+    Ok(GraphqlRequest { query, operation_name, variables, queries_only: false })
 }
 
 /// Reads the query string of a `GET`.
@@ -186,7 +186,7 @@ pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
         }
     };
     let operation_name = operation_name.filter(|name| !name.is_empty());
-    Ok(GraphqlRequest { query, operation_name, variables })
+    Ok(GraphqlRequest { query, operation_name, variables, queries_only: true })
 }
 
 #[cfg(test)]

@@ -19,5 +19,5 @@ pub mod server;
 pub use authn::{AuthSetupError, Authenticator};
 pub use cors::Cors;
 pub use probes::ReadyCheck;
-pub use router::{Edge, EdgeOptions, Execute};
+pub use router::{Edge, EdgeOptions};
 pub use server::serve;

@@ -37,7 +37,8 @@ use super::graphql::{self, Envelope};
 use super::probes::{self, Readiness, ReadyCheck};
 use super::respond::{self, Media, Refusal};
 use crate::base::{ApiError, Code};
-use crate::engine::{GraphqlRequest, GraphqlResponse};
+use crate::config::Config;
+use crate::engine::{Engine, GraphqlRequest, GraphqlResponse};
 use crate::session::Session;
 use crate::telemetry::logging::RequestLine;
 use crate::telemetry::metrics::{self, Metrics};
@@ -60,20 +61,22 @@ pub struct EdgeOptions {
     pub metrics: bool,
 }
 
-/// What runs an operation: the engine.
-pub trait Execute: Send + Sync + 'static {
-    /// `queries_only`: anything but a query is refused (`GET`).
-    fn execute(
-        &self,
-        session: &Session,
-        request: GraphqlRequest,
-        queries_only: bool,
-    ) -> impl Future<Output = GraphqlResponse> + Send;
+impl From<&Config> for EdgeOptions {
+    fn from(config: &Config) -> Self {
+        let server = &config.server;
+        EdgeOptions {
+            body_bytes: usize::try_from(config.limits.body.0).unwrap_or(usize::MAX),
+            batch: usize::try_from(config.limits.batch).unwrap_or(usize::MAX),
+            trusted_proxies: server.trusted_proxies.clone(),
+            cors: Cors::new(server.cors, &server.cors_domains, server.cors_max_age),
+            metrics: config.telemetry.metrics,
+        }
+    }
 }
 
 /// The HTTP side of the server.
-pub struct Edge<E> {
-    engine: E,
+pub struct Edge {
+    engine: Arc<Engine>,
     auth: Authenticator,
     options: EdgeOptions,
     metrics: Arc<Metrics>,
@@ -82,7 +85,7 @@ pub struct Edge<E> {
     others: Router,
 }
 
-impl<E> std::fmt::Debug for Edge<E> {
+impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge").field("options", &self.options).finish_non_exhaustive()
     }
@@ -96,7 +99,7 @@ struct Account<'a> {
     endpoint: &'static str,
     started: Instant,
     session: Option<Arc<Session>>,
-    operation: Option<String>,
+    operation: Option<Arc<str>>,
     document: Option<String>,
     batch: Option<usize>,
     error: Option<ApiError>,
@@ -114,8 +117,17 @@ impl Account<'_> {
     }
 
     fn about(&mut self, request: &GraphqlRequest) {
-        self.operation.clone_from(&request.operation_name);
+        self.operation = request.operation_name.as_deref().map(Into::into);
         self.document = Some(digest_of(&request.query));
+    }
+
+    fn answered(&mut self, answer: &GraphqlResponse) {
+        if self.batch.is_none() && answer.operation.is_some() {
+            self.operation.clone_from(&answer.operation);
+        }
+        for error in &answer.errors {
+            self.blame(error);
+        }
     }
 }
 
@@ -157,10 +169,10 @@ fn digest_of(document: &str) -> String {
     format!("{hash:016x}")
 }
 
-impl<E: Execute> Edge<E> {
+impl Edge {
     /// `others` holds the routes of other parts; what it does not know is 404.
     pub fn new(
-        engine: E,
+        engine: Arc<Engine>,
         auth: Authenticator,
         options: EdgeOptions,
         metrics: Arc<Metrics>,
@@ -320,10 +332,8 @@ impl<E: Execute> Edge<E> {
             Err(error) => self.fail(account, media, error),
             Ok(Envelope::One(request)) => {
                 account.about(&request);
-                let answer = self.engine.execute(&session, request, queries_only).await;
-                for error in &answer.errors {
-                    account.blame(error);
-                }
+                let answer = self.engine.execute(&session, request).await;
+                account.answered(&answer);
                 let refused = answer
                     .errors
                     .first()
@@ -348,12 +358,10 @@ impl<E: Execute> Edge<E> {
                 // In order: a query may follow the mutation that it shall see.
                 for element in batch {
                     let answer = match element {
-                        Ok(request) => self.engine.execute(&session, request, false).await,
-                        Err(error) => GraphqlResponse { data: None, errors: vec![error] },
+                        Ok(request) => self.engine.execute(&session, request).await,
+                        Err(error) => GraphqlResponse::error(error),
                     };
-                    for error in &answer.errors {
-                        account.blame(error);
-                    }
+                    account.answered(&answer);
                     answers.push(answer);
                 }
                 respond::many(media, answers)
@@ -363,7 +371,7 @@ impl<E: Execute> Edge<E> {
 
     fn fail(&self, account: &mut Account<'_>, media: Media, error: ApiError) -> Response {
         account.blame(&error);
-        respond::one(media, GraphqlResponse { data: None, errors: vec![error] })
+        respond::one(media, GraphqlResponse::error(error))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::router::{Edge, Execute};
+use super::router::Edge;
 
 /// A request's head has to arrive within this time; also ends idle connections
 /// that sent part of one.
@@ -31,9 +31,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` is cancelled and the connections have ended, or the
 /// grace period has.
-pub async fn serve<E: Execute>(
+pub async fn serve(
     listener: TcpListener,
-    edge: Arc<Edge<E>>,
+    edge: Arc<Edge>,
     stop: CancellationToken,
     grace: Duration,
 ) {
@@ -76,10 +76,10 @@ pub async fn serve<E: Execute>(
     }
 }
 
-async fn connection<E: Execute>(
+async fn connection(
     stream: TcpStream,
     peer: std::net::SocketAddr,
-    edge: Arc<Edge<E>>,
+    edge: Arc<Edge>,
     stop: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
