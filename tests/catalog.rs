@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use harness::{OWNER, TestDb, role_name};
 use ringfence::catalog::model::{Table, TableKind};
-use ringfence::catalog::{Catalog, Watch, load};
+use ringfence::catalog::{Catalog, Exposure, Watch, load};
 use ringfence::config::SchemaConfig;
 use ringfence::pg::{Options, Pg};
 
@@ -210,4 +210,62 @@ async fn a_notification_brings_the_change_and_a_lost_database_keeps_the_old_one(
     batch(&db, "create table u (id int)").await;
     watch.notified();
     until(&watch, |catalog| catalog.tables.len() == 2).await;
+}
+
+#[tokio::test]
+async fn doors_beside_the_fence_are_not_shown() {
+    let db = TestDb::empty().await;
+    let owner = role_name("low");
+    batch(
+        &db,
+        &format!(
+            "create role {owner};
+             grant create on schema public to {owner};
+             create table fenced (id int, tenant_id int);
+             alter table fenced enable row level security;
+             create policy p on fenced using (true);
+             grant select on fenced to {owner};
+             create table open (id int);
+             create view owners as select * from fenced;
+             create view invokers with (security_invoker = true) as select * from fenced;
+             create view over_invokers as select * from invokers;
+             create view over_owners with (security_invoker = true) as select * from owners;
+             create view harmless as select * from open;
+             create view bound as select * from fenced;
+             alter view bound owner to {owner};
+             create materialized view stored as select * from fenced;
+             create materialized view stored_indirectly as select * from bound;
+             create materialized view stored_open as select * from open;
+             create table parts (id int) partition by list (id);
+             create table part_one partition of parts for values in (1)"
+        ),
+    )
+    .await;
+    let catalog = read_as(&db, OWNER, &["public"]).await;
+    let why = |name: &str| match table(&catalog, name).exposure(&catalog, false) {
+        Exposure::Yes => "shown".to_owned(),
+        Exposure::No(hidden) => hidden.to_string(),
+    };
+    for name in ["fenced", "open", "invokers", "over_invokers", "harmless", "bound", "stored_open"]
+    {
+        assert_eq!(why(name), "shown", "{name}");
+    }
+    for name in ["owners", "over_owners"] {
+        assert!(why(name).starts_with("it reads fenced as"), "{name}: {}", why(name));
+    }
+    for name in ["stored", "stored_indirectly"] {
+        assert!(why(name).starts_with("it stores rows of fenced"), "{name}: {}", why(name));
+    }
+    assert!(why("part_one").starts_with("it is a partition"));
+    assert_eq!(table(&catalog, "owners").exposure(&catalog, true), Exposure::Yes);
+    // What Postgres does is what we say it does.
+    batch(&db, "insert into fenced values (1, 1); drop policy p on fenced; grant select on all tables in schema public to app_user").await;
+    let rows = |name: &str| db.psql_as("app_user", &[], &format!("select count(*) from {name}"));
+    for name in ["owners", "over_owners"] {
+        assert_eq!(rows(name).as_deref(), Ok("1"), "{name}");
+    }
+    for name in ["fenced", "invokers", "over_invokers", "bound"] {
+        assert_eq!(rows(name).as_deref(), Ok("0"), "{name}");
+    }
+    batch(&db, &format!("drop owned by {owner} cascade; drop role {owner}")).await;
 }

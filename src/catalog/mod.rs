@@ -7,6 +7,7 @@
 //!
 //! A [`Catalog`] is immutable; a change in the database makes a new one.
 
+pub mod exposure;
 pub mod load;
 pub mod model;
 pub mod privileges;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod tokens;
 pub mod watch;
 
+pub use exposure::{Exposure, Hidden};
 pub use load::{CatalogError, load};
 pub use model::Catalog;
 pub use watch::Watch;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::base::ApiError;
+use crate::catalog::Exposure;
 use crate::catalog::model::{Catalog, Column, ColumnId, PolicyCommand, Table, TableId, TableKind};
 use crate::graphql::Name;
 use crate::session::settings::{STANDARD_SETTINGS, SettingsPlan};
@@ -181,7 +182,12 @@ impl SchemaSet {
             .tables
             .iter()
             .map(|table| {
-                if !self.options.tracked || table.is_partition {
+                let hidden = match binding.source {
+                    // The administrator is not fenced, so nothing leads past the fence.
+                    SchemaSource::Everything => table.is_partition,
+                    _ => table.exposure(catalog, self.options.expose_owner_views) != Exposure::Yes,
+                };
+                if !self.options.tracked || hidden {
                     return None;
                 }
                 let columns: Vec<bool> = match (binding.source, &privileges) {
