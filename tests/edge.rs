@@ -1,0 +1,390 @@
+//! A real nginx with the configuration of `nginx/` in front of two instances,
+//! and the files of a whole installation.
+
+mod harness;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use harness::{TestDb, Token};
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SCHEMA: &str = "
+    create table notes (id int primary key, tenant_id text not null, body text not null);
+    alter table notes enable row level security;
+    create policy tenant on notes to app_user
+        using (tenant_id = (select current_setting('app.tenant_id', true)));
+    grant select on notes to app_user;
+    insert into notes values (1, 'a', 'of a'), (2, 'b', 'of b');
+";
+
+/// Ends a process that the test started.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(drop)) {
+            eprintln!("a process of the test did not end: {error}");
+        }
+    }
+}
+
+/// One `ringfence serve`.
+struct Instance {
+    process: Running,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Instance {
+    fn start(db: &TestDb) -> Instance {
+        let address = free_address();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .arg("serve")
+            .env_clear()
+            .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|k| Some((k, std::env::var_os(k)?))))
+            .env("DATABASE_URL", db.authenticator_url())
+            .env("RINGFENCE_DATABASE_OWNER_URL", db.owner_url())
+            .env(
+                "RINGFENCE_AUTH_JWT",
+                json!({"type": "HS256", "key": harness::JWT_KEY}).to_string(),
+            )
+            .env("RINGFENCE_ROLES_MAP", "user=app_user")
+            .env("RINGFENCE_SERVER_PORT", address.port().to_string())
+            .env("RINGFENCE_SERVER_TRUSTED_PROXIES", "127.0.0.1/32")
+            .env("RINGFENCE_LOG_FORMAT", "json")
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        collect(stdout, log.clone());
+        collect(stderr, log.clone());
+        let instance = Instance { process: Running(child), address, log };
+        let start = Instant::now();
+        while !instance.ready() {
+            assert!(start.elapsed() < PATIENCE, "never ready: {:?}", instance.log.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        instance
+    }
+
+    fn ready(&self) -> bool {
+        raw(self.address, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// The line of the log with this request id.
+    fn logged(&self, id: &str) -> Option<String> {
+        self.log.lock().unwrap().iter().find(|line| line.contains(id)).cloned()
+    }
+}
+
+fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "never came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            into.lock().unwrap().push(line);
+        }
+    });
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Bytes to an address and all that comes back until it closes.
+fn raw(address: SocketAddr, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// nginx with the project's own files; only `site/` is the test's.
+struct Edge {
+    _process: Running,
+    https: SocketAddr,
+    http: SocketAddr,
+    certificate: String,
+    folder: PathBuf,
+}
+
+impl Edge {
+    fn start(instances: &[&Instance]) -> Edge {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "edge-{}-{:x}",
+            std::process::id(),
+            rand::random::<u32>()
+        ));
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx"), &folder);
+        let (https, http) = (free_address(), free_address());
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = own.cert.pem();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        write("tls.crt", &certificate);
+        write("tls.key", &own.signing_key.serialize_pem());
+        write("site/certificate.conf", "ssl_certificate tls.crt;\nssl_certificate_key tls.key;\n");
+        write("site/listen-http.conf", &format!("listen {http};\n"));
+        write("site/listen-https.conf", &format!("listen {https} ssl http2;\n"));
+        let servers: String = instances
+            .iter()
+            .map(|i| format!("server {} max_fails=1 fail_timeout=5s;\n", i.address))
+            .collect();
+        write("site/upstream.conf", &format!("upstream ringfence {{\n{servers}keepalive 8;\n}}\n"));
+        let child = Command::new("nginx")
+            .arg("-p")
+            .arg(&folder)
+            .args(["-c", "nginx.conf", "-g", "daemon off; pid nginx.pid;"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("stderr.log")).unwrap())
+            .spawn()
+            .expect("nginx is installed: apt-get install nginx-light");
+        let edge = Edge { _process: Running(child), https, http, certificate, folder };
+        let start = Instant::now();
+        while TcpStream::connect(https).is_err() {
+            let said = fs::read_to_string(edge.folder.join("stderr.log")).unwrap();
+            assert!(start.elapsed() < PATIENCE && !said.contains("[emerg]"), "nginx: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        edge
+    }
+
+    fn client(&self, from: Ipv4Addr) -> reqwest::Client {
+        provider();
+        reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(self.certificate.as_bytes()).unwrap()])
+            .resolve("localhost", self.https)
+            .local_address(IpAddr::V4(from))
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE)
+            .build()
+            .unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.https.port())
+    }
+
+    /// The TLS version and application protocol that a client and nginx agree on.
+    fn handshake(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+        protocol: &[u8],
+    ) -> Result<(rustls::ProtocolVersion, Vec<u8>), String> {
+        provider();
+        let mut roots = rustls::RootCertStore::empty();
+        let der = rustls::pki_types::CertificateDer::from_pem_slice(self.certificate.as_bytes());
+        roots.add(der.unwrap()).unwrap();
+        let mut config = rustls::ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tcp = TcpStream::connect(self.https).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp).map_err(|e| e.to_string())?;
+        }
+        let agreed = tls.alpn_protocol().unwrap_or_default().to_vec();
+        Ok((tls.protocol_version().unwrap(), agreed))
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("{}: {error}", self.folder.display());
+        }
+    }
+}
+
+fn provider() {
+    // A second test of this process finds it installed.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|e| (e.path(), e.file_name())).unwrap();
+        if name == "tls" {
+            continue; // a certificate of the developer's own installation
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+fn notes(client: &reqwest::Client, edge: &Edge, tenant: &str) -> reqwest::RequestBuilder {
+    client
+        .post(edge.url("/v1/graphql"))
+        .header("authorization", Token::new("user").tenant(tenant).bearer())
+        .header("content-type", "application/json")
+        .body(r#"{"query":"{ notes { body } }"}"#)
+}
+
+async fn body(answer: reqwest::Response) -> Value {
+    let text = answer.text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_edge_in_front_of_two_instances() {
+    let db = TestDb::new(SCHEMA).await;
+    let (mut one, two) = (Instance::start(&db), Instance::start(&db));
+    let edge = Edge::start(&[&one, &two]);
+
+    // TLS 1.3 and nothing older; HTTP/2 for those who ask.
+    let agreed = edge.handshake(&rustls::version::TLS13, b"h2").expect("TLS 1.3 works");
+    assert_eq!(agreed, (rustls::ProtocolVersion::TLSv1_3, b"h2".to_vec()));
+    edge.handshake(&rustls::version::TLS12, b"http/1.1").expect_err("TLS 1.2 is refused");
+    let plain = raw(edge.http, "GET /console?a=1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    assert!(plain.starts_with("HTTP/1.1 308"), "{plain}");
+    assert!(plain.contains("Location: https://h/console?a=1"), "{plain}");
+
+    // GraphQL, each tenant its own, and the headers of the edge.
+    let client = edge.client(Ipv4Addr::LOCALHOST);
+    for (tenant, text) in [("a", "of a"), ("b", "of b")] {
+        let answer = notes(&client, &edge, tenant).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let headers = answer.headers().clone();
+        assert!(headers["strict-transport-security"].to_str().unwrap().starts_with("max-age="));
+        assert_eq!(headers.get_all("x-content-type-options").iter().count(), 1);
+        let expected = json!({ "data": { "notes": [{ "body": text }] } });
+        assert_eq!(body(answer).await, expected);
+    }
+
+    // The client's id comes back; a strange one is replaced.
+    let id = |given: &'static str| {
+        let request = notes(&client, &edge, "a").header("x-request-id", given);
+        async move {
+            request.send().await.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned()
+        }
+    };
+    assert_eq!(id("trace-me.1").await, "trace-me.1");
+    assert_ne!(id("no {id}").await, "no {id}");
+
+    // What is refused is refused in the API's words.
+    let large = "x".repeat(1_100_000);
+    let answer = client.post(edge.url("/v1/graphql")).body(large).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(body(answer).await["errors"][0]["extensions"]["code"], "payload-too-large");
+    assert_eq!(client.get(edge.url("/metrics")).send().await.unwrap().status(), 404);
+
+    // A WebSocket handshake reaches an instance: the answer, yes or no, has an
+    // instance's request id and is not nginx's own.
+    let upgrade = client
+        .get(edge.url("/v1/graphql"))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "graphql-transport-ws")
+        .header("x-request-id", "upgrade-1")
+        .send()
+        .await
+        .unwrap();
+    assert!(!upgrade.status().is_server_error(), "{}", upgrade.status());
+    assert_eq!(upgrade.headers()["x-request-id"], "upgrade-1");
+
+    // The address of the client: nginx's word is believed, the client's is not.
+    #[cfg(target_os = "linux")]
+    {
+        let other = edge.client(Ipv4Addr::new(127, 0, 0, 2));
+        let request = notes(&other, &edge, "a")
+            .header("x-forwarded-for", "203.0.113.9")
+            .header("x-request-id", "from-two");
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        let line =
+            wait_for(|| [&one, &two].into_iter().find_map(|instance| instance.logged("from-two")));
+        assert!(line.contains("127.0.0.2") && !line.contains("203.0.113.9"), "{line}");
+    }
+
+    // One instance dies hard; the other answers everybody.
+    one.process.0.kill().unwrap();
+    one.process.0.wait().unwrap();
+    for _ in 0..4 {
+        let answer = notes(&client, &edge, "b").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    // Nobody is left: a clear answer with a time to come back.
+    drop(two);
+    let answer = notes(&client, &edge, "b").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    assert_eq!(body(answer).await["errors"][0]["extensions"]["code"], "service-unavailable");
+}
+
+#[test]
+fn the_compose_file_is_valid() {
+    let candidates: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+    let Some(command) = candidates.into_iter().find(|command| {
+        Command::new(command[0])
+            .args(&command[1..])
+            .arg("version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }) else {
+        eprintln!("not checked: neither `docker compose` nor docker-compose is installed");
+        return;
+    };
+    // So that a developer's own .env plays no part.
+    let none = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty.env");
+    fs::write(&none, "").unwrap();
+    let config = |secrets: bool| {
+        let mut run = Command::new(command[0]);
+        run.args(&command[1..])
+            .args(["-f", "compose.yaml", "--env-file"])
+            .arg(&none)
+            .arg("config")
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        for name in
+            ["POSTGRES_PASSWORD", "RINGFENCE_ADMIN_SECRET", "RINGFENCE_JWT", "S3_SECRET_KEY"]
+        {
+            run.env_remove(name);
+            if secrets {
+                run.env(name, "given");
+            }
+        }
+        run.output().unwrap()
+    };
+    let checked = config(true);
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    for service in ["postgres", "redis", "s3", "migrate", "ringfence-1", "ringfence-2", "nginx"] {
+        assert!(text.contains(&format!("\n  {service}:")), "{service} is missing in {text}");
+    }
+    // No secret has a default.
+    assert!(!config(false).status.success());
+}
