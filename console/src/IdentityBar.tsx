@@ -112,6 +112,7 @@ function Role({
         <label htmlFor={id}>role</label>
         <select
           id={id}
+          aria-label="Role"
           value={identity.role || info.defaultRole || ""}
           onChange={(e) => onChange({ ...identity, role: e.target.value })}
         >

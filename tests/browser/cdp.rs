@@ -256,12 +256,12 @@ impl Page<'_> {
         self.eval(&format!("document.querySelector({quoted}).click()")).await;
     }
 
-    /// Picks an option of a `<select>` by its visible text.
+    /// Picks an option of the `<select>` with this label by its visible text.
     pub(crate) async fn select(&self, label: &str, option: &str) {
-        let (label, option) = (json!(label), json!(option));
+        let (selector, option) = (json!(format!("select[aria-label='{label}']")), json!(option));
         self.until(&format!(
             "(() => {{
-                const select = document.querySelector(`select[aria-label=${{JSON.stringify({label})}}]`);
+                const select = document.querySelector({selector});
                 const option = select && [...select.options].find((o) => o.text === {option});
                 if (!option) return false;
                 select.value = option.value;
@@ -272,7 +272,14 @@ impl Page<'_> {
         .await;
     }
 
-    /// Replaces what is in the focused editor, as a user does.
+    /// Puts the cursor into a field.
+    pub(crate) async fn focus(&self, selector: &str) {
+        let quoted = json!(selector);
+        self.until(&format!("document.querySelector({quoted})")).await;
+        self.eval(&format!("document.querySelector({quoted}).focus()")).await;
+    }
+
+    /// Replaces what is in the focused field or editor, as a user does.
     pub(crate) async fn retype(&self, text: &str) {
         for kind in ["keyDown", "keyUp"] {
             self.call(
