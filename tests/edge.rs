@@ -2,21 +2,20 @@
 //! and the files of a whole installation.
 
 mod harness;
+mod served;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{TestDb, Token};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use served::{Instance, PATIENCE, Running, free_address, raw, wait_for};
 
 const SCHEMA: &str = "
     create table notes (id int primary key, tenant_id text not null, body text not null);
@@ -26,104 +25,6 @@ const SCHEMA: &str = "
     grant select on notes to app_user;
     insert into notes values (1, 'a', 'of a'), (2, 'b', 'of b');
 ";
-
-/// Ends a process that the test started.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(drop)) {
-            eprintln!("a process of the test did not end: {error}");
-        }
-    }
-}
-
-/// One `ringfence serve`.
-struct Instance {
-    process: Running,
-    address: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-impl Instance {
-    fn start(db: &TestDb) -> Instance {
-        let address = free_address();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .arg("serve")
-            .env_clear()
-            .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|k| Some((k, std::env::var_os(k)?))))
-            .env("DATABASE_URL", db.authenticator_url())
-            .env("RINGFENCE_DATABASE_OWNER_URL", db.owner_url())
-            .env(
-                "RINGFENCE_AUTH_JWT",
-                json!({"type": "HS256", "key": harness::JWT_KEY}).to_string(),
-            )
-            .env("RINGFENCE_ROLES_MAP", "user=app_user")
-            .env("RINGFENCE_SERVER_PORT", address.port().to_string())
-            .env("RINGFENCE_SERVER_TRUSTED_PROXIES", "127.0.0.1/32")
-            .env("RINGFENCE_LOG_FORMAT", "json")
-            .current_dir(env!("CARGO_TARGET_TMPDIR"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        collect(stdout, log.clone());
-        collect(stderr, log.clone());
-        let instance = Instance { process: Running(child), address, log };
-        let start = Instant::now();
-        while !instance.ready() {
-            assert!(start.elapsed() < PATIENCE, "never ready: {:?}", instance.log.lock().unwrap());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        instance
-    }
-
-    fn ready(&self) -> bool {
-        raw(self.address, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-    }
-
-    /// The line of the log with this request id.
-    fn logged(&self, id: &str) -> Option<String> {
-        self.log.lock().unwrap().iter().find(|line| line.contains(id)).cloned()
-    }
-}
-
-fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = found() {
-            return value;
-        }
-        assert!(start.elapsed() < PATIENCE, "never came");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            into.lock().unwrap().push(line);
-        }
-    });
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// Bytes to an address and all that comes back until it closes.
-fn raw(address: SocketAddr, request: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
 
 /// nginx with the project's own files; only `site/` is the test's.
 struct Edge {

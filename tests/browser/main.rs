@@ -4,11 +4,14 @@
 mod cdp;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../served/mod.rs"]
+mod served;
 
 use std::path::PathBuf;
 
 use cdp::{Browser, Page};
 use harness::{TestDb, Token};
+use served::Instance;
 
 const SCHEMA: &str = "
     create table notes (id int primary key, tenant_id text not null, body text not null);
@@ -54,7 +57,8 @@ async fn until_shown(page: &Page<'_>, answer: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_shows_each_tenant_its_own() {
     let db = TestDb::new(SCHEMA).await;
-    let base = serve(&db).await;
+    let server = Instance::start(&db);
+    let base = format!("http://{}", server.address);
     let acme = Token::new("user").roles(&["user", "editor"]).tenant("acme").user("alice");
     let globex = Token::new("user").tenant("globex").user("dora");
 
@@ -105,7 +109,8 @@ async fn the_console_shows_each_tenant_its_own() {
 
     // An expired token is marked before it is refused.
     paste_token(&page, &globex.clone().top("exp", 1_000_000_000).mint()).await;
-    page.until("document.querySelector('.rf-bar [role=alert]')?.innerText.includes('expired')").await;
+    page.until("document.querySelector('.rf-bar [role=alert]')?.innerText.includes('expired')")
+        .await;
     page.screenshot(&picture("expired")).await;
 
     // History remembers across a reload, and tokens are kept for the tab only.
