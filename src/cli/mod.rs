@@ -1,1 +1,108 @@
+//! Floor 7: the command line.
+//!
+//! ```text
+//! args ─▶ Settings (file < environment < flags) ─▶ one file per command
+//! ```
+//!
+//! Answers go to standard output, the log and errors to standard error. The
+//! exit code is 0, or 1 for a failure or a refusing finding, or 2 for wrong usage.
 
+mod config;
+mod error;
+mod settings;
+mod token;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use error::CliError;
+use settings::SettingsArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence dev                          a private database with a demo, ready to try
+  ringfence serve --port 8080            serve the database of DATABASE_URL
+  ringfence doctor                       what would let a tenant see another's rows
+  ringfence token --role user --tenant T --user U
+  ringfence schema print --role user     what a role sees, as GraphQL SDL
+
+Settings come from ringfence.toml, RINGFENCE_* and Hasura's variables, and --set;
+docs/CONFIG.md lists them all.";
+
+/// A GraphQL API over PostgreSQL in which row-level security decides what
+/// leaves the database.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a token for a role, signed with the configured key
+    Token(token::TokenArgs),
+    /// Show or check the settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the version
+    Version,
+    /// Print a script that completes this command line in a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Reads the command line and runs the command.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(code) => code,
+        // Whoever reads our output has seen enough.
+        Err(CliError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = if matches!(error, CliError::Usage(_)) { 2 } else { 1 };
+            // There is nowhere left to say that standard error is gone.
+            if writeln!(io::stderr(), "ringfence: {error}").is_err() {
+                return ExitCode::from(3);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
+    match &cli.command {
+        Command::Token(args) => token::run(&cli.settings, args)?,
+        Command::Config(command) => config::run(&cli.settings, command)?,
+        Command::Version => print(concat!("ringfence ", env!("CARGO_PKG_VERSION"), "\n"))?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "ringfence", &mut script);
+            print_bytes(&script)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), CliError> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(error::io("writing the output"))
+}
+
+/// Writes to standard error.
+fn note(text: &str) -> Result<(), CliError> {
+    writeln!(io::stderr(), "{text}").map_err(error::io("writing to standard error"))
+}
