@@ -1,6 +1,7 @@
 //! Text → [`Document`]. The only file that names the parser crate
 //! (`docs/adr/0002-graphql-parser.md` says why it is this one).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use apollo_parser::Parser;
@@ -98,11 +99,12 @@ fn operation_definition(
         Some(ty) if ty.subscription_token().is_some() => OperationKind::Subscription,
         Some(_) => OperationKind::Query,
     };
-    let mut variables: Vec<VariableDefinition> = Vec::new();
+    let mut variables = Vec::new();
+    let mut names = HashSet::new();
     if let Some(list) = node.variable_definitions() {
         for definition in list.variable_definitions() {
             let name = name(definition.variable().and_then(|v| v.name()))?;
-            if variables.iter().any(|v| v.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(ParseError::Duplicate(format!(
                     "multiple definitions for variable \"{name}\""
                 )));

@@ -1,11 +1,12 @@
 //! Document → [`Operation`]: the validator of record.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::base::{JsonPath, PathSegment};
-use crate::catalog::model::TableId;
+use crate::catalog::model::{ColumnId, TableId};
 use crate::graphql::{
     Directive, Document, Field, Name, OperationDefinition, OperationKind, Selection, Value,
 };
@@ -22,6 +23,9 @@ use super::model::{
 };
 use super::variables::{Declaration, Environment, VariableValue, literal};
 
+/// Fragments that spread each other one after the other.
+const MAX_FRAGMENT_CHAIN: usize = 256;
+
 /// Bounds on one operation, fragments expanded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -35,10 +39,9 @@ pub fn choose<'a>(
     name: Option<&str>,
 ) -> Result<&'a OperationDefinition, BindError> {
     let fail = |problem| Err(BindError::new(JsonPath::root(), problem));
-    for (index, operation) in document.operations.iter().enumerate() {
-        if let Some(name) = &operation.name
-            && document.operations.iter().skip(index + 1).any(|o| o.name.as_ref() == Some(name))
-        {
+    let mut names = HashSet::new();
+    for name in document.operations.iter().filter_map(|operation| operation.name.as_ref()) {
+        if !names.insert(name) {
             return fail(Problem::DuplicateOperation(name.to_string()));
         }
     }
@@ -53,12 +56,12 @@ pub fn choose<'a>(
 }
 
 /// Binds one operation of a document for a role.
-pub fn bind(
-    schema: &RoleSchema,
-    document: &Document,
-    operation: &OperationDefinition,
-    declarations: &[Declaration],
-    values: &[VariableValue],
+pub fn bind<'a>(
+    schema: &'a RoleSchema,
+    document: &'a Document,
+    operation: &'a OperationDefinition,
+    declarations: &'a [Declaration],
+    values: &'a [VariableValue],
     limits: Limits,
 ) -> Result<Operation, BindError> {
     let root_error = |problem| Err(BindError::new(JsonPath::root(), problem));
@@ -67,15 +70,18 @@ pub fn bind(
         OperationKind::Mutation => return root_error(Problem::NoMutations),
         OperationKind::Subscription => return root_error(Problem::NoSubscriptions),
     }
+    check_fragments(document)?;
     let mut binder = Binder {
         schema,
         document,
-        declarations,
-        values,
+        variables: declarations
+            .iter()
+            .zip(values)
+            .map(|(declaration, value)| (declaration.name.as_ref(), (declaration, value)))
+            .collect(),
         limits,
         path: JsonPath::root(),
         nodes: 0,
-        fragments: Vec::new(),
         non_negative: Vec::new(),
     };
     let place = match operation.kind {
@@ -101,22 +107,69 @@ pub fn bind(
     })
 }
 
+/// Refuses fragments that contain themselves, used or not, so that expanding
+/// one ends.
+fn check_fragments(document: &Document) -> Result<(), BindError> {
+    fn spreads<'d>(set: &'d [Selection], out: &mut Vec<&'d Name>) {
+        for selection in set {
+            match selection {
+                Selection::Field(field) => spreads(&field.selection, out),
+                Selection::Inline { selection, .. } => spreads(selection, out),
+                Selection::Spread { fragment, .. } => out.push(fragment),
+            }
+        }
+    }
+    let mut done: HashSet<&Name> = HashSet::new();
+    for start in document.fragments.keys() {
+        // The way from `start` to the fragment at hand, each with what it
+        // still has to visit.
+        let mut way: Vec<(&Name, Vec<&Name>)> = Vec::new();
+        let mut next = (!done.contains(start)).then_some(start);
+        loop {
+            if let Some(name) = next.take() {
+                if let Some(at) = way.iter().position(|(seen, _)| *seen == name) {
+                    let cycle: Vec<&str> =
+                        way.iter().skip(at).map(|(name, _)| name.as_ref()).collect();
+                    let problem = Problem::FragmentCycle(cycle.join(", "));
+                    return Err(BindError::new(JsonPath::root(), problem));
+                }
+                if way.len() > MAX_FRAGMENT_CHAIN {
+                    let problem = Problem::TooDeep { limit: MAX_FRAGMENT_CHAIN };
+                    return Err(BindError::new(JsonPath::root(), problem));
+                }
+                let mut out = Vec::new();
+                if let Some(fragment) = document.fragments.get(name) {
+                    spreads(&fragment.selection, &mut out);
+                }
+                way.push((name, out));
+            }
+            let Some((name, open)) = way.last_mut() else { break };
+            match open.pop() {
+                Some(target) if !done.contains(target) => next = Some(target),
+                Some(_) => {}
+                None => {
+                    done.insert(name);
+                    way.pop();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Binder<'a> {
     schema: &'a RoleSchema,
     document: &'a Document,
-    declarations: &'a [Declaration],
-    values: &'a [VariableValue],
+    variables: HashMap<&'a str, (&'a Declaration, &'a VariableValue)>,
     limits: Limits,
     path: JsonPath,
     nodes: usize,
-    /// Fragments being expanded, to find cycles.
-    fragments: Vec<Name>,
     non_negative: Vec<(usize, JsonPath)>,
 }
 
 impl Environment for Binder<'_> {
     fn variable(&self, name: &str) -> Option<(&Declaration, &VariableValue)> {
-        self.declarations.iter().zip(self.values).find(|(declared, _)| *declared.name == *name)
+        self.variables.get(name).copied()
     }
 }
 
@@ -187,18 +240,10 @@ impl<'a> Binder<'a> {
                         self.document.fragments.get(name).ok_or_else(|| {
                             self.error(Problem::UnknownFragment(name.to_string()))
                         })?;
-                    if self.fragments.contains(name) {
-                        let mut cycle: Vec<&str> =
-                            self.fragments.iter().map(AsRef::as_ref).collect();
-                        cycle.push(name);
-                        return Err(self.error(Problem::FragmentCycle(cycle.join(", "))));
-                    }
                     if include {
                         self.directives(&fragment.directives, "a fragment definition")?;
                         self.check_condition(object, &fragment.on)?;
-                        self.fragments.push(name.clone());
                         self.collect_set(object, &fragment.selection, out)?;
-                        self.fragments.pop();
                     }
                 }
             }
@@ -490,13 +535,34 @@ impl<'a> Binder<'a> {
                 }
                 ArgKind::Limit => out.limit = self.non_negative("limit", input)?,
                 ArgKind::Offset => out.offset = self.non_negative("offset", input)?,
-                ArgKind::DistinctOn | ArgKind::Key(_) => {
+                ArgKind::DistinctOn => {
+                    if let Input::List(items) = input {
+                        for item in items {
+                            out.distinct_on.push(self.select_column(arg.ty.base, &item)?);
+                        }
+                    }
+                }
+                ArgKind::Key(_) => {
                     return Err(self.error(Problem::Schema("an argument of another field")));
                 }
             }
         }
+        let leads =
+            |item: &OrderItem| item.through.is_empty() && out.distinct_on.contains(&item.column);
+        if !out.order_by.iter().take(out.distinct_on.len()).all(leads) {
+            return Err(self.error(Problem::DistinctOn));
+        }
         self.path.pop();
         Ok(out)
+    }
+
+    fn select_column(&self, ty: TypeId, input: &Input) -> Result<ColumnId, BindError> {
+        if let (Some(TypeDef::Enum(def)), Input::Enum(word)) = (self.schema.types.get(ty), input)
+            && let Some(EnumKind::Column(column)) = def.values.get(word).map(|value| value.kind)
+        {
+            return Ok(column);
+        }
+        Err(self.error(Problem::Schema("no column to select")))
     }
 
     fn non_negative(
@@ -595,7 +661,7 @@ impl<'a> Binder<'a> {
 
     fn comparisons(
         &mut self,
-        column: crate::catalog::model::ColumnId,
+        column: ColumnId,
         ty: TypeId,
         input: &Input,
         parts: &mut Vec<BoolExp>,

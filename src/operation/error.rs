@@ -78,6 +78,8 @@ pub enum Problem {
         "The value {0} lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?"
     )]
     IntOutOfBounds(String),
+    #[error("\"distinct_on\" columns must match initial \"order_by\" columns")]
+    DistinctOn,
     #[error("a text must not hold the character NUL (U+0000)")]
     Nul,
     #[error("a variable cannot stand inside a JSON value; pass the whole value as a variable")]

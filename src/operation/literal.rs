@@ -120,10 +120,12 @@ pub(crate) fn json_entries(raw: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, 
     }
     let entries: Entries<'_> =
         serde_json::from_str(raw).map_err(|_| Problem::VariablesNotAnObject)?;
-    let mut seen = std::collections::HashSet::new();
-    for (key, _) in &entries.0 {
-        if !seen.insert(key.as_ref()) {
-            return Err(Problem::DuplicateKey(key.to_string()));
+    if entries.0.len() > 1 {
+        let mut seen = std::collections::HashSet::new();
+        for (key, _) in &entries.0 {
+            if !seen.insert(key.as_ref()) {
+                return Err(Problem::DuplicateKey(key.to_string()));
+            }
         }
     }
     Ok(entries.0)

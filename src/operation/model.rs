@@ -62,6 +62,7 @@ pub enum SelectedField {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListArgs {
+    pub distinct_on: Vec<ColumnId>,
     pub filter: BoolExp,
     pub order_by: Vec<OrderItem>,
     pub limit: Option<Operand>,
@@ -71,6 +72,7 @@ pub struct ListArgs {
 impl Default for ListArgs {
     fn default() -> Self {
         ListArgs {
+            distinct_on: Vec::new(),
             filter: BoolExp::And(Vec::new()),
             order_by: Vec::new(),
             limit: None,

@@ -5,6 +5,8 @@
 //! null, booleans, enum values), and the *leaves*, the scalars in a fixed
 //! order. On a plan-cache hit only these two are made (`BUILD = false`).
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -111,12 +113,12 @@ pub fn coerce<const BUILD: bool>(
             _ => return Err(at_variables(Problem::VariablesNotAnObject)),
         },
     };
-    let mut unexpected: Vec<&str> = entries
-        .iter()
-        .map(|(key, _)| key.as_ref())
-        .filter(|key| !declarations.iter().any(|declaration| *declaration.name == **key))
-        .collect();
-    if !unexpected.is_empty() {
+    let given = Given::new(&entries);
+    let used = declarations.iter().filter(|d| given.get(&d.name).is_some()).count();
+    if used < entries.len() {
+        let declared: HashSet<&str> = declarations.iter().map(|d| d.name.as_ref()).collect();
+        let mut unexpected: Vec<&str> =
+            entries.iter().map(|(key, _)| key.as_ref()).filter(|k| !declared.contains(k)).collect();
         unexpected.sort_unstable();
         return Err(BindError::new(
             JsonPath::root(),
@@ -126,8 +128,7 @@ pub fn coerce<const BUILD: bool>(
     let mut walker = Walker::<BUILD> { types, shape: Vec::new(), leaves: Vec::new() };
     let mut values = Vec::new();
     for declaration in declarations {
-        let given = entries.iter().find(|(key, _)| **key == *declaration.name);
-        let value = match given {
+        let value = match given.get(&declaration.name) {
             None => match &declaration.default {
                 Some(default) => {
                     walker.shape.push(b'd');
@@ -150,7 +151,7 @@ pub fn coerce<const BUILD: bool>(
                     VariableValue::Absent
                 }
             },
-            Some((_, raw)) => {
+            Some(raw) => {
                 let mut path = JsonPath::root();
                 match walker.value(declaration.ty, raw, &mut path, 0) {
                     Ok(Some(input)) => VariableValue::Given(input),
@@ -166,6 +167,31 @@ pub fn coerce<const BUILD: bool>(
         }
     }
     Ok(Coerced { shape: walker.shape, leaves: walker.leaves, values })
+}
+
+/// The entries of the variables object by name; a few are searched one by one.
+enum Given<'a> {
+    Few(&'a [(Cow<'a, str>, &'a RawValue)]),
+    Many(HashMap<&'a str, &'a RawValue>),
+}
+
+impl<'a> Given<'a> {
+    fn new(entries: &'a [(Cow<'a, str>, &'a RawValue)]) -> Self {
+        if entries.len() <= 8 {
+            Given::Few(entries)
+        } else {
+            Given::Many(entries.iter().map(|(key, value)| (key.as_ref(), *value)).collect())
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        match self {
+            Given::Few(entries) => {
+                entries.iter().find(|(key, _)| **key == *name).map(|(_, value)| *value)
+            }
+            Given::Many(entries) => entries.get(name).copied(),
+        }
+    }
 }
 
 struct Walker<'a, const BUILD: bool> {

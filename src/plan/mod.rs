@@ -7,7 +7,7 @@ pub mod read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::base::JsonPath;
+use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
 use crate::sql::InvalidIdent;
@@ -18,16 +18,23 @@ pub enum PlanError {
     Name(#[from] InvalidIdent),
     #[error("the plan refers to something that the catalogue lacks: {0}")]
     Missing(&'static str),
+    #[error("the operation has more than 65535 different values; send long lists as one variable")]
+    TooManyParameters,
 }
 
-impl From<PlanError> for crate::base::ApiError {
+impl From<PlanError> for ApiError {
     fn from(error: PlanError) -> Self {
-        crate::base::ApiError::internal(error.to_string())
+        match error {
+            PlanError::TooManyParameters => {
+                ApiError::new(Code::NodeLimitExceeded, error.to_string())
+            }
+            other => ApiError::internal(other.to_string()),
+        }
     }
 }
 
 /// One parameter of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slot {
     pub operand: Operand,
     /// The value is lowered to this where it is greater (`limits.rows`).

@@ -11,8 +11,8 @@
 //! Correlated sub-selects, `row_to_json` over a sub-select and ordering inside
 //! it are what measured best.
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -33,6 +33,9 @@ use crate::sql::{
 
 use super::{Answer, Plan, PlanError, Slot};
 
+/// What the wire protocol can count.
+const MAX_PARAMETERS: usize = 65_535;
+
 /// Plans a query. `max_rows` caps every list.
 pub fn plan(
     schema: &RoleSchema,
@@ -44,7 +47,7 @@ pub fn plan(
         max_rows,
         aliases: AliasAllocator::default(),
         slots: Vec::new(),
-        types: Vec::new(),
+        params: HashMap::new(),
         tables: BTreeSet::new(),
     };
     let outer = planner.aliases.next();
@@ -69,6 +72,9 @@ pub fn plan(
             }
         };
         fields.push((root.key.clone(), expr));
+    }
+    if planner.slots.len() > MAX_PARAMETERS {
+        return Err(PlanError::TooManyParameters);
     }
     let answer = if reads {
         let object = object(outer, fields, Select::default())?;
@@ -116,7 +122,7 @@ struct Planner<'a> {
     max_rows: Option<u64>,
     aliases: AliasAllocator,
     slots: Vec<Slot>,
-    types: Vec<SqlType>,
+    params: HashMap<(Slot, SqlType), ParamId>,
     tables: BTreeSet<TableId>,
 }
 
@@ -146,13 +152,12 @@ impl<'a> Planner<'a> {
 
     fn param(&mut self, operand: &Operand, ty: SqlType, at_most: Option<u64>) -> Expr {
         let slot = Slot { operand: operand.clone(), at_most };
-        let found = self.slots.iter().zip(&self.types).position(|(s, t)| *s == slot && *t == ty);
-        let index = found.unwrap_or_else(|| {
+        let next = self.slots.len();
+        let id = *self.params.entry((slot.clone(), ty.clone())).or_insert(ParamId(next));
+        if id.0 == next {
             self.slots.push(slot);
-            self.types.push(ty.clone());
-            self.slots.len() - 1
-        });
-        Expr::Param(ParamId(index), ty)
+        }
+        Expr::Param(id, ty)
     }
 
     fn integer(&mut self, operand: &Operand, at_most: Option<u64>) -> Result<Expr, PlanError> {
@@ -187,7 +192,13 @@ impl<'a> Planner<'a> {
             (None, None) => None,
         };
         let offset = args.offset.as_ref().map(|offset| self.integer(offset, None)).transpose()?;
+        let distinct_on = args
+            .distinct_on
+            .iter()
+            .map(|column| self.column(alias, table, *column))
+            .collect::<Result<_, _>>()?;
         let base = Select {
+            distinct_on,
             from: Some(from),
             filter: Some(Expr::and(conditions)),
             order_by,

@@ -184,6 +184,7 @@ impl<'a> Builder<'a> {
     fn table_types(&mut self, table: &'a Table) {
         let Some(name) = self.name(table.id).cloned() else { return };
         let object = self.placeholder_object(&name, table.comment.clone());
+        let select_column = self.placeholder_enum(&name);
         let bool_exp = self.placeholder_input(&format!("{name}_bool_exp"), format!(
             "Boolean expression to filter rows from the table \"{name}\". All fields are combined with a logical 'AND'."
         ));
@@ -244,11 +245,9 @@ impl<'a> Builder<'a> {
                 },
             );
         }
-        self.types.add(TypeDef::Enum(EnumType {
-            name: format!("{name}_select_column").into(),
-            description: Some(format!("select columns of table \"{name}\"")),
-            values: select_columns,
-        }));
+        if let Some(TypeDef::Enum(def)) = self.types.get_mut(select_column) {
+            def.values = select_columns;
+        }
         for (index, relationship) in self.relationships(table).collect::<Vec<_>>() {
             let Some(target) = self.name(relationship.target).cloned() else { continue };
             let description = self
@@ -305,8 +304,15 @@ impl<'a> Builder<'a> {
         let int = self.id("Int");
         let bool_exp = self.placeholder_input(&format!("{name}_bool_exp"), String::new());
         let order_by = self.placeholder_input(&format!("{name}_order_by"), String::new());
+        let columns = self.placeholder_enum(name);
         let mut args = IndexMap::new();
         for (word, ty, kind, description) in [
+            (
+                "distinct_on",
+                TypeRef::list(columns),
+                ArgKind::DistinctOn,
+                "distinct select on columns",
+            ),
             ("limit", TypeRef::nullable(int), ArgKind::Limit, "limit the number of rows returned"),
             (
                 "offset",
@@ -467,6 +473,15 @@ impl<'a> Builder<'a> {
             name: name.into(),
             description,
             fields: IndexMap::new(),
+        }))
+    }
+
+    /// `<table>_select_column`, filled when the table's turn comes.
+    fn placeholder_enum(&mut self, table: &str) -> TypeId {
+        self.types.add(TypeDef::Enum(EnumType {
+            name: format!("{table}_select_column").into(),
+            description: Some(format!("select columns of table \"{table}\"")),
+            values: IndexMap::new(),
         }))
     }
 

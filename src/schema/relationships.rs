@@ -1,7 +1,8 @@
 //! Relationships derived from foreign keys, named as Hasura's console would.
 //!
-//! * object: the column without `_id` (`author_id` → `author`) for a key of
-//!   one column, else the name of the table it points to;
+//! * object: the column without `_id` (`author_id` → `author`), else the name
+//!   of the table it points to. Columns that are named alike on both sides,
+//!   as `tenant_id` is in keys that keep tenants apart, do not count;
 //! * array: the name of the table that holds the key; an object where the key
 //!   is unique, since there is at most one row;
 //! * where several keys join the same two tables, the array side is named
@@ -64,7 +65,7 @@ impl Relationships {
                 keys.sort_by(|a, b| a.name.cmp(&b.name));
                 for key in keys {
                     let Some(target) = name_of(key.target) else { continue };
-                    let columns = column_names(table, &key.columns);
+                    let columns = own_columns(catalog, table, key);
                     let short = match columns.as_slice() {
                         [single] => single.strip_suffix("_id").map(str::to_owned),
                         _ => None,
@@ -84,7 +85,8 @@ impl Relationships {
                 for (child, key) in others {
                     let Some(name) = name_of(child.id) else { continue };
                     let siblings = others.iter().filter(|(t, _)| t.id == child.id).count();
-                    let long = format!("{name}_by_{}", column_names(child, &key.columns).join("_"));
+                    let columns = own_columns(catalog, child, key);
+                    let long = format!("{name}_by_{}", columns.join("_"));
                     let short = (siblings == 1).then(|| name.to_string());
                     let cardinality = if is_unique(child, &key.columns) {
                         Cardinality::Object
@@ -134,8 +136,23 @@ impl Named {
     }
 }
 
-fn column_names(table: &Table, columns: &[ColumnId]) -> Vec<String> {
-    columns.iter().filter_map(|id| table.column(*id)).map(|c| c.name.to_string()).collect()
+/// The columns of a key that tell it from others: those whose name differs on
+/// the other side, or all when none does.
+fn own_columns(catalog: &Catalog, table: &Table, key: &ForeignKey) -> Vec<String> {
+    let target = catalog.table(key.target);
+    let names = |differing: bool| {
+        key.columns
+            .iter()
+            .zip(&key.target_columns)
+            .filter_map(|(here, there)| {
+                let name = &table.column(*here)?.name;
+                let other = target.and_then(|target| target.column(*there)).map(|c| &c.name);
+                (!differing || other != Some(name)).then(|| name.to_string())
+            })
+            .collect::<Vec<_>>()
+    };
+    let own = names(true);
+    if own.is_empty() { names(false) } else { own }
 }
 
 fn pairs(here: &[ColumnId], there: &[ColumnId]) -> Vec<(ColumnId, ColumnId)> {
