@@ -1,99 +1,63 @@
-//! Postgres as a service, against a real server: transactions, pools,
-//! cancellation, TLS, migrations.
-//!
-//! `RINGFENCE_TEST_PG` is the connection string of a superuser.
+//! Postgres as a service, against a real server: transactions as a session,
+//! pools, cancellation, notifications.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests"
+    reason = "a test fails by a panic"
 )]
+
+mod harness;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::{AUTHENTICATOR, TestDb};
+use ringfence::base::{ApiError, Code};
 use ringfence::pg::{
-    ConnectionString, Mode, Options, Pg, PgError, Pooler, Statement, TextParam, TxContext,
+    ListenEvent, Mode, Options, Pg, PgError, Pooler, Statement, TextParam, TxContext, UnsafeReason,
+    check_login,
 };
 use ringfence::session::settings::SettingsPlan;
 use ringfence::session::{Authority, Proof, Session, SessionVars};
-use tokio_postgres::{Client, NoTls};
 
-fn superuser() -> String {
-    std::env::var("RINGFENCE_TEST_PG")
-        .expect("RINGFENCE_TEST_PG is the connection string of a superuser")
-}
+const SCHEMA: &str = "
+    create schema app;
+    create table app.notes (id int primary key, tenant text not null, body text, n numeric);
+    insert into app.notes values (1, 'a', 'one', 1), (2, 'a', 'two', 2), (3, 'b', 'three', 3);
+    create table app.children (id int primary key, note int not null references app.notes deferrable initially deferred);
+    alter table app.notes enable row level security;
+    create policy tenant on app.notes
+      using (tenant = (select current_setting('app.tenant_id', true)));
+    grant usage on schema app to app_user, app_admin;
+    grant all on all tables in schema app to app_user, app_admin;";
 
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("superuser");
-    tokio::spawn(connection);
-    client
-}
+const BODIES: &str =
+    "select coalesce(json_agg(body order by id), '[]') from app.notes where id > $1";
 
-/// A database of the test's own, with a login, a request role and a table
-/// fenced by tenant.
 struct Fixture {
-    database: String,
-    login: String,
-    role: String,
-    admin: Client,
+    db: TestDb,
+    client: tokio_postgres::Client,
     settings: SettingsPlan,
 }
 
 impl Fixture {
-    async fn new(name: &str) -> Self {
-        let database = format!("rfpg_{name}");
-        let (login, role) = (format!("rfpg_{name}_login"), format!("rfpg_{name}_user"));
-        let server = connect(&superuser()).await;
-        server
-            .batch_execute(&format!("drop database if exists {database} with (force)"))
-            .await
-            .unwrap();
-        server
-            .batch_execute(&format!(
-                "drop role if exists {login}; drop role if exists {role};
-                 create role {role} nologin; create role {login} login noinherit password 'pw';
-                 grant {role} to {login}"
-            ))
-            .await
-            .unwrap();
-        server.batch_execute(&format!("create database {database}")).await.unwrap();
-        let admin = connect(&replace_database(&superuser(), &database)).await;
-        admin
-            .batch_execute(&format!(
-                "create schema app;
-                 create table app.notes (id int primary key, tenant text not null, body text);
-                 insert into app.notes values (1, 'a', 'one'), (2, 'a', 'two'), (3, 'b', 'three');
-                 alter table app.notes enable row level security;
-                 create policy tenant on app.notes using (tenant = (select current_setting('app.tenant_id', true)));
-                 grant usage on schema app to {role}; grant all on app.notes to {role};"
-            ))
-            .await
-            .unwrap();
-        Fixture { database, login, role, admin, settings: plan() }
-    }
-
-    fn url(&self) -> ConnectionString {
-        let config: tokio_postgres::Config = superuser().parse().unwrap();
-        let host = match &config.get_hosts()[0] {
-            tokio_postgres::config::Host::Tcp(host) => host.clone(),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        };
-        let port = config.get_ports().first().copied().unwrap_or(5432);
-        format!(
-            "host={host} port={port} dbname={} user={} password=pw sslmode=disable",
-            self.database, self.login
-        )
-        .parse()
-        .unwrap()
+    async fn new() -> Self {
+        let names = ["app.tenant_id", "hasura.user.id"].map(str::to_owned);
+        let db = TestDb::new(SCHEMA).await;
+        Fixture {
+            client: db.client().await,
+            db,
+            settings: SettingsPlan::new(&BTreeSet::from(names), &[]),
+        }
     }
 
     fn options(&self) -> Options {
-        let mut options = Options::new(self.url());
+        let mut options = Options::new(self.db.authenticator_url().parse().unwrap());
         options.pool_size = 2;
         options
     }
@@ -102,63 +66,44 @@ impl Fixture {
         Pg::new(self.options()).unwrap()
     }
 
-    fn ctx<'a>(&'a self, session: &'a Session) -> TxContext<'a> {
-        TxContext::new(session, &self.role, &self.settings)
+    /// A pool of one connection: every transaction meets what the last one left.
+    fn single(&self) -> Pg {
+        let mut options = self.options();
+        options.pool_size = 1;
+        Pg::new(options).unwrap()
     }
 
-    /// Connections of the login by state, without those that are just ending.
-    async fn activity(&self) -> Vec<String> {
+    fn ctx<'a>(&'a self, session: &'a Session) -> TxContext<'a> {
+        TxContext::new(session, "app_user", &self.settings)
+    }
+
+    /// Connections of the pool that do something or have a transaction open.
+    async fn busy(&self) -> Vec<String> {
         let rows = self
-            .admin
+            .client
             .query(
-                "select state || ': ' || left(query, 60) from pg_stat_activity
-                 where usename = $1 and backend_type = 'client backend' and state is distinct from 'idle'",
-                &[&self.login],
+                "select coalesce(state, '') || ': ' || left(query, 60) from pg_stat_activity
+                 where datname = current_database() and usename = $1 and state is distinct from 'idle'",
+                &[&AUTHENTICATOR],
             )
             .await
             .unwrap();
-        rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Waits until no connection of the login does anything or has a
-    /// transaction open.
-    async fn quiet(&self) {
+    /// Waits until no transaction is open and every slot of the pool is free.
+    async fn quiet(&self, pg: &Pg) {
         let mut left = Vec::new();
-        for _ in 0..200 {
-            left = self.activity().await;
-            if left.is_empty() {
+        for _ in 0..400 {
+            left = self.busy().await;
+            let stats = pg.stats()[0];
+            if left.is_empty() && stats.in_use == 0 && stats.waiting == 0 {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(25)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("transactions are still open: {left:?}");
+        panic!("still open: {left:?}, {:?}", pg.stats()[0]);
     }
-
-    /// Waits until every slot of the request pool is free.
-    async fn all_free(&self, pg: &Pg) {
-        for _ in 0..200 {
-            if pg.stats()[0].in_use == 0 && pg.stats()[0].waiting == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("slots are lost: {:?}", pg.stats()[0]);
-    }
-}
-
-fn replace_database(url: &str, database: &str) -> String {
-    if url.contains("://") {
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let (server, _) = base.rsplit_once('/').expect("a URL with a database");
-        format!("{server}/{database}?{query}")
-    } else {
-        format!("{url} dbname={database}")
-    }
-}
-
-fn plan() -> SettingsPlan {
-    let names = ["app.tenant_id", "hasura.user.id"].map(str::to_owned);
-    SettingsPlan::new(&BTreeSet::from(names), &[])
 }
 
 fn session(tenant: Option<&str>) -> Session {
@@ -173,9 +118,6 @@ fn session(tenant: Option<&str>) -> Session {
         expires_at: None,
     }
 }
-
-const BODIES: &str =
-    "select coalesce(json_agg(body order by id), '[]') from app.notes where id > $1";
 
 fn bodies(named: bool) -> Statement {
     Statement::new(BODIES, named)
@@ -193,7 +135,7 @@ async fn text(
 
 #[tokio::test]
 async fn each_session_sees_its_tenant_warm_or_cold_named_or_not() {
-    let fixture = Fixture::new("tenants").await;
+    let fixture = Fixture::new().await;
     for pooler in [Pooler::None, Pooler::Transaction] {
         let mut options = fixture.options();
         options.pooler = pooler;
@@ -212,25 +154,648 @@ async fn each_session_sees_its_tenant_warm_or_cold_named_or_not() {
                 assert_eq!(got, expected);
             }
         }
-        assert_eq!(pg.stats()[0].open, 1);
+        assert_eq!(pg.stats()[0].opened, 1);
     }
 }
 
 #[tokio::test]
 async fn nothing_of_a_transaction_remains_on_the_connection() {
-    let fixture = Fixture::new("remains").await;
-    let mut options = fixture.options();
-    options.pool_size = 1;
-    let pg = Pg::new(options).unwrap();
-    let who = "select json_build_array(current_user, session_user, coalesce(current_setting('app.tenant_id', true), ''), coalesce(current_setting('transaction_read_only'), ''))";
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let who = "select json_build_array(current_user, session_user,
+        coalesce(current_setting('app.tenant_id', true), ''),
+        current_setting('transaction_read_only'))";
     let session = session(Some("a"));
     let ctx = fixture.ctx(&session);
     for named in [true, false, true] {
         let got = text(&pg, &ctx, &Statement::new(who, named), &[]).await.unwrap();
-        assert_eq!(got, format!("[\"{}\", \"{}\", \"a\", \"on\"]", fixture.role, fixture.login));
+        assert_eq!(got, format!("[\"app_user\", \"{AUTHENTICATOR}\", \"a\", \"on\"]"));
         let system = pg.begin_system("test").await.unwrap();
         let got = system.query_text(who, &[]).await.unwrap().unwrap();
-        assert_eq!(got, format!("[\"{0}\", \"{0}\", \"\", \"off\"]", fixture.login));
+        assert_eq!(got, format!("[\"{AUTHENTICATOR}\", \"{AUTHENTICATOR}\", \"\", \"off\"]"));
         system.commit().await.unwrap();
     }
+    assert_eq!(pg.stats()[0].opened, 1);
+}
+
+#[tokio::test]
+async fn the_login_itself_reads_nothing() {
+    let fixture = Fixture::new().await;
+    let system = fixture.pg().begin_system("test").await.unwrap();
+    let error = system.query_text("select body from app.notes", &[]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), Some("42501"));
+}
+
+#[tokio::test]
+async fn a_warm_read_is_one_round_trip() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    text(&pg, &ctx, &bodies(true), &["0".into()]).await.unwrap();
+    for named in [true, false] {
+        let before = pg.stats()[0].round_trips;
+        text(&pg, &ctx, &bodies(named), &["0".into()]).await.unwrap();
+        assert_eq!(pg.stats()[0].round_trips, before + 1, "named: {named}");
+    }
+}
+
+#[tokio::test]
+async fn large_and_small_and_absent_answers_arrive_whole() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    for named in [true, false] {
+        for size in ["0", "10", "8190", "8191", "1000000"] {
+            let statement = Statement::new("select to_json(repeat('x', $1))", named);
+            let got = text(&pg, &ctx, &statement, &[size.into()]).await.unwrap();
+            assert_eq!(got.len(), size.parse::<usize>().unwrap() + 2);
+        }
+        for (sql, expected) in [
+            ("select null::json", "null"),
+            ("select '{\"b\": 1,  \"a\": 1.00}'::json", "{\"b\": 1,  \"a\": 1.00}"),
+            ("select '{\"b\": 1, \"a\": 1.00}'::jsonb", "{\"a\": 1.00, \"b\": 1}"),
+            ("select 'plain'::text", "plain"),
+        ] {
+            let got = text(&pg, &ctx, &Statement::new(sql, named), &[]).await.unwrap();
+            assert_eq!(got, expected);
+        }
+        let none = Statement::new("select '1'::json where false", named);
+        let error = text(&pg, &ctx, &none, &[]).await.unwrap_err();
+        assert!(matches!(error, PgError::Protocol(_)), "{error}");
+    }
+    let null = Statement::new("select to_json($1::text is null)", true);
+    assert_eq!(text(&pg, &ctx, &null, &[TextParam::NULL]).await.unwrap(), "true");
+}
+
+#[tokio::test]
+async fn parameters_take_the_type_of_what_they_meet() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    for named in [true, false] {
+        let sql =
+            "select coalesce(json_agg(id), '[]') from app.notes where n = $1 and id = any($2)";
+        let params = ["2.000".into(), "{1,2}".into()];
+        let got = text(&pg, &ctx, &Statement::new(sql, named), &params).await.unwrap();
+        assert_eq!(got, "[2]");
+        let hostile = ["'; drop table app.notes; --".into()];
+        let sql = "select to_json($1::text)";
+        let got = text(&pg, &ctx, &Statement::new(sql, named), &hostile).await.unwrap();
+        assert_eq!(got, "\"'; drop table app.notes; --\"");
+    }
+}
+
+#[tokio::test]
+async fn an_error_leaves_the_connection_good() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let faults = [
+        ("select to_json(1 / $1::int)", "0", "22012"),
+        ("select to_json($1::uuid)", "x", "22P02"),
+        ("select to_json(count(*)) from app.missing where $1 = ''", "", "42P01"),
+        ("select to_json(count(*)) from pg_authid where $1 = ''", "", "42501"),
+        ("this is no SQL $1", "", "42601"),
+        (
+            "with x as (delete from app.notes where id = $1 returning 1) select to_json(count(*)) from x",
+            "1",
+            "25006",
+        ),
+    ];
+    for named in [true, false, true] {
+        for (sql, param, state) in faults {
+            let statement = Statement::new(sql, named);
+            let error = text(&pg, &ctx, &statement, &[param.into()]).await.unwrap_err();
+            assert_eq!(error.sqlstate(), Some(state), "{sql}");
+            let got = text(&pg, &ctx, &bodies(named), &["1".into()]).await.unwrap();
+            assert_eq!(got, r#"["two"]"#);
+        }
+    }
+    assert_eq!(pg.stats()[0].opened, 1, "no connection was given up");
+    fixture.quiet(&pg).await;
+}
+
+#[tokio::test]
+async fn a_hidden_value_does_not_leave_through_an_error() {
+    let fixture = Fixture::new().await;
+    let client = fixture.db.client().await;
+    client
+        .batch_execute(
+            "create policy leaky on app.notes using (body::int > 0);
+             update app.notes set body = 'hidden-value' where id = 3",
+        )
+        .await
+        .unwrap();
+    let pg = fixture.single();
+    let session = session(Some("zzz"));
+    let ctx = fixture.ctx(&session);
+    let error = text(&pg, &ctx, &bodies(true), &["2".into()]).await.unwrap_err();
+    let api = ApiError::from(error);
+    assert_eq!(api.code, Code::DataException);
+    assert!(!api.message.contains("hidden-value"), "{}", api.message);
+    let own = Statement::new("select to_json($1::int)", true);
+    let api = ApiError::from(text(&pg, &ctx, &own, &["my-value".into()]).await.unwrap_err());
+    assert_eq!(api.message, "invalid input syntax for type integer: \"my-value\"");
+}
+
+struct Woken(tokio::sync::Notify);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Polls a future `polls` times, each time after it was woken (or, when it
+/// only waits for a slow answer, after a moment), then drops it. Returns
+/// whether it was done before.
+async fn poll_then_drop<F: Future>(future: F, polls: usize) -> bool {
+    let mut future = Box::pin(future);
+    let woken = Arc::new(Woken(tokio::sync::Notify::new()));
+    let waker = std::task::Waker::from(Arc::clone(&woken));
+    for poll in 1..=polls {
+        if future.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_ready() {
+            return true;
+        }
+        if poll < polls {
+            // A time-out means the same as being woken: it is polled again.
+            let waited = tokio::time::timeout(Duration::from_millis(5), woken.0.notified()).await;
+            drop(waited);
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_dropped_at_any_point_leaves_nothing_behind() {
+    let fixture = Fixture::new().await;
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let slow = "select to_json(x) from (select 1 as x, pg_sleep(60)) s where $1 <> ''";
+    for (sql, named, pooler) in [
+        (BODIES, true, Pooler::None),
+        (BODIES, false, Pooler::None),
+        (BODIES, false, Pooler::Transaction),
+        (slow, true, Pooler::None),
+        (slow, false, Pooler::None),
+    ] {
+        let statement = Statement::new(sql, named);
+        let is_slow = sql == slow;
+        for warm in [false, true] {
+            let mut options = fixture.options();
+            options.pooler = pooler;
+            let pg = Pg::new(options).unwrap();
+            if warm {
+                text(&pg, &ctx, &bodies(named), &["0".into()]).await.unwrap();
+                if is_slow {
+                    // Prepared by a run that is dropped late.
+                    poll_then_drop(pg.query_json(&ctx, &statement, &["0".into()]), 30).await;
+                    fixture.quiet(&pg).await;
+                }
+            }
+            let mut polls = 0;
+            loop {
+                let done =
+                    poll_then_drop(pg.query_json(&ctx, &statement, &["0".into()]), polls).await;
+                fixture.quiet(&pg).await;
+                polls += 1;
+                if done || (is_slow && polls > 25) {
+                    assert!(done != is_slow, "{sql} after {polls} polls");
+                    break;
+                }
+                assert!(polls < 500, "{sql} never ends");
+            }
+            // Both connections still serve.
+            let check = bodies(named);
+            let params = ["0".into()];
+            let (one, two) =
+                tokio::join!(text(&pg, &ctx, &check, &params), text(&pg, &ctx, &check, &params));
+            assert_eq!(one.unwrap(), two.unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_dropped_at_any_point_is_rolled_back() {
+    let fixture = Fixture::new().await;
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let insert =
+        Statement::new("insert into app.notes values (100 + $1::int, 'a', 'new', 0)", true);
+    let slow = Statement::new("select to_json(pg_sleep($1)::text)", true);
+    let pg = fixture.pg();
+    for polls in 0..40 {
+        let work = async {
+            let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await?;
+            tx.execute(&insert, &[polls.to_string().into()]).await?;
+            tx.query_json(&slow, &["60".into()]).await?;
+            tx.commit().await
+        };
+        poll_then_drop(work, polls).await;
+        fixture.quiet(&pg).await;
+    }
+    let rows = fixture.db.psql("select count(*) from app.notes where id >= 100").unwrap();
+    assert_eq!(rows, "0");
+}
+
+#[tokio::test]
+async fn many_dropped_requests_keep_the_pool_within_its_size() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.pg();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let slow = Statement::new("select to_json(pg_sleep(60)::text)", false);
+    for _ in 0..20 {
+        let run = pg.query_json(&ctx, &slow, &[]);
+        assert!(tokio::time::timeout(Duration::from_millis(15), run).await.is_err());
+        let open = fixture
+            .db
+            .psql(&format!(
+                "select count(*) from pg_stat_activity where datname = current_database() and usename = '{AUTHENTICATOR}'"
+            ))
+            .unwrap();
+        assert!(open.parse::<u32>().unwrap() <= 2, "{open} connections");
+    }
+    fixture.quiet(&pg).await;
+    assert!(pg.stats()[0].cancelled > 0);
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_cancelled() {
+    let fixture = Fixture::new().await;
+    let mut options = fixture.options();
+    options.request_timeout = Duration::from_secs(1);
+    let pg = Pg::new(options).unwrap();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    for named in [true, false] {
+        let slow = Statement::new("select to_json(pg_sleep(60)::text)", named);
+        let error = text(&pg, &ctx, &slow, &[]).await.unwrap_err();
+        assert!(matches!(error, PgError::Timeout { .. }), "{error}");
+        assert_eq!(ApiError::from(error).code, Code::TimeLimitExceeded);
+        fixture.quiet(&pg).await;
+        let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+        let error = tx.query_json(&slow, &[]).await.unwrap_err();
+        assert!(matches!(error, PgError::Timeout { .. }), "{error}");
+        assert!(tx.commit().await.is_err());
+        fixture.quiet(&pg).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_of_the_configuration_and_of_the_role_are_kept() {
+    let fixture = Fixture::new().await;
+    let session = session(Some("a"));
+    let slow = Statement::new("select to_json(pg_sleep(60)::text)", true);
+    for pooler in [Pooler::None, Pooler::Transaction] {
+        let mut options = fixture.options();
+        options.pooler = pooler;
+        options.statement_timeout = Duration::from_millis(150);
+        let pg = Pg::new(options).unwrap();
+        let settings = SettingsPlan::new(&BTreeSet::new(), &pg.role_settings(&[]));
+        let ctx = TxContext::new(&session, "app_user", &settings);
+        let error = text(&pg, &ctx, &slow, &[]).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some("57014"));
+
+        let own = [("statement_timeout".to_owned(), "77ms".to_owned())];
+        let settings = SettingsPlan::new(&BTreeSet::new(), &pg.role_settings(&own));
+        let ctx = TxContext::new(&session, "app_user", &settings);
+        let show = Statement::new("select to_json(current_setting('statement_timeout'))", true);
+        assert_eq!(text(&pg, &ctx, &show, &[]).await.unwrap(), "\"77ms\"");
+    }
+}
+
+#[tokio::test]
+async fn a_full_pool_refuses_after_a_while() {
+    let fixture = Fixture::new().await;
+    let mut options = fixture.options();
+    options.pool_size = 1;
+    options.pool_wait = Duration::from_millis(100);
+    options.max_waiting = 1;
+    let pg = Pg::new(options).unwrap();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let tx = pg.begin_as(&ctx, Mode::ReadOnly).await.unwrap();
+    let statement = bodies(true);
+    let params = ["0".into()];
+    let (one, two) =
+        tokio::join!(text(&pg, &ctx, &statement, &params), text(&pg, &ctx, &statement, &params));
+    for result in [one, two] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, PgError::Busy { .. }), "{error}");
+        let api = ApiError::from(error);
+        assert_eq!(api.code, Code::ServiceUnavailable);
+        assert!(api.retry_after.is_some());
+    }
+    assert_eq!((pg.stats()[0].refused, pg.stats()[0].waiting), (2, 0));
+    tx.rollback().await.unwrap();
+    text(&pg, &ctx, &statement, &params).await.unwrap();
+}
+
+#[tokio::test]
+async fn killed_backends_are_replaced_without_hands() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.pg();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let kill = format!(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where datname = current_database() and usename = '{AUTHENTICATOR}'"
+    );
+    for named in [true, false, true] {
+        text(&pg, &ctx, &bodies(named), &["0".into()]).await.unwrap();
+        fixture.db.psql(&kill).unwrap();
+        text(&pg, &ctx, &bodies(named), &["0".into()]).await.expect("a fresh connection");
+        let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+        fixture.db.psql(&kill).unwrap();
+        let error = tx.query_json(&bodies(named), &["0".into()]).await.unwrap_err();
+        assert_eq!(ApiError::from(error).code, Code::ServiceUnavailable);
+        assert!(tx.commit().await.is_err());
+        let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.expect("a fresh connection");
+        tx.query_json(&bodies(named), &["0".into()]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    fixture.quiet(&pg).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_reported_as_such() {
+    let mut options = Options::new("postgres://u:p@127.0.0.1:1/d".parse().unwrap());
+    options.pool_size = 1;
+    let pg = Pg::new(options).unwrap();
+    let settings = SettingsPlan::new(&BTreeSet::new(), &[]);
+    let session = session(None);
+    let ctx = TxContext::new(&session, "app_user", &settings);
+    let error = text(&pg, &ctx, &bodies(true), &["0".into()]).await.unwrap_err();
+    let api = ApiError::from(error);
+    assert_eq!(api.code, Code::ServiceUnavailable);
+    assert!(api.retry_after.is_some());
+}
+
+/// Prepared statements of the pool's only connection, as the server counts them.
+async fn prepared(pg: &Pg) -> usize {
+    let system = pg.begin_system("test").await.unwrap();
+    let count = "select count(*)::text from pg_prepared_statements";
+    let count = system.query_text(count, &[]).await.unwrap().unwrap();
+    system.commit().await.unwrap();
+    count.parse().unwrap()
+}
+
+#[tokio::test]
+async fn prepared_statements_are_bounded_and_closed_on_the_server() {
+    let fixture = Fixture::new().await;
+    let mut options = fixture.options();
+    options.pool_size = 1;
+    options.statement_cache_size = 10;
+    let pg = Pg::new(options).unwrap();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    for round in 0..60 {
+        let statement = Statement::new(format!("select to_json({round})"), true);
+        for _ in 0..2 {
+            assert_eq!(text(&pg, &ctx, &statement, &[]).await.unwrap(), round.to_string());
+        }
+        assert!(prepared(&pg).await <= 11, "ten and the settings");
+    }
+    let stats = pg.stats()[0];
+    assert_eq!((stats.statement_misses, stats.statement_hits), (60, 60));
+    assert_eq!(stats.statement_evictions, 50);
+    for round in 0..60 {
+        let statement = Statement::new(format!("select to_json({round})"), false);
+        text(&pg, &ctx, &statement, &[]).await.unwrap();
+    }
+    assert_eq!(prepared(&pg).await, 11, "unnamed statements leave nothing");
+}
+
+#[tokio::test]
+async fn behind_a_pooler_nothing_is_prepared() {
+    let fixture = Fixture::new().await;
+    let mut options = fixture.options();
+    options.pool_size = 1;
+    options.pooler = Pooler::Transaction;
+    let pg = Pg::new(options).unwrap();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    text(&pg, &ctx, &bodies(true), &["0".into()]).await.unwrap();
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    tx.query_json(&bodies(true), &["0".into()]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(prepared(&pg).await, 0);
+}
+
+#[tokio::test]
+async fn one_statement_under_two_roles_is_two_statements() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let who = Statement::new("select to_json(current_user)", true);
+    for _ in 0..3 {
+        for role in ["app_user", "app_admin"] {
+            let ctx = TxContext::new(&session, role, &fixture.settings);
+            assert_eq!(text(&pg, &ctx, &who, &[]).await.unwrap(), format!("\"{role}\""));
+        }
+    }
+    assert_eq!(pg.stats()[0].statement_misses, 2);
+}
+
+#[tokio::test]
+async fn statements_survive_ddl_and_deallocation() {
+    let fixture = Fixture::new().await;
+    let client = fixture.db.client().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let star = Statement::new("select to_json(n) from app.notes n where id = 1", true);
+    // One column whose type changes: the server refuses the old plan.
+    let typed =
+        Statement::new("select case when true then body end from app.notes where id = 1", true);
+    for change in [
+        "select 1",
+        "alter table app.notes add column extra int default 7",
+        "alter table app.notes alter column body type json using to_json(body)",
+        "alter table app.notes alter column body type text using body #>> '{}'",
+        "alter table app.notes drop column extra",
+    ] {
+        client.batch_execute(change).await.unwrap();
+        for _ in 0..2 {
+            text(&pg, &ctx, &star, &[]).await.expect(change);
+            text(&pg, &ctx, &typed, &[]).await.expect(change);
+        }
+    }
+    let deallocate = Statement::new("deallocate all", false);
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    tx.execute(&deallocate, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    text(&pg, &ctx, &star, &[]).await.expect("prepared again");
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    tx.execute(&deallocate, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let tx = pg.begin_as(&ctx, Mode::ReadWrite).await.expect("prepared again");
+    tx.rollback().await.unwrap();
+    assert_eq!(pg.stats()[0].opened, 1);
+}
+
+#[tokio::test]
+async fn writes_commit_whole_or_not_at_all() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let insert = Statement::new("insert into app.notes values ($1, $2, 'x', 0)", true);
+    let count = || fixture.db.psql("select count(*) from app.notes").unwrap();
+
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    assert_eq!(tx.execute(&insert, &["10".into(), "a".into()]).await.unwrap(), 1);
+    let update = Statement::new("update app.notes set body = 'y'", false);
+    assert_eq!(tx.execute(&update, &[]).await.unwrap(), 3, "of three visible rows");
+    tx.commit().await.unwrap();
+    assert_eq!(count(), "4");
+
+    // Another tenant's row is refused, and what came before is gone too.
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    tx.execute(&insert, &["11".into(), "a".into()]).await.unwrap();
+    let error = tx.execute(&insert, &["12".into(), "b".into()]).await.unwrap_err();
+    assert_eq!(ApiError::from(error).code, Code::PermissionError);
+    assert!(tx.execute(&insert, &["13".into(), "a".into()]).await.is_err());
+    assert!(tx.commit().await.is_err(), "a failed transaction never reports success");
+    fixture.quiet(&pg).await;
+    assert_eq!(count(), "4");
+
+    // A constraint that is checked at COMMIT.
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    let orphan = Statement::new("insert into app.children values (1, 999)", true);
+    tx.execute(&orphan, &[]).await.unwrap();
+    let api = ApiError::from(tx.commit().await.unwrap_err());
+    assert_eq!(api.code, Code::ConstraintViolation);
+    assert!(api.message.starts_with("Foreign key violation. "), "{}", api.message);
+
+    // Read-only modes write nothing.
+    for mode in [Mode::ReadOnly, Mode::Snapshot] {
+        let mut tx = pg.begin_as(&ctx, mode).await.unwrap();
+        let error = tx.execute(&insert, &["20".into(), "a".into()]).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some("25006"));
+    }
+    fixture.quiet(&pg).await;
+
+    // Dropped without commit.
+    let mut tx = pg.begin_as(&ctx, Mode::ReadWrite).await.unwrap();
+    tx.execute(&insert, &["30".into(), "a".into()]).await.unwrap();
+    drop(tx);
+    fixture.quiet(&pg).await;
+    assert_eq!(count(), "4");
+    assert_eq!(pg.stats()[0].opened, 1, "ended transactions keep their connection");
+}
+
+#[tokio::test]
+async fn a_snapshot_stays_the_same() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.pg();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    let mut tx = pg.begin_as(&ctx, Mode::Snapshot).await.unwrap();
+    let before = tx.query_json(&bodies(true), &["0".into()]).await.unwrap();
+    fixture.db.psql("delete from app.notes").unwrap();
+    assert_eq!(tx.query_json(&bodies(true), &["0".into()]).await.unwrap(), before);
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn notifications_arrive_and_losses_are_told() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.pg();
+    let mut events = pg.listen(&["ringfence_test"]).unwrap().expect("no pooler");
+    assert_eq!(events.recv().await, Some(ListenEvent::Lost), "listening starts");
+    fixture.db.psql("notify ringfence_test, 'hello'").unwrap();
+    let hello = ListenEvent::Notification {
+        channel: "ringfence_test".to_owned(),
+        payload: "hello".to_owned(),
+    };
+    assert_eq!(events.recv().await, Some(hello));
+    fixture
+        .db
+        .psql(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and usename = '{AUTHENTICATOR}'"
+        ))
+        .unwrap();
+    assert_eq!(events.recv().await, Some(ListenEvent::Lost), "it starts again");
+    // More than can wait.
+    fixture
+        .db
+        .psql("select pg_notify('ringfence_test', i::text) from generate_series(1, 2000) i")
+        .unwrap();
+    let mut lost = false;
+    for _ in 0..400 {
+        match tokio::time::timeout(Duration::from_secs(5), events.recv()).await {
+            Ok(Some(ListenEvent::Lost)) => {
+                lost = true;
+                break;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    assert!(lost, "an overflow is told");
+}
+
+#[tokio::test]
+async fn ways_around_row_level_security_are_found() {
+    let fixture = Fixture::new().await;
+    let client = fixture.db.client().await;
+    let (owner, bypass, root, login) = (
+        harness::role_name("rfpg_owner"),
+        harness::role_name("rfpg_bypass"),
+        harness::role_name("rfpg_root"),
+        harness::role_name("rfpg_login"),
+    );
+    client
+        .batch_execute(&format!(
+            "create role {owner}; create role {bypass} bypassrls; create role {root} superuser;
+             create role {login} login noinherit;
+             grant app_user to {login};"
+        ))
+        .await
+        .unwrap();
+    let schemas = ["app".to_owned()];
+    let pg = fixture.pg();
+    let tx = pg.begin_system("test").await.unwrap();
+    assert_eq!(check_login(&tx, AUTHENTICATOR, &schemas).await.unwrap(), []);
+    assert_eq!(check_login(&tx, &login, &schemas).await.unwrap(), []);
+    client
+        .batch_execute(&format!(
+            "grant {owner} to {login}; grant {bypass} to {login}; grant {root} to {owner};
+             alter table app.notes owner to {owner};"
+        ))
+        .await
+        .unwrap();
+    let found = check_login(&tx, &login, &schemas).await.unwrap();
+    let reasons: Vec<_> = found.iter().map(|f| (f.role.as_str(), f.reason)).collect();
+    assert!(reasons.contains(&(root.as_str(), UnsafeReason::Superuser)), "{reasons:?}");
+    assert!(reasons.contains(&(bypass.as_str(), UnsafeReason::BypassRls)), "{reasons:?}");
+    assert!(reasons.contains(&(owner.as_str(), UnsafeReason::Owner)), "{reasons:?}");
+    client
+        .batch_execute(&format!(
+            "revoke {root} from {owner}; revoke {bypass} from {login};
+             alter table app.notes force row level security"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(check_login(&tx, &login, &schemas).await.unwrap(), []);
+    client.batch_execute(&format!("alter role {login} inherit")).await.unwrap();
+    let found = check_login(&tx, &login, &schemas).await.unwrap();
+    assert!(found.iter().any(|f| f.reason == UnsafeReason::Inherit), "{found:?}");
+    client.batch_execute(&format!("alter role {login} superuser")).await.unwrap();
+    let found = check_login(&tx, &login, &schemas).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].to_string().contains("is a superuser; run: alter role"), "{}", found[0]);
+    client
+        .batch_execute(&format!(
+            "alter table app.notes owner to postgres; drop role {owner}, {bypass}, {root}, {login}"
+        ))
+        .await
+        .unwrap();
 }

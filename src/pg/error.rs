@@ -36,6 +36,9 @@ pub enum PgError {
     /// Postgres cannot be reached, or the connection broke.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Postgres does not let this login in.
+    #[error("the database refused the login: {0}")]
+    Refused(String),
     /// The request took longer than it may; its statement was cancelled.
     #[error("the request took longer than {} ms and was cancelled", limit.as_millis())]
     Timeout { limit: std::time::Duration },
@@ -102,6 +105,9 @@ impl PgError {
     /// Like [`PgError::from_driver`], for an error while connecting.
     pub(super) fn from_connect(error: &tokio_postgres::Error) -> Self {
         match PgError::from_driver(error, &[]) {
+            PgError::Database(fault) if fault.sqlstate.starts_with("28") => {
+                PgError::Refused(format!("{} (SQLSTATE {})", fault.message, fault.sqlstate))
+            }
             PgError::Database(fault) => {
                 PgError::Unavailable(format!("{} (SQLSTATE {})", fault.message, fault.sqlstate))
             }

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! url, tls      connection strings; TLS
+//! bootstrap     which logins there are; whether they are safe
+//! migrate       what we put into a database, and how it goes out again
 //! pool          connections of one login, each with its prepared statements
 //! tx            the only doors through which SQL runs
 //! error         what went wrong  ─▶ sqlstate: what a client is told
@@ -12,7 +14,10 @@
 //! *admin* (the admin secret) and *owner* (the server's own work). Nothing
 //! outside of this module has a connection.
 
+mod bootstrap;
 mod error;
+mod listen;
+pub mod migrate;
 mod param;
 mod pool;
 mod sqlstate;
@@ -24,7 +29,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use bootstrap::{
+    BootstrapError, Given, Logins, UnsafeReason, UnsafeRole, Urls, bootstrap, check_login,
+};
 pub use error::{DbFault, PgError};
+pub use listen::ListenEvent;
 pub use param::TextParam;
 pub use pool::PoolStats;
 pub use tls::TlsError;
@@ -66,8 +75,10 @@ pub struct Options {
     pub statement_timeout: Duration,
     pub lock_timeout: Duration,
     pub idle_in_transaction_timeout: Duration,
-    /// Prepared statements per connection.
-    pub statement_cache_size: NonZeroUsize,
+    /// How long an unused connection is kept.
+    pub connection_idle_timeout: Option<Duration>,
+    /// Prepared statements per connection; zero prepares none.
+    pub statement_cache_size: usize,
     pub pooler: Pooler,
 }
 
@@ -89,7 +100,8 @@ impl Options {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
-            statement_cache_size: NonZeroUsize::MIN.saturating_add(499),
+            connection_idle_timeout: Some(Duration::from_secs(180)),
+            statement_cache_size: 500,
         }
     }
 
@@ -155,7 +167,9 @@ impl Pg {
                     size: size.max(1),
                     wait: options.pool_wait,
                     max_waiting: options.max_waiting,
-                    statements: options.statement_cache_size,
+                    statements: NonZeroUsize::new(options.statement_cache_size)
+                        .unwrap_or(NonZeroUsize::MIN),
+                    idle: options.connection_idle_timeout,
                     startup: startup.to_owned(),
                 },
             )
@@ -215,8 +229,29 @@ impl Pg {
         inner.owner.iter().for_each(Pool::close);
     }
 
+    /// Follows notifications on channels whose names need no quoting, with the
+    /// owner's login when there is one. `None` when only a transaction-mode
+    /// pooler is at hand, through which nothing can be followed.
+    pub fn listen(
+        &self,
+        channels: &'static [&'static str],
+    ) -> Result<Option<tokio::sync::mpsc::Receiver<ListenEvent>>, PgError> {
+        let options = &self.0.options;
+        let url = match &options.owner {
+            Some(owner) if !owner.pooled => owner,
+            _ if self.is_pooled() => return Ok(None),
+            _ => &options.request,
+        };
+        listen::listen(url, channels).map(Some)
+    }
+
     fn is_pooled(&self) -> bool {
         self.0.options.pooler == Pooler::Transaction
+    }
+
+    /// Whether statements are prepared and kept by name.
+    fn keeps_statements(&self) -> bool {
+        !self.is_pooled() && self.0.options.statement_cache_size > 0
     }
 
     fn request_timeout(&self) -> Duration {

@@ -85,6 +85,8 @@ pub(super) struct PoolOptions {
     pub(super) wait: Duration,
     pub(super) max_waiting: usize,
     pub(super) statements: NonZeroUsize,
+    /// How long an unused connection is kept.
+    pub(super) idle: Option<Duration>,
     /// Sent at login (`-c name=value`).
     pub(super) startup: String,
 }
@@ -340,6 +342,9 @@ impl Pool {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| PgError::Protocol(error.to_string()))?;
+        if let Some(idle) = options.idle {
+            tokio::spawn(close_unused(pool.weak(), idle));
+        }
         Ok(Pool {
             shared: Arc::new(Shared {
                 name: options.name,
@@ -407,6 +412,21 @@ impl Pool {
     /// Lets running work end, hands out no more connections.
     pub(super) fn close(&self) {
         self.shared.pool.close();
+    }
+}
+
+/// Closes connections that nobody used for a while, until the pool is gone.
+async fn close_unused(pool: managed::WeakPool<Manager>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle / 2).await;
+        match pool.upgrade() {
+            Some(pool) if !pool.is_closed() => {
+                drop(pool.retain(|connection, metrics| {
+                    metrics.last_used() < idle && !connection.client.is_closed()
+                }));
+            }
+            _ => return,
+        }
     }
 }
 

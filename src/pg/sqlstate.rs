@@ -19,7 +19,7 @@ pub(super) fn to_api(error: &PgError) -> ApiError {
         PgError::Busy { .. } => {
             unavailable("the server is busy; try again in a moment").with_detail(detail)
         }
-        PgError::Unavailable(_) => {
+        PgError::Unavailable(_) | PgError::Refused(_) => {
             unavailable("the database is not available; try again in a moment").with_detail(detail)
         }
         PgError::Timeout { .. } => {

@@ -158,7 +158,7 @@ impl Pg {
     ) -> Result<Bytes, Failure> {
         let values = ctx.settings.values(ctx.session);
         let settings_params = ctx.settings_params(&values);
-        let named = statement.named && !self.is_pooled();
+        let named = statement.named && self.keeps_statements();
         let settings = self.settings_statement(lease, ctx).await?;
         let key = statement.key(ctx.role, ctx.role_hash);
         let prepared = if named { lease.connection()?.statements.get(&key) } else { None };
@@ -360,7 +360,7 @@ impl Pg {
             lease,
             role: ctx.role.into(),
             role_hash: ctx.role_hash,
-            named: !self.is_pooled(),
+            named: self.keeps_statements(),
             limit,
             deadline,
             failed: false,

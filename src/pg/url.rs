@@ -136,6 +136,13 @@ impl ConnectionString {
         &self.ssl
     }
 
+    /// For strings that do not say it themselves.
+    pub fn default_connect_timeout(&mut self, limit: Duration) {
+        if self.config.get_connect_timeout().is_none() {
+            self.config.connect_timeout(limit);
+        }
+    }
+
     /// The same server and database with another login.
     pub fn with_login(&self, user: &str, password: &str) -> ConnectionString {
         let mut other = self.clone();
@@ -336,9 +343,6 @@ fn finish(config: &mut Config, extra: Extra) -> Result<ConnectionString, UrlErro
     config.application_name(
         application_name.or(fallback_application_name).unwrap_or_else(|| "ringfence".to_owned()),
     );
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(10));
-    }
     Ok(ConnectionString { config: config.clone(), ssl, prefer_standby, pooled })
 }
 

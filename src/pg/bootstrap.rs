@@ -1,0 +1,238 @@
+//! From the connection strings of the configuration to the logins of the pools.
+//!
+//! | given | case |
+//! |---|---|
+//! | a restricted `database.url` | served as it is: no admin, no metadata |
+//! | `database.url` and `database.owner_url` | both as given; the rest is made by `migrate` |
+//! | a privileged `database.url` | it is the owner; `migrate` makes the login of requests |
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::migrate::{self, MigrateError, Report, Scope};
+use super::pool::Connector;
+use super::url::{ConnectionString, UrlError};
+use super::{Options, Pg, PgError, Pooler, SystemTx};
+use crate::config::{self, DatabaseConfig};
+
+#[derive(Debug, Error)]
+pub enum BootstrapError {
+    #[error(
+        "database.url is not set; set DATABASE_URL, or run `ringfence dev` for a private database"
+    )]
+    NoUrl,
+    #[error("{setting}: {cause}")]
+    Url { setting: &'static str, cause: UrlError },
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    Pg(#[from] PgError),
+}
+
+/// Which of the three ways the database was given in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// (a) A restricted login alone.
+    Restricted,
+    /// (b) A restricted login and an owner.
+    Both,
+    /// (c) A privileged login alone.
+    Privileged,
+}
+
+/// The logins of the pools.
+#[derive(Debug, Clone)]
+pub struct Logins {
+    pub given: Given,
+    pub request: ConnectionString,
+    pub admin: Option<ConnectionString>,
+    pub owner: Option<ConnectionString>,
+    pub replication: Option<ConnectionString>,
+    pub report: Report,
+}
+
+/// The connection strings of the configuration.
+#[derive(Debug, Clone)]
+pub struct Urls {
+    pub url: ConnectionString,
+    pub owner: Option<ConnectionString>,
+}
+
+impl Urls {
+    pub fn from_config(config: &DatabaseConfig) -> Result<Self, BootstrapError> {
+        let parse = |setting, text: &str| {
+            let mut url: ConnectionString =
+                text.parse().map_err(|cause| BootstrapError::Url { setting, cause })?;
+            url.default_connect_timeout(config.connect_timeout);
+            Ok::<_, BootstrapError>(url)
+        };
+        let url = config.url.as_ref().ok_or(BootstrapError::NoUrl)?;
+        Ok(Urls {
+            url: parse("database.url", url.expose())?,
+            owner: config
+                .owner_url
+                .as_ref()
+                .map(|owner| parse("database.owner_url", owner.expose()))
+                .transpose()?,
+        })
+    }
+
+    /// The owner's connection string and the login of requests, if it was given.
+    /// `None` for a restricted login alone, which owns nothing.
+    pub async fn owner(&self) -> Result<Option<(&ConnectionString, Option<&str>)>, BootstrapError> {
+        if let Some(owner) = &self.owner {
+            return Ok(Some((owner, self.url.user())));
+        }
+        Ok(is_privileged(&self.url).await?.then_some((&self.url, None)))
+    }
+}
+
+/// Finds the logins, and migrates where there is an owner.
+pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, BootstrapError> {
+    let Some((owner, request_login)) = urls.owner().await? else {
+        return Ok(Logins {
+            given: Given::Restricted,
+            request: urls.url.clone(),
+            admin: None,
+            owner: None,
+            replication: None,
+            report: Report::default(),
+        });
+    };
+    let outcome = migrate::run(owner, Scope { request_login, schemas }).await?;
+    let given = if request_login.is_some() { Given::Both } else { Given::Privileged };
+    let request = match (given, &outcome.authenticator) {
+        (Given::Privileged, Some(login)) => login.url(owner),
+        (Given::Privileged, None) => return Err(MigrateError::Standby.into()),
+        _ => urls.url.clone(),
+    };
+    Ok(Logins {
+        given,
+        request,
+        admin: outcome.admin.map(|login| login.url(owner)),
+        replication: outcome.replication.map(|login| login.url(owner)),
+        owner: Some(owner.clone()),
+        report: outcome.report,
+    })
+}
+
+impl Options {
+    pub fn from_config(config: &DatabaseConfig, logins: &Logins) -> Self {
+        let defaults = Options::new(logins.request.clone());
+        let or_none = |limit: Option<std::time::Duration>| limit.unwrap_or_default();
+        Options {
+            admin: logins.admin.clone(),
+            owner: logins.owner.clone(),
+            pool_size: config.request_connections(),
+            admin_pool_size: usize::try_from(config.admin_pool_size).unwrap_or(usize::MAX),
+            owner_pool_size: usize::try_from(config.admin_pool_size).unwrap_or(usize::MAX),
+            pool_wait: config.pool_wait,
+            request_timeout: config.request_timeout,
+            statement_timeout: or_none(config.statement_timeout),
+            lock_timeout: or_none(config.lock_timeout),
+            idle_in_transaction_timeout: or_none(config.idle_timeout),
+            connection_idle_timeout: Some(config.connection_idle_timeout),
+            statement_cache_size: usize::try_from(config.statement_cache).unwrap_or(usize::MAX),
+            pooler: match config.pooler {
+                config::Pooler::Transaction => Pooler::Transaction,
+                config::Pooler::None => defaults.pooler,
+            },
+            ..defaults
+        }
+    }
+}
+
+impl Pg {
+    /// The logins of the configuration, migrated where there is an owner, and
+    /// the pools over them.
+    pub async fn start(
+        config: &DatabaseConfig,
+        schemas: &[String],
+    ) -> Result<(Pg, Logins), BootstrapError> {
+        let logins = bootstrap(&Urls::from_config(config)?, schemas).await?;
+        let pg = Pg::new(Options::from_config(config, &logins))?;
+        Ok((pg, logins))
+    }
+}
+
+/// A login is privileged when it could see or do what a request must not:
+/// superuser, BYPASSRLS, CREATEROLE, or an owner of the database or of tables.
+const PRIVILEGED: &str = "select (r.rolsuper or r.rolbypassrls or r.rolcreaterole
+    or pg_has_role(r.oid, d.datdba, 'USAGE')
+    or exists (
+      select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p') and pg_has_role(r.oid, c.relowner, 'USAGE')
+        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'))::text
+  from pg_roles r, pg_database d
+  where r.rolname = current_user and d.datname = current_database()";
+
+async fn is_privileged(url: &ConnectionString) -> Result<bool, BootstrapError> {
+    let fail = |cause| MigrateError::Connect { login: url.to_string(), cause };
+    let connector =
+        Connector::new(url, "").map_err(|error| fail(PgError::Unavailable(error.to_string())))?;
+    let (client, connection) =
+        connector.open().await.map_err(|error| fail(PgError::from_connect(&error)))?;
+    let task = tokio::spawn(connection);
+    let row = client.query_typed_one(PRIVILEGED, &[]).await;
+    drop(client);
+    task.abort();
+    let text: String = row
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| fail(PgError::from_driver(&error, &[])))?;
+    Ok(text == "true")
+}
+
+/// A way around row-level security that the login of requests has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UnsafeRole {
+    /// The login or a role that it may SET.
+    pub role: String,
+    pub reason: UnsafeReason,
+    /// The table, where the reason is about one.
+    pub table: Option<String>,
+    /// The statement that ends it.
+    pub fix: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnsafeReason {
+    Superuser,
+    BypassRls,
+    /// Owns an exposed table, and row-level security is not forced on it.
+    Owner,
+    /// The login has the rights of its roles without SET ROLE.
+    Inherit,
+}
+
+impl std::fmt::Display for UnsafeRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let role = &self.role;
+        match self.reason {
+            UnsafeReason::Superuser => write!(f, "role {role} is a superuser")?,
+            UnsafeReason::BypassRls => write!(f, "role {role} has BYPASSRLS")?,
+            UnsafeReason::Owner => write!(
+                f,
+                "role {role} owns table {}, so its policies do not apply to it",
+                self.table.as_deref().unwrap_or_default()
+            )?,
+            UnsafeReason::Inherit => {
+                write!(f, "the login inherits the rights of role {role} instead of setting it")?;
+            }
+        }
+        write!(f, "; run: {}", self.fix)
+    }
+}
+
+/// Looks for ways around row-level security for the login of requests and all
+/// roles that it may SET. The server refuses to start on any of them.
+pub async fn check_login(
+    tx: &SystemTx,
+    login: &str,
+    schemas: &[String],
+) -> Result<Vec<UnsafeRole>, PgError> {
+    let schemas = serde_json::Value::from(schemas.to_vec()).to_string();
+    let text = tx.query_text(include_str!("check_login.sql"), &[login, &schemas]).await?;
+    serde_json::from_str(text.as_deref().unwrap_or("[]"))
+        .map_err(|error| PgError::Protocol(error.to_string()))
+}

@@ -1,0 +1,690 @@
+//! What the product puts into a database: schema `ringfence`, its logins and
+//! roles, grants, event triggers; and how all of it is taken out again.
+//!
+//! ```text
+//! lock ─▶ sql/V*.sql ─▶ logins (ringfence.logins, CREATE ROLE) ─▶ plan.sql ─▶ unlock
+//! ```
+//!
+//! Each step looks first at what is there, so running it again changes
+//! nothing. Role steps must succeed; the others are optional where a host
+//! withholds a right, and what is lost then is reported as [`Missing`].
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::param::TextRef;
+use super::pool::Connector;
+use super::url::ConnectionString;
+
+mod embedded {
+    refinery::embed_migrations!("sql");
+}
+
+/// History of `sql/V*.sql`.
+const HISTORY: &str = "ringfence.migrations";
+/// The advisory lock under which one server at a time migrates.
+const WAIT: &str = "set statement_timeout = '60s'";
+const LOCK: &str = "select pg_catalog.pg_advisory_lock(8244243284873143907)";
+/// SQLSTATE of a role that exists already.
+const DUPLICATE: &str = "42710";
+/// The oldest server that we speak to.
+const OLDEST: u32 = 140_000;
+const LIMITS: &str = "set lock_timeout = '2s'; set statement_timeout = 0; \
+    set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning";
+
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    #[error("cannot connect as {login}: {cause}")]
+    Connect { login: String, cause: PgError },
+    #[error("PostgreSQL {} is too old; version 14 or newer is needed", .0 / 10_000)]
+    TooOld(u32),
+    #[error(
+        "the login {login} may not make the roles that are needed. Give it CREATEROLE, or have a database \
+         administrator run the following on this database, then start again:\n\n{sql}"
+    )]
+    Roles { login: String, sql: String },
+    #[error("migrating the database failed at `{step}`: {cause}")]
+    Step { step: String, cause: PgError },
+    #[error("migrating the database failed: {0}")]
+    History(String),
+    #[error("the database is a standby; run this on its primary")]
+    Standby,
+}
+
+/// Something optional that the host did not grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub what: &'static str,
+    /// What does not work, or works worse, without it.
+    pub lost: &'static str,
+    /// What an administrator can run.
+    pub sql: String,
+}
+
+/// What `migrate` did and could not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The statements and migrations that ran, without passwords.
+    pub done: Vec<String>,
+    pub missing: Vec<Missing>,
+    /// A standby is left as it is.
+    pub standby: bool,
+}
+
+/// What a database is prepared for.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The login of requests when there is one; else `migrate` makes it.
+    pub request_login: Option<&'a str>,
+    /// The exposed schemas.
+    pub schemas: &'a [String],
+}
+
+/// A login that `migrate` made.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) role: String,
+    password: String,
+}
+
+impl Login {
+    pub(super) fn url(&self, server: &ConnectionString) -> ConnectionString {
+        server.with_login(&self.role, &self.password)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) report: Report,
+    pub(super) authenticator: Option<Login>,
+    pub(super) admin: Option<Login>,
+    pub(super) replication: Option<Login>,
+}
+
+#[derive(Deserialize)]
+struct Facts {
+    version: u32,
+    standby: bool,
+    database_oid: u32,
+    has_schema: bool,
+    has_logins: bool,
+}
+
+const FACTS: &str = "select json_build_object(
+    'version', current_setting('server_version_num')::int,
+    'standby', pg_is_in_recovery(),
+    'database_oid', (select oid::bigint from pg_database where datname = current_database()),
+    'has_schema', to_regnamespace('ringfence') is not null,
+    'has_logins', to_regclass('ringfence.logins') is not null)::text";
+
+/// The kinds of logins that are made, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Authenticator,
+    Admin,
+    Replication,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Kind::Authenticator => "authenticator",
+            Kind::Admin => "admin",
+            Kind::Replication => "replication",
+        }
+    }
+
+    /// The name in the first database of a cluster. Roles belong to the whole
+    /// cluster, so the logins of further databases get the database's oid.
+    const fn base(self) -> &'static str {
+        match self {
+            Kind::Authenticator => "ringfence_authenticator",
+            Kind::Admin => "ringfence_admin_login",
+            Kind::Replication => "ringfence_replication",
+        }
+    }
+
+    const fn attributes(self) -> &'static str {
+        match self {
+            Kind::Authenticator | Kind::Admin => "login noinherit",
+            Kind::Replication => "login noinherit replication",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    kind: String,
+    role: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    kind: String,
+    sql: String,
+}
+
+/// A connection of our own, outside of the pools.
+struct Session {
+    client: Client,
+    login: String,
+}
+
+impl Session {
+    async fn open(url: &ConnectionString) -> Result<Self, MigrateError> {
+        let fail = |cause| MigrateError::Connect { login: url.to_string(), cause };
+        let connector = Connector::new(url, "")
+            .map_err(|error| fail(PgError::Unavailable(error.to_string())))?;
+        let (client, connection) =
+            connector.open().await.map_err(|error| fail(PgError::from_connect(&error)))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the migration's connection ended");
+            }
+        });
+        Ok(Session { client, login: url.user().unwrap_or_default().to_owned() })
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), MigrateError> {
+        self.try_run(sql).await.map_err(|cause| step(sql, cause))
+    }
+
+    async fn try_run(&self, sql: &str) -> Result<(), PgError> {
+        self.client.batch_execute(sql).await.map_err(|error| PgError::from_driver(&error, &[]))
+    }
+
+    /// One row, one column of JSON text.
+    async fn json<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: &[&str],
+    ) -> Result<T, MigrateError> {
+        let fail = |error: &tokio_postgres::Error| step(sql, PgError::from_driver(error, &[]));
+        let params: Vec<_> = params.iter().map(|param| TextRef(param)).collect();
+        let typed: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = params
+            .iter()
+            .map(|param| (param as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
+            .collect();
+        let row = self.client.query_typed_one(sql, &typed).await.map_err(|error| fail(&error))?;
+        let text: &str = row.try_get(0).map_err(|error| fail(&error))?;
+        serde_json::from_str(text).map_err(|error| MigrateError::History(error.to_string()))
+    }
+}
+
+fn step(sql: &str, cause: PgError) -> MigrateError {
+    let first = sql.lines().next().unwrap_or_default();
+    MigrateError::Step { step: first.chars().take(120).collect(), cause }
+}
+
+/// A random password; hex, so it needs no quoting anywhere.
+fn password() -> String {
+    rand::random::<[u8; 24]>().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        if write!(text, "{byte:02x}").is_err() {
+            text.clear();
+        }
+        text
+    })
+}
+
+/// What is sent instead of a password, so that no server log holds it.
+fn verifier(password: &str) -> String {
+    postgres_protocol::password::scram_sha_256(password.as_bytes())
+}
+
+/// Brings the database to what this version needs. Several servers may call it
+/// at once: one does the work, the others find it done.
+pub(super) async fn run(
+    owner: &ConnectionString,
+    scope: Scope<'_>,
+) -> Result<Outcome, MigrateError> {
+    let mut session = Session::open(owner).await?;
+    let facts: Facts = session.json(FACTS, &[]).await?;
+    if facts.version < OLDEST {
+        return Err(MigrateError::TooOld(facts.version));
+    }
+    if facts.standby {
+        let mut outcome =
+            if facts.has_logins { read_logins(&session).await? } else { Outcome::default() };
+        outcome.report.standby = true;
+        return Ok(outcome);
+    }
+    session.run(WAIT).await?;
+    session.run(LOCK).await?;
+    session.run(LIMITS).await?;
+    let mut report = Report::default();
+    if !facts.has_schema {
+        session.run("create schema if not exists ringfence").await?;
+        report.done.push("create schema ringfence".to_owned());
+    }
+    let applied = embedded::migrations::runner()
+        .set_migration_table_name(HISTORY)
+        .run_async(&mut session.client)
+        .await
+        .map_err(history_error)?;
+    report.done.extend(applied.applied_migrations().iter().map(|m| format!("sql/{m}.sql")));
+
+    let mut outcome = make_logins(&session, owner, scope, facts.database_oid, report).await?;
+    finish(&session, scope, &mut outcome).await?;
+    // Closing the connection releases the lock.
+    Ok(outcome)
+}
+
+/// The driver's error says more than refinery's around it.
+fn history_error(error: refinery::Error) -> MigrateError {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        if let Some(db) = inner.downcast_ref::<tokio_postgres::Error>() {
+            return step(&text, PgError::from_driver(db, &[]));
+        }
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    MigrateError::History(text)
+}
+
+const LOGINS: &str = "select coalesce(json_agg(json_build_object(
+    'kind', kind, 'role', role, 'password', password)), '[]')::text from ringfence.logins";
+
+async fn read_logins(session: &Session) -> Result<Outcome, MigrateError> {
+    let stored: Vec<Stored> = session.json(LOGINS, &[]).await?;
+    let find = |kind: Kind| {
+        stored
+            .iter()
+            .find(|login| login.kind == kind.word())
+            .map(|login| Login { role: login.role.clone(), password: login.password.clone() })
+    };
+    Ok(Outcome {
+        report: Report::default(),
+        authenticator: find(Kind::Authenticator),
+        admin: find(Kind::Admin),
+        replication: find(Kind::Replication),
+    })
+}
+
+async fn make_logins(
+    session: &Session,
+    owner: &ConnectionString,
+    scope: Scope<'_>,
+    database_oid: u32,
+    report: Report,
+) -> Result<Outcome, MigrateError> {
+    let mut outcome = read_logins(session).await?;
+    outcome.report = report;
+    let roles: Vec<String> =
+        session.json("select coalesce(json_agg(rolname), '[]')::text from pg_roles", &[]).await?;
+    let exists = |role: &str| roles.iter().any(|known| known == role);
+    let mut missing_roles = String::new();
+    let mut kinds = vec![Kind::Admin, Kind::Replication];
+    if scope.request_login.is_none() {
+        kinds.insert(0, Kind::Authenticator);
+    }
+
+    for kind in kinds.iter().copied() {
+        let slot = match kind {
+            Kind::Authenticator => &mut outcome.authenticator,
+            Kind::Admin => &mut outcome.admin,
+            Kind::Replication => &mut outcome.replication,
+        };
+        let (login, made) =
+            make_login(session, owner, kind, slot.take(), &roles, database_oid).await?;
+        match made {
+            Made::Already => {}
+            Made::Done(sql) => outcome.report.done.push(sql),
+            Made::Refused(sql) if kind == Kind::Replication => {
+                outcome.report.missing.push(missing("replication", sql));
+                continue;
+            }
+            Made::Refused(sql) => {
+                missing_roles.push_str(&sql);
+                missing_roles.push_str(";\n");
+            }
+        }
+        *slot = Some(login);
+    }
+
+    if !exists("ringfence_api") {
+        let sql = "create role ringfence_api nologin noinherit";
+        attempt_role(session, sql, &mut outcome.report, &mut missing_roles).await?;
+    }
+    if !exists("ringfence_admin") {
+        let plain = "create role ringfence_admin nologin noinherit";
+        let full = format!("{plain} bypassrls");
+        match session.try_run(&full).await {
+            Ok(()) => outcome.report.done.push(full),
+            Err(error) if refused(&error) => {
+                let before = missing_roles.len();
+                attempt_role(session, plain, &mut outcome.report, &mut missing_roles).await?;
+                if missing_roles.len() > before {
+                    missing_roles.truncate(before);
+                    missing_roles.push_str(&full);
+                    missing_roles.push_str(";\n");
+                }
+            }
+            Err(error) if error.sqlstate() == Some(DUPLICATE) => {}
+            Err(cause) => return Err(step(&full, cause)),
+        }
+    }
+    if !missing_roles.is_empty() {
+        for step in plan(session, scope, &outcome).await? {
+            if step.kind == "role" {
+                missing_roles.push_str(&step.sql);
+                missing_roles.push_str(";\n");
+            }
+        }
+        return Err(MigrateError::Roles { login: session.login.clone(), sql: missing_roles });
+    }
+    Ok(outcome)
+}
+
+/// What became of a login's role.
+enum Made {
+    Already,
+    /// The statement, without the password.
+    Done(String),
+    /// The statement, to be run by somebody else.
+    Refused(String),
+}
+
+/// Makes or repairs the role of one login. The password is kept before the
+/// role is made: when an administrator has to make the role, the statement
+/// that is printed fits what is kept.
+async fn make_login(
+    session: &Session,
+    owner: &ConnectionString,
+    kind: Kind,
+    kept: Option<Login>,
+    roles: &[String],
+    database_oid: u32,
+) -> Result<(Login, Made), MigrateError> {
+    let further = format!("{}_{database_oid}", kind.base());
+    let exists = |role: &str| roles.iter().any(|known| known == role);
+    let mut login = match kept {
+        Some(login) => login,
+        None => {
+            let role = if exists(kind.base()) { further.clone() } else { kind.base().to_owned() };
+            let login = Login { role, password: password() };
+            keep(session, kind, &login).await?;
+            login
+        }
+    };
+    let mut verb = "create";
+    if exists(&login.role) {
+        if login_works(session, owner, &login, kind).await? {
+            return Ok((login, Made::Already));
+        }
+        verb = "alter";
+    }
+    loop {
+        let shown = format!("{verb} role {} {}", login.role, kind.attributes());
+        let sql = format!("{shown} password '{}'", verifier(&login.password));
+        match session.try_run(&sql).await {
+            Ok(()) => return Ok((login, Made::Done(shown))),
+            Err(error) if refused(&error) => return Ok((login, Made::Refused(sql))),
+            // Another database of the cluster was faster.
+            Err(error) if error.sqlstate() == Some(DUPLICATE) && login.role != further => {
+                login.role.clone_from(&further);
+                keep(session, kind, &login).await?;
+            }
+            Err(cause) => return Err(step(&shown, cause)),
+        }
+    }
+}
+
+/// Both values are of [a-z0-9_], so nothing needs quoting.
+async fn keep(session: &Session, kind: Kind, login: &Login) -> Result<(), MigrateError> {
+    let Login { role, password } = login;
+    let sql = format!(
+        "insert into ringfence.logins (kind, role, password) values ('{}', '{role}', '{password}') \
+         on conflict (kind) do update set role = excluded.role, password = excluded.password",
+        kind.word(),
+    );
+    session.try_run(&sql).await.map_err(|cause| step("keep a login", cause))
+}
+
+/// Whether a role that exists has the attributes and the password that we keep.
+async fn login_works(
+    session: &Session,
+    owner: &ConnectionString,
+    login: &Login,
+    kind: Kind,
+) -> Result<bool, MigrateError> {
+    if kind == Kind::Replication {
+        let sql = "select (rolcanlogin and rolreplication)::text from pg_roles where rolname = $1";
+        return session.json(sql, &[&login.role]).await;
+    }
+    // Only the password's being wrong is ours to repair.
+    match Session::open(&login.url(owner)).await {
+        Err(MigrateError::Connect { cause: PgError::Refused(_), .. }) => Ok(false),
+        _ => Ok(true),
+    }
+}
+
+async fn attempt_role(
+    session: &Session,
+    sql: &str,
+    report: &mut Report,
+    missing_roles: &mut String,
+) -> Result<(), MigrateError> {
+    match session.try_run(sql).await {
+        Ok(()) => report.done.push(sql.to_owned()),
+        // Made by another database's server at the same moment.
+        Err(error) if error.sqlstate() == Some(DUPLICATE) => {}
+        Err(error) if refused(&error) => {
+            missing_roles.push_str(sql);
+            missing_roles.push_str(";\n");
+        }
+        Err(cause) => return Err(step(sql, cause)),
+    }
+    Ok(())
+}
+
+fn refused(error: &PgError) -> bool {
+    error.sqlstate() == Some("42501")
+}
+
+fn missing(kind: &str, sql: String) -> Missing {
+    let (what, lost) = match kind {
+        "replication" => (
+            "REPLICATION",
+            "live queries follow changes by triggers or polling instead of the write-ahead log",
+        ),
+        "event_trigger" => (
+            "event triggers",
+            "changes of the schema are noticed by a check every second instead of at once",
+        ),
+        "bypassrls" => ("BYPASSRLS", "the admin sees rows through a policy on each table instead"),
+        "admin_policy" => {
+            ("a policy for the admin", "the admin does not see the rows of this table")
+        }
+        "admin" => ("grants to the admin", "the admin cannot use these objects"),
+        _ => ("usage of the helper functions", "policies of other owners cannot call them"),
+    };
+    Missing { what, lost, sql }
+}
+
+async fn plan(
+    session: &Session,
+    scope: Scope<'_>,
+    outcome: &Outcome,
+) -> Result<Vec<Step>, MigrateError> {
+    let request = scope
+        .request_login
+        .map(str::to_owned)
+        .or_else(|| outcome.authenticator.as_ref().map(|login| login.role.clone()))
+        .unwrap_or_default();
+    let admin = outcome.admin.as_ref().map(|login| login.role.clone()).unwrap_or_default();
+    let schemas = serde_json::Value::from(scope.schemas.to_vec()).to_string();
+    session.json(include_str!("plan.sql"), &[&request, &admin, &schemas]).await
+}
+
+/// Runs what `plan.sql` finds missing.
+async fn finish(
+    session: &Session,
+    scope: Scope<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), MigrateError> {
+    let steps = plan(session, scope, outcome).await?;
+    let mut roles = String::new();
+    for Step { kind, sql } in steps {
+        match session.try_run(&sql).await {
+            Ok(()) => outcome.report.done.push(sql),
+            Err(error) if kind == "role" && refused(&error) => {
+                roles.push_str(&sql);
+                roles.push_str(";\n");
+            }
+            Err(cause) if kind == "role" => return Err(step(&sql, cause)),
+            Err(error) => {
+                // Locked for longer than we wait, or refused: tried again next time.
+                tracing::debug!(%error, sql, "an optional step of the migration failed");
+                outcome.report.missing.push(missing(&kind, sql));
+            }
+        }
+    }
+    if !roles.is_empty() {
+        return Err(MigrateError::Roles { login: session.login.clone(), sql: roles });
+    }
+    let bypass: bool = session
+        .json(
+            "select coalesce(bool_or(rolbypassrls), false)::text from pg_roles \
+             where rolname = 'ringfence_admin'",
+            &[],
+        )
+        .await?;
+    if !bypass {
+        outcome
+            .report
+            .missing
+            .push(missing("bypassrls", "alter role ringfence_admin bypassrls".to_owned()));
+    }
+    Ok(())
+}
+
+/// The statements that `migrate` would run on this database, as a script for
+/// an administrator. Passwords of logins are left to fill in.
+pub async fn print(owner: &ConnectionString, scope: Scope<'_>) -> Result<String, MigrateError> {
+    let session = Session::open(owner).await?;
+    let facts: Facts = session.json(FACTS, &[]).await?;
+    let mut text = String::new();
+    let mut push = |sql: &str| {
+        text.push_str(sql.trim_end());
+        text.push_str(if sql.trim_end().ends_with(';') { "\n" } else { ";\n" });
+    };
+    push("set lock_timeout = '2s'");
+    let roles: Vec<String> =
+        session.json("select coalesce(json_agg(rolname), '[]')::text from pg_roles", &[]).await?;
+    let exists = |role: &str| roles.iter().any(|known| known == role);
+    let mut outcome = Outcome::default();
+    if facts.has_logins {
+        outcome = read_logins(&session).await?;
+    }
+    for role in ["ringfence_api nologin noinherit", "ringfence_admin nologin noinherit bypassrls"] {
+        if !exists(role.split(' ').next().unwrap_or_default()) {
+            push(&format!("create role {role}"));
+        }
+    }
+    for kind in [Kind::Authenticator, Kind::Admin, Kind::Replication] {
+        let slot = match kind {
+            Kind::Authenticator if scope.request_login.is_some() => continue,
+            Kind::Authenticator => &mut outcome.authenticator,
+            Kind::Admin => &mut outcome.admin,
+            Kind::Replication => &mut outcome.replication,
+        };
+        let role = slot.as_ref().map_or(kind.base(), |login| &login.role).to_owned();
+        if !exists(&role) {
+            push(&format!("create role {role} {} password '<password>'", kind.attributes()));
+        }
+        *slot = Some(Login { role, password: String::new() });
+    }
+    if !facts.has_schema {
+        push("create schema ringfence");
+    }
+    let done: Vec<i32> = if facts.has_logins {
+        session
+            .json("select coalesce(json_agg(version), '[]')::text from ringfence.migrations", &[])
+            .await?
+    } else {
+        Vec::new()
+    };
+    for migration in embedded::migrations::runner().get_migrations() {
+        if let (false, Some(sql)) =
+            (done.iter().any(|v| i64::from(*v) == i64::from(migration.version())), migration.sql())
+        {
+            push(sql);
+        }
+    }
+    for step in plan(&session, scope, &outcome).await? {
+        push(&step.sql);
+    }
+    Ok(text)
+}
+
+/// What `remove` did and what had to stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub done: Vec<String>,
+    /// Roles that something else still uses, with the reason.
+    pub kept: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Removal {
+    steps: Vec<String>,
+    roles: Vec<String>,
+}
+
+/// The statements of [`remove`], in order: those of this database, then those
+/// of roles, which may stay when another database uses them.
+async fn removal(session: &Session) -> Result<Removal, MigrateError> {
+    let facts: Facts = session.json(FACTS, &[]).await?;
+    if facts.standby {
+        return Err(MigrateError::Standby);
+    }
+    let outcome = if facts.has_logins { read_logins(session).await? } else { Outcome::default() };
+    let logins: Vec<String> = [outcome.authenticator, outcome.admin, outcome.replication]
+        .into_iter()
+        .flatten()
+        .map(|login| login.role)
+        .collect();
+    let logins = serde_json::Value::from(logins).to_string();
+    session.json(include_str!("remove.sql"), &[&logins]).await
+}
+
+/// The script of [`remove`].
+pub async fn print_remove(owner: &ConnectionString) -> Result<String, MigrateError> {
+    let session = Session::open(owner).await?;
+    let Removal { steps, roles } = removal(&session).await?;
+    Ok(steps.iter().chain(&roles).fold(String::new(), |text, sql| text + sql + ";\n"))
+}
+
+/// Drops everything of ours, in one transaction; roles last, one by one. What
+/// a user built on a helper function makes it fail and name that object.
+pub async fn remove(owner: &ConnectionString) -> Result<Removed, MigrateError> {
+    let session = Session::open(owner).await?;
+    session.run(WAIT).await?;
+    session.run(LOCK).await?;
+    session.run(LIMITS).await?;
+    let Removal { steps, roles } = removal(&session).await?;
+    let mut removed = Removed::default();
+    session.run("begin").await?;
+    for sql in steps {
+        session.run(&sql).await?;
+        removed.done.push(sql);
+    }
+    session.run("commit").await?;
+    for sql in roles {
+        match session.try_run(&sql).await {
+            Ok(()) => removed.done.push(sql),
+            Err(error) => removed.kept.push(format!("{sql}: {error}")),
+        }
+    }
+    Ok(removed)
+}

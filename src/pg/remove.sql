@@ -1,0 +1,63 @@
+-- Everything that `migrate` put into this database, as statements that take it
+-- out again. Nothing is dropped with CASCADE: what a user built on a helper
+-- function stays, and is named by the error.
+-- $1 logins made for this database (JSON array of names).
+with
+ours (name, shared) as (
+  values ('ringfence_api', true), ('ringfence_admin', true)
+  union all
+  select json_array_elements_text($1::json), false
+),
+role as (select r.oid, r.rolname, o.shared from ours o join pg_roles r on r.rolname = o.name),
+step (ord, sql) as (
+  select 10, format('drop event trigger if exists %I', evtname)
+  from pg_event_trigger where evtname in ('ringfence_ddl', 'ringfence_drop')
+
+  union all
+  select 20, format('drop policy ringfence_admin on %s', p.polrelid::regclass)
+  from pg_policy p where p.polname = 'ringfence_admin'
+
+  union all
+  select distinct 30,
+         format('alter default privileges for role %I%s revoke all on %s from %I',
+                pg_get_userbyid(d.defaclrole),
+                case when d.defaclnamespace = 0 then ''
+                     else format(' in schema %s', d.defaclnamespace::regnamespace) end,
+                case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences'
+                     when 'f' then 'functions' when 'T' then 'types' else 'schemas' end,
+                r.rolname)
+  from pg_default_acl d, aclexplode(d.defaclacl) a join role r on r.oid = a.grantee
+
+  union all
+  select distinct 31,
+         format('revoke all on %s %s from %I',
+                case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass, r.rolname)
+  from pg_class c, aclexplode(c.relacl) a join role r on r.oid = a.grantee
+
+  union all
+  select distinct 32, format('revoke all on schema %s from %I', n.oid::regnamespace, r.rolname)
+  from pg_namespace n, aclexplode(n.nspacl) a join role r on r.oid = a.grantee
+
+  union all
+  select distinct 33, format('revoke all on database %I from %I', d.datname, r.rolname)
+  from pg_database d, aclexplode(d.datacl) a join role r on r.oid = a.grantee
+  where d.datname = current_database()
+
+  union all
+  select 40, format('drop function %s', p.oid::regprocedure)
+  from pg_proc p where p.pronamespace = to_regnamespace('ringfence')
+
+  union all
+  select 41, format('drop table %s', c.oid::regclass)
+  from pg_class c
+  where c.relnamespace = to_regnamespace('ringfence') and c.relkind in ('r', 'p')
+
+  union all
+  select 50, 'drop schema ringfence' where to_regnamespace('ringfence') is not null
+),
+drops (ord, shared, sql) as (
+  select case when r.shared then 61 else 60 end, r.shared, format('drop role %I', r.rolname) from role r
+)
+select json_build_object(
+  'steps', (select coalesce(json_agg(sql order by ord, sql), '[]') from step),
+  'roles', (select coalesce(json_agg(sql order by ord, sql), '[]') from drops))::text
