@@ -549,3 +549,32 @@ pub fn mint(config: &JwtConfig, request: &MintRequest) -> Result<String, MintErr
     jsonwebtoken::encode(&Header::new(algorithm), &claims, &key)
         .map_err(|error| MintError::Sign(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::JwtConfigs;
+
+    #[tokio::test]
+    async fn remembered_tokens_are_bounded_in_number_and_bytes() {
+        let secret = format!(r#"{{"type":"HS256","key":"{}"}}"#, "k".repeat(32));
+        let jwt = secret.parse::<JwtConfigs>().expect("valid").0;
+        let config = AuthConfig { jwt, ..AuthConfig::default() };
+        let verifier = TokenVerifier::new(&config).expect("usable");
+        for (count, pad) in [(CACHE_TOKENS + 100, 1), (700, 10_000)] {
+            for index in 0..count {
+                let mut request = MintRequest { role: "user".to_owned(), ..Default::default() };
+                request.claims.insert("jti".to_owned(), format!("{pad}-{index}").into());
+                request.claims.insert("pad".to_owned(), "x".repeat(pad).into());
+                let token = mint(&config.jwt[0], &request).expect("signed");
+                let found = Found { place: &TokenHeader::Authorization, token: &token };
+                verifier.verify(&[found]).await.expect("valid");
+            }
+            let cache = verifier.cache.lock().expect("not poisoned");
+            let weights: usize = cache.tokens.iter().map(|(_, known)| known.weight).sum();
+            assert_eq!(cache.bytes, weights);
+            assert!(cache.bytes <= CACHE_BYTES && cache.tokens.len() <= CACHE_TOKENS);
+            assert!(cache.tokens.len() > 300, "what fits is kept");
+        }
+    }
+}

@@ -169,7 +169,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     single(headers, name)?
         .map(|value| {
             std::str::from_utf8(value.as_bytes())
-                .map(str::trim)
+                .map(str::trim_ascii)
                 .map_err(|_| invalid(name, "is not UTF-8"))
         })
         .transpose()

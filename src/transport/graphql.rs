@@ -209,7 +209,7 @@ mod tests {
             (b"{}", "parse-failed", "$", "the key 'query' was not present"),
             (b"{\"query\":null}", "parse-failed", "$", "the key 'query' was not present"),
             (b"{\"query\":1}", "parse-failed", "$.query", "expected a string, got a number"),
-            (b"{\"query\":\"\\ud800\"}", "invalid-json", "$", "surrogate"),
+            (b"{\"query\":\"\\ud800\"}", "invalid-json", "$", "hex escape"),
             (b"7", "parse-failed", "$", "expected an object with the key 'query', got a number"),
             (b"\"{a}\"", "parse-failed", "$", "got a string"),
             (b"{\"query\":\"a\",\"query\":\"b\"}", "parse-failed", "$", "duplicate field 'query'"),
