@@ -1,6 +1,14 @@
 //! A real nginx with the configuration of `nginx/` in front of two instances,
 //! and the files of a whole installation.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 mod harness;
 mod served;
 

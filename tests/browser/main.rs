@@ -1,6 +1,14 @@
 //! The console in a real Chromium: what a user sees, and that nothing is asked
 //! of any other host.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 mod cdp;
 #[path = "../harness/mod.rs"]
 mod harness;
