@@ -12,9 +12,14 @@ import { IdentityBar } from "./IdentityBar";
 import { ANONYMOUS, type Identity, saveIdentity, savedIdentity } from "./identity";
 import { storage } from "./storage";
 
-const WELCOME = `# Pick an identity above, then run a query with Ctrl-Enter.
-# Ctrl-Space completes; the book at the left holds the schema of this role.
-# Every answer has passed the row-level security of the database.
+const WELCOME = `# Pick an identity above, then run
+# a query with Ctrl-Enter.
+#
+# Ctrl-Space completes; the book at the
+# left holds the schema of this role.
+#
+# Every answer has passed the row-level
+# security of the database.
 `;
 
 function Console({ config }: { config: Config }) {

@@ -15,7 +15,7 @@ mod harness;
 #[path = "../served/mod.rs"]
 mod served;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cdp::{Browser, Page};
 use harness::{TestDb, Token};
@@ -64,6 +64,8 @@ async fn until_shown(page: &Page<'_>, answer: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_shows_each_tenant_its_own() {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("console/dist/index.html.gz");
+    assert!(built.is_file(), "the console is not built: run `make console`");
     let db = TestDb::new(SCHEMA).await;
     let server = Instance::start(&db);
     let base = format!("http://{}", server.address);
