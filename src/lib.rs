@@ -14,6 +14,7 @@
 //!
 //! Dependencies point down; `tests/layers.rs` keeps it so.
 
+pub mod app;
 pub mod base;
 pub mod catalog;
 pub mod cli;

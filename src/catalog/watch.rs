@@ -11,7 +11,7 @@
 //! and is tried again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -64,6 +64,7 @@ struct Shared {
     suspect: Notify,
     /// Notifications arrive.
     listening: AtomicBool,
+    failures: AtomicU64,
 }
 
 /// What `version.sql` answers.
@@ -92,6 +93,7 @@ impl Watch {
             wake: Notify::new(),
             suspect: Notify::new(),
             listening: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
         });
         let watcher = Watcher { pg, config, shared: shared.clone(), seen: version };
         let task = tokio::spawn(watcher.run()).abort_handle();
@@ -105,6 +107,11 @@ impl Watch {
     /// Yields the generation whenever a new catalogue has been swapped in.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.shared.generation.subscribe()
+    }
+
+    /// Refreshes that failed since the start.
+    pub fn failures(&self) -> u64 {
+        self.0.shared.failures.load(Ordering::Relaxed)
     }
 
     /// A notification on [`CHANNEL`] has arrived.
@@ -158,6 +165,7 @@ impl Watcher {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = failures.saturating_add(1);
+                    self.shared.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, failures, "the catalogue could not be refreshed; the one in use stays");
                 }
             }

@@ -86,6 +86,7 @@ impl Weighter<PlanKey, Arc<Plan>> for Bytes {
 pub struct PlanCacheStats {
     pub hits: u64,
     pub misses: u64,
+    pub evictions: u64,
     pub plans: u64,
     pub bytes: u64,
 }
@@ -97,6 +98,7 @@ pub struct PlanCache {
     next: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
+    inserted: AtomicU64,
 }
 
 impl PlanCache {
@@ -110,6 +112,7 @@ impl PlanCache {
             next: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            inserted: AtomicU64::new(0),
         }
     }
 
@@ -150,6 +153,7 @@ impl PlanCache {
 
     pub fn remember_plan(&self, document: &CachedDocument, shape: Vec<u8>, plan: Arc<Plan>) {
         if shape.len() <= MAX_SHAPE_BYTES {
+            self.inserted.fetch_add(1, Ordering::Relaxed);
             self.plans
                 .insert(PlanKey { document: document.id, shape: shape.into_boxed_slice() }, plan);
         }
@@ -161,10 +165,12 @@ impl PlanCache {
     }
 
     pub fn stats(&self) -> PlanCacheStats {
+        let plans = self.plans.len() as u64;
         PlanCacheStats {
+            evictions: self.inserted.load(Ordering::Relaxed).saturating_sub(plans),
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
-            plans: self.plans.len() as u64,
+            plans,
             bytes: self.plans.weight() + self.documents.weight(),
         }
     }

@@ -1,0 +1,281 @@
+//! Wiring: from the configuration to a running server, and its orderly end.
+//!
+//! ```text
+//! Config ─▶ logins, pools (migrated) ─▶ refuse? ─▶ catalogue, watched ─▶ engine ─▶ edge ─▶ sockets
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::CatalogError;
+use crate::catalog::watch::{CHANNEL, Watch};
+use crate::config::{AutoTrack, Config};
+use crate::console::{self, ConsoleSettings};
+use crate::engine::{Engine, EngineLimits};
+use crate::pg::{
+    BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats, UnsafeRole, check_login,
+};
+use crate::schema::{RoleMapping, SchemaOptions};
+use crate::session::AuthConfig;
+use crate::session::auth_config::AuthConfigError;
+use crate::telemetry::metrics::{EngineSnapshot, Metrics, PoolSnapshot, Snapshots};
+use crate::transport::{AuthSetupError, Authenticator, Edge, EdgeOptions, ReadyCheck, serve};
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    #[error(transparent)]
+    Database(#[from] PgError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Auth(#[from] AuthConfigError),
+    #[error(transparent)]
+    AuthSetup(#[from] AuthSetupError),
+    #[error(
+        "refusing to start: row-level security could be bypassed{}\n\
+         (database.allow_unsafe_roles = true overrides this, for trials only)",
+        list(.0)
+    )]
+    Unsafe(Vec<UnsafeRole>),
+    #[error("server.host, server.port: cannot listen on {address}: {cause}")]
+    Listen { address: SocketAddr, cause: std::io::Error },
+}
+
+fn list(roles: &[UnsafeRole]) -> String {
+    roles.iter().map(|role| format!("\n  - {role}")).collect()
+}
+
+/// Everything but the sockets: for the server and for commands that ask the
+/// engine once.
+pub struct App {
+    pub config: Config,
+    pub pg: Pg,
+    pub logins: Logins,
+    pub watch: Watch,
+    pub engine: Arc<Engine>,
+    tasks: Vec<JoinHandle<()>>,
+    reloads: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl App {
+    /// Connects, migrates where there is an owner, checks the logins, loads the
+    /// catalogue and follows it.
+    pub async fn start(config: Config) -> Result<App, AppError> {
+        let schemas = &config.schema.expose;
+        let (pg, logins) = Pg::start(&config.database, schemas).await?;
+        let authenticator = logins.request.user().unwrap_or_default().to_owned();
+        refuse_unsafe(&config, &pg, &authenticator).await?;
+        let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
+        let options = SchemaOptions {
+            expose: schemas.clone(),
+            // Metadata that could name the tables is not stored by this version.
+            tracked: config.schema.auto_track != AutoTrack::Off,
+            expose_owner_views: config.schema.expose_owner_views,
+            roles: RoleMapping {
+                map: config.roles.map.clone(),
+                automap: config.roles.automap,
+                authenticator,
+                allow_unsafe: config.database.allow_unsafe_roles,
+            },
+            role_settings: pg.role_settings(&[]),
+        };
+        let limits = EngineLimits {
+            depth: size(config.limits.depth),
+            nodes: size(config.limits.nodes),
+            rows: config.limits.rows.map(u64::from),
+            plan_cache_bytes: config.limits.plan_cache_bytes.0,
+        };
+        let engine = Arc::new(Engine::new(pg.clone(), watch.current(), options, limits));
+        let reloads = Arc::new(AtomicU64::new(0));
+        let mut tasks = vec![
+            tokio::spawn(install_changes(watch.clone(), engine.clone(), reloads.clone())),
+            tokio::spawn(pass_on_suspicion(watch.clone(), engine.clone())),
+        ];
+        if logins.given != Given::Restricted
+            && let Some(events) = pg.listen(&[CHANNEL])?
+        {
+            tasks.push(tokio::spawn(follow_notifications(watch.clone(), events)));
+        }
+        Ok(App { config, pg, logins, watch, engine, tasks, reloads })
+    }
+
+    /// Opens the socket and serves until `stop` is cancelled. `tokens` are
+    /// offered by the console, in development.
+    pub async fn serve(
+        self,
+        stop: CancellationToken,
+        tokens: Vec<console::DevToken>,
+    ) -> Result<Serving, AppError> {
+        let address = self.config.server.listen();
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|cause| AppError::Listen { address, cause })?;
+        let address = listener.local_addr().map_err(|cause| AppError::Listen { address, cause })?;
+        let auth = Authenticator::new(&AuthConfig::try_from(&self.config.auth)?)?;
+        let app = Arc::new(self);
+        let metrics = Arc::new(Metrics::new(Some(app.clone())));
+        let ready: ReadyCheck = {
+            let pg = app.pg.clone();
+            Arc::new(move || {
+                let pg = pg.clone();
+                async move { ping(&pg).await.map_err(|error| error.to_string()) }.boxed()
+            })
+        };
+        let others = if app.config.console.enabled {
+            console::router(ConsoleSettings { endpoint: "/v1/graphql".to_owned(), tokens })
+        } else {
+            axum::Router::new()
+        };
+        let edge = Arc::new(Edge::new(
+            app.engine.clone(),
+            auth,
+            EdgeOptions::from(&app.config),
+            metrics,
+            ready,
+            stop.clone(),
+            others,
+        ));
+        let grace = app.config.server.shutdown_grace;
+        let task = tokio::spawn(async move {
+            serve(listener, edge, stop, grace).await;
+            app.pg.close();
+        });
+        Ok(Serving { address, task })
+    }
+}
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub struct Serving {
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Waits for the end that the stop token brings about.
+    pub async fn finished(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the server ended by a fault");
+        }
+    }
+}
+
+impl Snapshots for App {
+    fn pools(&self) -> Vec<PoolSnapshot> {
+        self.pg.stats().into_iter().map(pool_snapshot).collect()
+    }
+
+    fn engine(&self) -> EngineSnapshot {
+        let plans = self.engine.plan_cache_stats();
+        EngineSnapshot {
+            plan_hits: plans.hits,
+            plan_misses: plans.misses,
+            plan_evictions: plans.evictions,
+            plan_entries: plans.plans,
+            plan_bytes: plans.bytes,
+            catalog_generation: self.watch.current().generation,
+            catalog_reloads: self.reloads.load(Ordering::Relaxed),
+            catalog_reload_failures: self.watch.failures(),
+        }
+    }
+}
+
+fn size(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+async fn ping(pg: &Pg) -> Result<(), PgError> {
+    let tx = pg.begin_system("readiness").await?;
+    tx.query_text("select 1", &[]).await?;
+    tx.commit().await
+}
+
+/// What metrics show of a pool.
+fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    PoolSnapshot {
+        pool: stats.pool,
+        max: count(stats.max),
+        idle: count(stats.idle),
+        in_use: count(stats.in_use),
+        waiting: count(stats.waiting),
+        opened: stats.opened,
+        cancelled: stats.cancelled,
+        refused: stats.refused,
+        round_trips: stats.round_trips,
+        statement_hits: stats.statement_hits,
+        statement_misses: stats.statement_misses,
+        statement_evictions: stats.statement_evictions,
+    }
+}
+
+async fn refuse_unsafe(config: &Config, pg: &Pg, authenticator: &str) -> Result<(), AppError> {
+    let tx = pg.begin_system("check the logins").await?;
+    let found = check_login(&tx, authenticator, &config.schema.expose).await?;
+    tx.commit().await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    if !config.database.allow_unsafe_roles {
+        return Err(AppError::Unsafe(found));
+    }
+    for role in found {
+        tracing::warn!(%role, "row-level security could be bypassed; database.allow_unsafe_roles is set");
+    }
+    Ok(())
+}
+
+async fn install_changes(watch: Watch, engine: Arc<Engine>, reloads: Arc<AtomicU64>) {
+    let mut generations = watch.subscribe();
+    while generations.changed().await.is_ok() {
+        let catalog = watch.current();
+        let generation = catalog.generation;
+        engine.install(catalog);
+        reloads.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(generation, "the catalogue changed");
+    }
+}
+
+async fn pass_on_suspicion(watch: Watch, engine: Arc<Engine>) {
+    let suspicion = engine.suspicion();
+    loop {
+        suspicion.notified().await;
+        watch.suspect_roles();
+    }
+}
+
+async fn follow_notifications(watch: Watch, mut events: tokio::sync::mpsc::Receiver<ListenEvent>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            ListenEvent::Notification { .. } => watch.notified(),
+            ListenEvent::Lost => {
+                watch.set_listening(true);
+                watch.notified();
+            }
+        }
+    }
+    watch.set_listening(false);
+}
