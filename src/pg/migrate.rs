@@ -260,6 +260,8 @@ pub(super) async fn run(
     session.run(LOCK).await?;
     session.run(LIMITS).await?;
     let mut report = Report::default();
+    // Another server may have been at work until now.
+    let facts: Facts = session.json(FACTS, &[]).await?;
     if !facts.has_schema {
         session.run("create schema if not exists ringfence").await?;
         report.done.push("create schema ringfence".to_owned());
