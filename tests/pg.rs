@@ -13,14 +13,18 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{AUTHENTICATOR, TestDb};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ringfence::base::{ApiError, Code};
+use ringfence::cluster::{Cluster, ClusterOptions};
 use ringfence::pg::{
-    ListenEvent, Mode, Options, Pg, PgError, Pooler, Statement, TextParam, TxContext, UnsafeReason,
-    check_login,
+    ConnectionString, ListenEvent, Mode, Options, Pg, PgError, Pooler, Statement, TextParam,
+    TxContext, UnsafeReason, check_login,
 };
 use ringfence::session::settings::SettingsPlan;
 use ringfence::session::{Authority, Proof, Session, SessionVars};
@@ -798,4 +802,208 @@ async fn ways_around_row_level_security_are_found() {
         ))
         .await
         .unwrap();
+}
+
+/// A server with TLS: a certificate for `localhost` by an authority of its own.
+struct TlsServer {
+    cluster: Cluster,
+    folder: PathBuf,
+}
+
+impl TlsServer {
+    fn start() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg_tls");
+        let files = folder.join("certificates");
+        std::fs::create_dir_all(&files).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = files.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        };
+        let authority = |name: &str| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, name);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.self_signed(&key).unwrap();
+            (certificate.pem(), Issuer::new(params, key))
+        };
+        let (root, issuer) = authority("root");
+        let (other, _) = authority("other");
+        write("root.pem", &root);
+        write("other.pem", &other);
+        let leaf = |name: &str, common_name: &str| {
+            let mut params = CertificateParams::new(vec![common_name.to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, common_name);
+            let key = KeyPair::generate().unwrap();
+            write(&format!("{name}.pem"), &params.signed_by(&key, &issuer).unwrap().pem());
+            write(&format!("{name}.key"), &key.serialize_pem());
+        };
+        leaf("server", "localhost");
+        leaf("client", "postgres");
+
+        let mut options = ClusterOptions::new(folder.join("cluster"), "test");
+        options.durable = false;
+        let cluster = Cluster::start(&options).expect("a PostgreSQL server");
+        TlsServer { cluster, folder: files }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn url(&self, host: &str, options: &str) -> ConnectionString {
+        format!(
+            "host={host} port={} user=postgres password={} dbname=test {options}",
+            self.cluster.port(),
+            self.cluster.password().expose()
+        )
+        .parse()
+        .unwrap()
+    }
+
+    /// Whether the connection came about, and whether with TLS.
+    async fn connect(&self, host: &str, options: &str) -> Result<bool, String> {
+        let mut pool = Options::new(self.url(host, options));
+        pool.pool_size = 1;
+        let pg = Pg::new(pool).map_err(|error| error.to_string())?;
+        let tx = pg.begin_system("test").await.map_err(|error| error.to_string())?;
+        let ssl = "select ssl::text from pg_stat_ssl where pid = pg_backend_pid()";
+        let ssl = tx.query_text(ssl, &[]).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        Ok(ssl == "true")
+    }
+}
+
+#[tokio::test]
+async fn tls_modes_mean_what_libpq_says() {
+    let server = TlsServer::start();
+    let (root, other) = (server.file("root.pem"), server.file("other.pem"));
+
+    // Without TLS on the server.
+    let admin = Pg::new(Options::new(server.url("127.0.0.1", "sslmode=disable"))).unwrap();
+    let set = async |sql: String| {
+        let url = server.url("127.0.0.1", "sslmode=disable");
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host("127.0.0.1")
+            .port(server.cluster.port())
+            .user(url.user().unwrap())
+            .password(server.cluster.password().expose())
+            .dbname("test");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for statement in sql.split(';') {
+            client.batch_execute(statement).await.unwrap();
+        }
+    };
+    set("alter system set ssl = off; select pg_reload_conf()".to_owned()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.connect("localhost", "sslmode=prefer").await, Ok(false));
+    assert_eq!(server.connect("localhost", "sslmode=allow").await, Ok(false));
+    let error = server.connect("localhost", "sslmode=require").await.unwrap_err();
+    assert!(error.contains("TLS"), "{error}");
+
+    // With it. The server reads its files as its own user.
+    let (cert, key) = (
+        std::fs::read_to_string(server.file("server.pem")).unwrap(),
+        std::fs::read_to_string(server.file("server.key")).unwrap(),
+    );
+    let data: String = {
+        let tx = admin.begin_system("test").await.unwrap();
+        tx.query_text("select setting from pg_settings where name = 'data_directory'", &[])
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    for (name, text) in [
+        ("tls.pem", cert),
+        ("tls.key", key),
+        ("tls_root.pem", std::fs::read_to_string(&root).unwrap()),
+    ] {
+        // Written by the server itself, so that it owns the file.
+        let target = format!("{data}/{name}");
+        let text = text.replace('\n', "\\n");
+        set(format!("copy (select 1) to program 'umask 077 && printf %b \"{text}\" > {target} && cat > /dev/null'")).await;
+    }
+    set(format!(
+        "alter system set ssl = on; alter system set ssl_cert_file = '{data}/tls.pem'; \
+         alter system set ssl_key_file = '{data}/tls.key'; \
+         alter system set ssl_ca_file = '{data}/tls_root.pem'; select pg_reload_conf()"
+    ))
+    .await;
+    let mut with_tls = Ok(false);
+    for _ in 0..100 {
+        with_tls = server.connect("localhost", "sslmode=prefer").await;
+        if with_tls == Ok(true) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(with_tls, Ok(true));
+    for (host, options, expected) in [
+        ("localhost", "sslmode=disable".to_owned(), Some(false)),
+        ("localhost", "sslmode=allow".to_owned(), Some(false)),
+        ("127.0.0.1", "sslmode=require".to_owned(), Some(true)),
+        ("127.0.0.1", "sslmode=require channel_binding=require".to_owned(), Some(true)),
+        ("localhost", format!("sslmode=verify-ca sslrootcert={root}"), Some(true)),
+        ("127.0.0.1", format!("sslmode=verify-ca sslrootcert={root}"), Some(true)),
+        ("localhost", format!("sslmode=verify-ca sslrootcert={other}"), None),
+        ("localhost", format!("sslmode=require sslrootcert={other}"), None),
+        ("localhost", format!("sslmode=verify-full sslrootcert={root}"), Some(true)),
+        ("127.0.0.1", format!("sslmode=verify-full sslrootcert={root}"), None),
+        ("localhost", format!("sslmode=verify-full sslrootcert={other}"), None),
+        ("localhost", "sslmode=verify-full sslrootcert=system".to_owned(), None),
+        ("localhost", "sslmode=verify-ca sslrootcert=/nonexistent".to_owned(), None),
+        // The server's own certificate as the root.
+        (
+            "localhost",
+            format!("sslmode=verify-full sslrootcert={}", server.file("server.pem")),
+            Some(true),
+        ),
+        (
+            "127.0.0.1",
+            format!("sslmode=verify-full sslrootcert={}", server.file("server.pem")),
+            None,
+        ),
+    ] {
+        let got = server.connect(host, &options).await;
+        assert_eq!(got.clone().ok(), expected, "{host} {options}: {got:?}");
+    }
+
+    // A client certificate is shown when it is given.
+    let mut pool = Options::new(server.url(
+        "localhost",
+        &format!(
+            "sslmode=verify-full sslrootcert={root} sslcert={} sslkey={}",
+            server.file("client.pem"),
+            server.file("client.key")
+        ),
+    ));
+    pool.pool_size = 1;
+    pool.request_timeout = Duration::from_secs(1);
+    let pg = Pg::new(pool).unwrap();
+    let tx = pg.begin_system("test").await.unwrap();
+    let dn = "select client_dn from pg_stat_ssl where pid = pg_backend_pid()";
+    assert_eq!(tx.query_text(dn, &[]).await.unwrap().as_deref(), Some("/CN=postgres"));
+    tx.commit().await.unwrap();
+
+    // Cancelling goes the same way.
+    let settings = SettingsPlan::new(&BTreeSet::new(), &[]);
+    let session = session(None);
+    let ctx = TxContext::new(&session, "postgres", &settings);
+    let slow = Statement::new("select to_json(pg_sleep(60)::text)", false);
+    assert!(matches!(pg.query_json(&ctx, &slow, &[]).await, Err(PgError::Timeout { .. })));
+    let sleeping = "select count(*)::text from pg_stat_activity where query ~ 'pg_sleep' and pid <> pg_backend_pid()";
+    for _ in 0..200 {
+        let tx = admin.begin_system("test").await.unwrap();
+        let count = tx.query_text(sleeping, &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        if count.as_deref() == Some("0") {
+            server.cluster.stop().unwrap();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the statement was not cancelled over TLS");
 }

@@ -99,8 +99,8 @@ step (ord, kind, sql) as (
   union all
   select 60, 'event_trigger',
          format('create event trigger %s on %s execute function ringfence.%s()', t.name, t.event, t.fn)
-  from (values ('ringfence_ddl', 'ddl_command_end', 'on_ddl'),
-               ('ringfence_drop', 'sql_drop', 'on_drop')) t (name, event, fn)
+  from (values ('ringfence_catalog_ddl', 'ddl_command_end', 'on_ddl'),
+               ('ringfence_catalog_drop', 'sql_drop', 'on_drop')) t (name, event, fn)
   where not exists (select from pg_event_trigger e where e.evtname = t.name)
 )
 select coalesce(json_agg(json_build_object('kind', kind, 'sql', sql) order by ord, sql), '[]')::text

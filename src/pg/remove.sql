@@ -11,7 +11,7 @@ ours (name, shared) as (
 role as (select r.oid, r.rolname, o.shared from ours o join pg_roles r on r.rolname = o.name),
 step (ord, sql) as (
   select 10, format('drop event trigger if exists %I', evtname)
-  from pg_event_trigger where evtname in ('ringfence_ddl', 'ringfence_drop')
+  from pg_event_trigger where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop')
 
   union all
   select 20, format('drop policy ringfence_admin on %s', p.polrelid::regclass)
