@@ -132,7 +132,8 @@ select json_build_object(
   'constraints', (
     select json_agg(json_build_object(
       'table', c.conrelid, 'name', c.conname, 'kind', c.contype, 'columns', c.conkey,
-      'target', c.confrelid, 'target_columns', c.confkey, 'deferred', c.condeferred)
+      'target', c.confrelid, 'target_columns', c.confkey,
+      'on_delete', c.confdeltype, 'on_update', c.confupdtype)
       order by c.conrelid, c.conname)
     from pg_constraint c
     join shown r on r.oid = c.conrelid

@@ -14,8 +14,8 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::model::{
     AclItem, Catalog, Column, ColumnId, ForeignKey, Function, FunctionKind, Identity, Index, Key,
-    Membership, Oid, PgType, Policy, PolicyCommand, Privilege, Relation, Role, Schema,
-    SettingsRead, Table, TableId, TableKind, TypeKind, Volatility,
+    Membership, Oid, PgType, Policy, PolicyCommand, Privilege, ReferentialAction, Relation, Role,
+    Schema, SettingsRead, Table, TableId, TableKind, TypeKind, Volatility,
 };
 use super::settings;
 use crate::base::ApiError;
@@ -197,6 +197,8 @@ struct ConstraintRow<'a> {
     columns: List<i16>,
     target: Id,
     target_columns: List<i16>,
+    on_delete: char,
+    on_update: char,
 }
 
 #[derive(serde::Deserialize)]
@@ -331,6 +333,16 @@ fn assignment(text: &str) -> Option<(String, String)> {
     text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
+fn referential_action(code: char) -> ReferentialAction {
+    match code {
+        'r' => ReferentialAction::Restrict,
+        'c' => ReferentialAction::Cascade,
+        'n' => ReferentialAction::SetNull,
+        'd' => ReferentialAction::SetDefault,
+        _ => ReferentialAction::NoAction,
+    }
+}
+
 fn table_kind(kind: char) -> TableKind {
     match kind {
         'p' => TableKind::Partitioned,
@@ -416,7 +428,7 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
         }
     }
     add_types(&mut catalog, document.types, &mut texts);
-    add_functions(&mut catalog, document.functions, &mut texts);
+    add_functions(&mut catalog, document.functions, &calls, &mut texts);
 
     for row in document.policies.into_iter().flatten() {
         let policy = Policy {
@@ -654,7 +666,14 @@ fn add_constraints(
                 let Some(target_columns) = resolve(row.target, &row.target_columns) else {
                     continue;
                 };
-                table.foreign_keys.push(ForeignKey { name, columns, target, target_columns });
+                table.foreign_keys.push(ForeignKey {
+                    name,
+                    columns,
+                    target,
+                    target_columns,
+                    on_delete: referential_action(row.on_delete),
+                    on_update: referential_action(row.on_update),
+                });
             }
         }
     }
@@ -693,7 +712,12 @@ fn add_types(catalog: &mut Catalog, types: List<TypeRow<'_>>, texts: &mut Intern
     }
 }
 
-fn add_functions(catalog: &mut Catalog, functions: List<FunctionRow<'_>>, texts: &mut Interner) {
+fn add_functions(
+    catalog: &mut Catalog,
+    functions: List<FunctionRow<'_>>,
+    calls: &HashMap<Oid, Vec<Oid>>,
+    texts: &mut Interner,
+) {
     for row in functions.into_iter().flatten() {
         let Some(schema) = catalog.schemas.get(&row.schema.0).map(|s| s.name.clone()) else {
             continue;
@@ -726,6 +750,8 @@ fn add_functions(catalog: &mut Catalog, functions: List<FunctionRow<'_>>, texts:
                 body: row.body,
                 config: row.config.iter().flatten().filter_map(|text| assignment(text)).collect(),
                 acl: acl(row.acl),
+                calls: calls.get(&row.oid.0).cloned().unwrap_or_default(),
+                mentions: Vec::new(),
                 settings: SettingsRead::default(),
                 dynamic_sql: false,
             },

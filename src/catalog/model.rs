@@ -167,6 +167,17 @@ pub struct ForeignKey {
     pub columns: Vec<ColumnId>,
     pub target: TableId,
     pub target_columns: Vec<ColumnId>,
+    pub on_delete: ReferentialAction,
+    pub on_update: ReferentialAction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferentialAction {
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
 }
 
 #[derive(Debug, Clone)]
@@ -287,6 +298,10 @@ pub struct Function {
     /// `SET name = value` clauses of the function.
     pub config: Vec<(String, String)>,
     pub acl: Vec<AclItem>,
+    /// Functions that it calls, as far as Postgres knows.
+    pub calls: Vec<Oid>,
+    /// Names in the body that may be functions.
+    pub mentions: Vec<Arc<str>>,
     /// Everything that a call reads, through other functions too.
     pub settings: SettingsRead,
     /// The body runs SQL that it builds at run time.

@@ -12,6 +12,7 @@
 //! answer has more names, and `closed` is false when it may still miss one.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::model::{
     Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead, TableKind,
@@ -145,7 +146,7 @@ pub(super) fn analyse(catalog: &mut Catalog, sources: &Sources) {
 
 /// The results, until the catalogue can be changed again.
 struct Found {
-    functions: Vec<(Oid, SettingsRead, bool)>,
+    functions: Vec<(Oid, SettingsRead, bool, Vec<Arc<str>>)>,
     policies: Vec<(Oid, Vec<SettingsRead>)>,
     own: Vec<(Oid, SettingsRead)>,
     select: Vec<(Oid, SettingsRead)>,
@@ -169,11 +170,18 @@ impl Found {
         for function in catalog.functions.values() {
             let mut walk = Walk::new(analysis);
             walk.function(function.oid, None);
-            let dynamic = analysis.bodies.get(&function.oid).is_some_and(|body| body.dynamic_sql);
+            let body = analysis.bodies.get(&function.oid);
+            let dynamic = body.is_some_and(|body| body.dynamic_sql);
+            let mentions = body
+                .into_iter()
+                .flat_map(|body| &body.calls)
+                .filter_map(|call| analysis.functions_named.get(call.name.as_str())?.first())
+                .map(|named| named.name.clone())
+                .collect();
             if function.extension.is_none() && !OUR_SCHEMAS.contains(&function.schema.as_ref()) {
                 found.global.absorb(&walk.read);
             }
-            found.functions.push((function.oid, walk.read, dynamic));
+            found.functions.push((function.oid, walk.read, dynamic, mentions));
         }
         for relation in catalog.relations.values() {
             let mut each = Vec::with_capacity(relation.policies.len());
@@ -210,8 +218,9 @@ impl Found {
     }
 
     fn store(self, catalog: &mut Catalog) {
-        for (oid, settings, dynamic) in self.functions {
+        for (oid, settings, dynamic, mentions) in self.functions {
             if let Some(function) = catalog.functions.get_mut(&oid) {
+                function.mentions = mentions;
                 function.settings = settings;
                 function.dynamic_sql = dynamic;
             }

@@ -61,6 +61,6 @@ select json_build_object(
       union all select 'm' || m.member || ' ' || m.roleid || ' ' || m.xmin from pg_auth_members m
       union all select 's' || s.setrole || ' ' || s.setdatabase || ' ' || s.xmin
         from pg_db_role_setting s) parts),
-  'trigger', exists (select from pg_event_trigger where evtname like 'ringfence_catalog%'
-    and evtenabled <> 'D')
+  'trigger', 2 = (select count(*) from pg_event_trigger
+                  where evtname in ('ringfence_ddl', 'ringfence_drop') and evtenabled in ('O', 'A'))
 )::text

@@ -1,0 +1,405 @@
+//! The policies themselves.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::rewrite::{faults, improve};
+use super::text::{function, ident, qualified, relation, roles};
+use super::{ADMIN_ROLE, Context, Findings, Severity};
+use crate::catalog::model::{
+    Function, Oid, Policy, PolicyCommand, Relation, TableKind, Volatility,
+};
+use crate::catalog::privileges::PUBLIC;
+use crate::catalog::tokens::{TokenKind, tokens};
+
+const IMMUTABLE: &str = "Postgres may compute an IMMUTABLE function once and keep the value in a \
+    plan that other sessions use: one tenant then gets the rows of another.";
+const PUBLIC_POLICY: &str = "A policy without TO binds every role, those that come later included; \
+    permissive policies add up, so a role can get more than was meant for it.";
+const UNWRAPPED: &str = "Written as (select …) the value is computed once for a statement; bare, \
+    it is computed for each row wherever it is no index condition.";
+const UNGUARDED: &str = "The setting is empty when the caller has no such claim, and the cast of an \
+    empty text raises an error instead of matching no row. With nullif it is null.";
+const MEMBERSHIP: &str = "Inside a policy EXISTS and IN do not become joins: the whole sub-query \
+    runs for every statement. = any (array(select …)) becomes an index condition.";
+const RECURSION: &str = "Reading the table evaluates a policy that reads the table: Postgres \
+    refuses such a statement with 42P17. A SECURITY DEFINER function whose owner bypasses the \
+    policies breaks the circle.";
+const REDUNDANT: &str = "Permissive policies are joined by OR, so one that is implied by another \
+    changes nothing but costs time; it may be meant as RESTRICTIVE.";
+const OPEN: &str = "What it reads cannot be told from its text. All session variables are sent in \
+    every transaction, and live queries on the table are not shared.";
+
+pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
+    immutable(cx, findings);
+    recursion(cx, findings);
+    for table in &cx.catalog.tables {
+        let Some(facts) = cx.catalog.relations.get(&table.oid) else { continue };
+        let policies: Vec<&Policy> =
+            table.policies.iter().filter(|policy| !is_admins(cx, policy)).collect();
+        for policy in &policies {
+            one(cx, facts, policy, findings);
+        }
+        redundant(facts, &policies, findings);
+    }
+}
+
+/// The policy that `migrate` makes where BYPASSRLS cannot be had.
+fn is_admins(cx: &Context<'_>, policy: &Policy) -> bool {
+    policy.roles.iter().all(|role| &*cx.catalog.role_name(*role) == ADMIN_ROLE)
+}
+
+fn named(table: &Relation, policy: &Policy) -> String {
+    format!("policy {} on {}", ident(&policy.name), relation(table))
+}
+
+fn one(cx: &Context<'_>, table: &Relation, policy: &Policy, findings: &mut Findings) {
+    let object = named(table, policy);
+    if policy.roles.contains(&PUBLIC) {
+        let users =
+            cx.catalog.table_by_oid(table.oid).map(|table| cx.users_of(table)).unwrap_or_default();
+        findings.add(
+            "policy-for-public",
+            Severity::Warn,
+            &object,
+            "it has no TO and so binds every role",
+            PUBLIC_POLICY,
+            (!users.is_empty()).then(|| {
+                format!(
+                    "ALTER POLICY {} ON {} TO {};",
+                    ident(&policy.name),
+                    relation(table),
+                    roles(users.iter().copied())
+                )
+            }),
+        );
+    }
+    let mut unwrapped = BTreeSet::new();
+    let mut unguarded = BTreeSet::new();
+    let mut memberships = BTreeSet::new();
+    for expression in [&policy.using, &policy.check].into_iter().flatten() {
+        let found = faults(cx.catalog, expression);
+        unwrapped.extend(found.unwrapped);
+        unguarded.extend(found.unguarded);
+        memberships.extend(found.memberships);
+    }
+    // One statement mends all, so that they can be run in any order.
+    let fix = better(cx, table, policy);
+    for (setting, ty) in unguarded {
+        findings.add(
+            "setting-not-guarded",
+            Severity::Warn,
+            &object,
+            format!("{setting} is cast to {ty} without nullif"),
+            UNGUARDED,
+            fix.clone(),
+        );
+    }
+    if !unwrapped.is_empty() {
+        findings.add(
+            "setting-not-wrapped",
+            Severity::Warn,
+            &object,
+            format!("{} not in (select …)", unwrapped.into_iter().collect::<Vec<_>>().join(", ")),
+            UNWRAPPED,
+            fix.clone(),
+        );
+    }
+    for membership in memberships {
+        findings.add(
+            "membership-subquery",
+            Severity::Warn,
+            &object,
+            format!("it tests membership by {membership}"),
+            MEMBERSHIP,
+            fix.clone(),
+        );
+    }
+    if !policy.settings.closed {
+        findings.add(
+            "policy-not-closed",
+            Severity::Info,
+            &object,
+            "it reaches dynamic SQL, a setting whose name is computed, or another language",
+            OPEN,
+            None,
+        );
+    }
+}
+
+fn better(cx: &Context<'_>, table: &Relation, policy: &Policy) -> Option<String> {
+    let mut changed = false;
+    let mut clause = |word: &str, expression: &Option<String>| -> String {
+        let Some(old) = expression else { return String::new() };
+        let new = improve(cx.catalog, &table.name, old);
+        changed |= new != *old;
+        format!("\n  {word} ({new})")
+    };
+    let using = clause("USING", &policy.using);
+    let check = clause("WITH CHECK", &policy.check);
+    changed.then(|| {
+        format!("ALTER POLICY {} ON {}{using}{check};", ident(&policy.name), relation(table))
+    })
+}
+
+/// IMMUTABLE functions that read settings; behind a policy they refuse.
+fn immutable(cx: &Context<'_>, findings: &mut Findings) {
+    let wrong: Vec<&Function> = cx
+        .catalog
+        .functions
+        .values()
+        .filter(|function| function.volatility == Volatility::Immutable)
+        .filter(|function| !function.settings.names.is_empty())
+        .collect();
+    if wrong.is_empty() {
+        return;
+    }
+    let behind = reached_functions(cx);
+    for wrong in wrong {
+        let name = function(wrong);
+        let (severity, message) = match behind.get(&wrong.oid) {
+            Some(object) => {
+                (Severity::Refuse, format!("it is IMMUTABLE but reads a setting, behind {object}"))
+            }
+            None => (Severity::Warn, "it is IMMUTABLE but reads a setting".to_owned()),
+        };
+        findings.add(
+            "immutable-reads-setting",
+            severity,
+            format!("function {name}"),
+            message,
+            IMMUTABLE,
+            Some(format!("ALTER FUNCTION {name} STABLE;")),
+        );
+    }
+}
+
+/// Functions that a policy or a view reaches, with one such object.
+fn reached_functions(cx: &Context<'_>) -> HashMap<Oid, String> {
+    let mut by_name: HashMap<&str, Vec<&Function>> = HashMap::new();
+    for function in cx.catalog.functions.values() {
+        by_name.entry(&function.name).or_default().push(function);
+    }
+    let mut reached: HashMap<Oid, String> = HashMap::new();
+    for facts in cx.catalog.relations.values() {
+        let policies = facts.policies.iter().map(|policy| (named(facts, policy), &policy.calls));
+        let view =
+            (!facts.calls.is_empty()).then(|| (format!("view {}", relation(facts)), &facts.calls));
+        for (object, calls) in policies.chain(view) {
+            let mut open = calls.clone();
+            while let Some(oid) = open.pop() {
+                if reached.contains_key(&oid) {
+                    continue;
+                }
+                reached.insert(oid, object.clone());
+                let Some(function) = cx.catalog.functions.get(&oid) else { continue };
+                open.extend(&function.calls);
+                for name in &function.mentions {
+                    open.extend(by_name.get(name.as_ref()).into_iter().flatten().map(|f| f.oid));
+                }
+            }
+        }
+    }
+    reached
+}
+
+/// Circles among the tables that policies read.
+fn recursion(cx: &Context<'_>, findings: &mut Findings) {
+    let mut reported: HashSet<BTreeSet<Oid>> = HashSet::new();
+    for table in &cx.catalog.tables {
+        if !table.rls_enabled {
+            continue;
+        }
+        let mut path = Vec::new();
+        if let Some(circle) = circle(cx, table.oid, &mut path, &mut HashSet::new())
+            && reported.insert(circle.iter().copied().collect())
+        {
+            let name = |oid: &Oid| cx.catalog.relations.get(oid).map_or_else(String::new, relation);
+            let mut names: Vec<String> = circle.iter().map(name).collect();
+            names.extend(names.first().cloned());
+            findings.add(
+                "policy-recursion",
+                Severity::Warn,
+                format!("table {}", super::text::table(table)),
+                format!("its policies read in a circle: {}", names.join(" → ")),
+                RECURSION,
+                None,
+            );
+        }
+    }
+}
+
+/// The circle that reading `table` as a request runs into.
+fn circle(
+    cx: &Context<'_>,
+    table: Oid,
+    path: &mut Vec<Oid>,
+    done: &mut HashSet<Oid>,
+) -> Option<Vec<Oid>> {
+    if let Some(start) = path.iter().position(|known| *known == table) {
+        return path.get(start..).map(<[Oid]>::to_vec);
+    }
+    if !done.insert(table) {
+        return None;
+    }
+    let facts = cx.catalog.relations.get(&table)?;
+    path.push(table);
+    let found = fenced_reads(cx, facts).into_iter().find_map(|below| circle(cx, below, path, done));
+    path.pop();
+    found
+}
+
+/// Tables whose policies are evaluated when the SELECT policies of `table` are.
+fn fenced_reads(cx: &Context<'_>, table: &Relation) -> Vec<Oid> {
+    let mut out = Vec::new();
+    let selecting = table
+        .policies
+        .iter()
+        .filter(|policy| matches!(policy.command, PolicyCommand::All | PolicyCommand::Select))
+        .filter(|policy| !is_admins(cx, policy));
+    let mut open: Vec<(Oid, Option<Oid>)> =
+        selecting.flat_map(|policy| &policy.reads).map(|oid| (*oid, None)).collect();
+    let mut seen = HashSet::new();
+    while let Some((oid, checked_as)) = open.pop() {
+        let Some(facts) = cx.catalog.relations.get(&oid) else { continue };
+        if !seen.insert((oid, checked_as)) {
+            continue;
+        }
+        let bypassed = checked_as.is_some_and(|role| cx.catalog.rights(role).bypass(facts));
+        if facts.rls_enabled && !bypassed {
+            out.push(oid);
+        }
+        if facts.kind == TableKind::View {
+            let below = (!facts.security_invoker).then_some(facts.owner);
+            open.extend(facts.reads.iter().map(|read| (*read, below)));
+        }
+    }
+    out
+}
+
+/// Permissive policies that another one implies.
+fn redundant(table: &Relation, policies: &[&Policy], findings: &mut Findings) {
+    for narrow in policies {
+        let wider = policies.iter().find(|wide| {
+            wide.name != narrow.name
+                && wide.permissive
+                && narrow.permissive
+                && (wide.command == narrow.command || wide.command == PolicyCommand::All)
+                && (wide.roles.contains(&PUBLIC)
+                    || narrow.roles.iter().all(|role| wide.roles.contains(role)))
+                && implied(&narrow.using, &wide.using)
+                && implied(effective_check(narrow), effective_check(wide))
+                // Of two equal policies one stays.
+                && (!implied(&wide.using, &narrow.using) || wide.name < narrow.name)
+        });
+        if let Some(wide) = wider {
+            findings.add(
+                "policy-redundant",
+                Severity::Info,
+                named(table, narrow),
+                format!("every row that it allows is allowed by {} already", ident(&wide.name)),
+                REDUNDANT,
+                Some(format!(
+                    "DROP POLICY {} ON {};",
+                    ident(&narrow.name),
+                    qualified(&table.schema, &table.name)
+                )),
+            );
+        }
+    }
+}
+
+fn effective_check(policy: &Policy) -> &Option<String> {
+    if policy.check.is_some() { &policy.check } else { &policy.using }
+}
+
+/// Whether `narrow` can only be true where `wide` is: it has all its conditions.
+fn implied(narrow: &Option<String>, wide: &Option<String>) -> bool {
+    match (narrow, wide) {
+        (None, None) => true,
+        (Some(narrow), Some(wide)) => {
+            let narrow = conditions(narrow);
+            conditions(wide)
+                .iter()
+                .all(|condition| condition == "true" || narrow.contains(condition))
+        }
+        _ => false,
+    }
+}
+
+/// The conditions that an expression joins by AND, in a plain form.
+fn conditions(expression: &str) -> BTreeSet<String> {
+    let tokens = tokens(expression);
+    let words: Vec<(&TokenKind, &str)> = tokens
+        .iter()
+        .map(|token| (&token.kind, expression.get(token.span.clone()).unwrap_or("")))
+        .collect();
+    let mut out = BTreeSet::new();
+    split(&words, &mut out);
+    out
+}
+
+fn split(mut words: &[(&TokenKind, &str)], out: &mut BTreeSet<String>) {
+    while let [(TokenKind::Open, _), inner @ .., (TokenKind::Close, _)] = words {
+        if !balanced(inner) {
+            break;
+        }
+        words = inner;
+    }
+    let mut depth = 0usize;
+    let mut cuts = Vec::new();
+    let mut or = false;
+    for (index, (kind, word)) in words.iter().enumerate() {
+        match kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth = depth.saturating_sub(1),
+            _ if depth == 0 && word.eq_ignore_ascii_case("and") => cuts.push(index),
+            _ if depth == 0 && word.eq_ignore_ascii_case("or") => or = true,
+            _ => {}
+        }
+    }
+    if or || cuts.is_empty() {
+        let text: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+        out.insert(text.join(" "));
+        return;
+    }
+    let mut start = 0;
+    for cut in cuts.into_iter().chain([words.len()]) {
+        if let Some(part) = words.get(start..cut) {
+            split(part, out);
+        }
+        start = cut + 1;
+    }
+}
+
+fn balanced(words: &[(&TokenKind, &str)]) -> bool {
+    let mut depth = 0usize;
+    for (kind, _) in words {
+        match kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close if depth == 0 => return false,
+            TokenKind::Close => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_conjunction_is_implied_by_a_shorter() {
+        let some = |text: &str| Some(text.to_owned());
+        for (narrow, wide, expected) in [
+            ("((a = 1) AND (b = 2))", "(a = 1)", true),
+            ("(a = 1)", "((a = 1) AND (b = 2))", false),
+            ("((a = 1) OR (b = 2))", "(a = 1)", false),
+            ("(((a = 1) OR (b = 2)) AND c)", "((a = 1) OR (b = 2))", true),
+            ("(a = 1)", "true", true),
+            ("((a) AND (b))", "(a)", true),
+        ] {
+            assert_eq!(implied(&some(narrow), &some(wide)), expected, "{narrow} / {wide}");
+        }
+    }
+}

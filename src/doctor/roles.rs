@@ -1,0 +1,204 @@
+//! Who could see past the policies: the login of requests and the roles that
+//! requests run as.
+
+use super::text::{ident, relation, roles};
+use super::{ADMIN_ROLE, Context, Findings, Severity};
+use crate::catalog::model::{Oid, Privilege, Role};
+use crate::catalog::privileges::PUBLIC;
+
+const BYPASS: &str = "Row-level security does not bind this role, so every tenant's rows would be \
+    visible to every request.";
+const OWNS: &str = "The policies of a table do not bind its owner nor a role that has the owner's \
+    rights, unless row-level security is forced.";
+const INHERITS: &str = "The login of requests should be able to do nothing until a role is set, \
+    so that a statement without a role fails instead of reading.";
+
+pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
+    let Some(login) = cx.authenticator.and_then(|oid| cx.catalog.roles.get(&oid)) else {
+        findings.add(
+            "login-missing",
+            Severity::Refuse,
+            format!("role {}", ident(cx.input.authenticator)),
+            "the login of requests does not exist in this database",
+            "Nothing can be served without it.",
+            None,
+        );
+        return;
+    };
+    attributes(login, findings);
+    becomes_admin(cx, login, findings);
+    for oid in cx.requests.values() {
+        if let Some(role) = cx.catalog.roles.get(oid) {
+            request_role(cx, login, role, findings);
+        }
+    }
+    for oid in cx.requests.values().chain([&login.oid]) {
+        owned_tables(cx, *oid, findings);
+    }
+    inherits(cx, login, findings);
+    own_rights(cx, login, findings);
+}
+
+fn attributes(login: &Role, findings: &mut Findings) {
+    if !login.superuser && !login.bypass_rls {
+        return;
+    }
+    let name = ident(&login.name);
+    let what = if login.superuser { "a superuser" } else { "BYPASSRLS" };
+    findings.add(
+        "login-bypasses-rls",
+        Severity::Refuse,
+        format!("role {name}"),
+        format!("the login of requests is {what}"),
+        BYPASS,
+        Some(format!("ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS;")),
+    );
+}
+
+fn becomes_admin(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
+    let Some(admin) = cx.catalog.role(ADMIN_ROLE) else { return };
+    if login.superuser || !cx.catalog.may_set_role(login.oid, admin.oid) {
+        return;
+    }
+    findings.add(
+        "login-becomes-admin",
+        Severity::Refuse,
+        format!("role {}", ident(&login.name)),
+        format!("the login of requests may become {ADMIN_ROLE}"),
+        "The administrator sees every row; requests and the administrator have separate logins.",
+        Some(format!("REVOKE {} FROM {};", ident(ADMIN_ROLE), ident(&login.name))),
+    );
+}
+
+fn request_role(cx: &Context<'_>, login: &Role, role: &Role, findings: &mut Findings) {
+    let name = ident(&role.name);
+    if role.superuser || role.bypass_rls {
+        let what = if role.superuser { "a superuser" } else { "BYPASSRLS" };
+        let mapped = cx.input.mapped_roles.iter().any(|known| **known == *role.name);
+        let fix = if mapped {
+            format!("ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS;")
+        } else {
+            format!("REVOKE {name} FROM {};", ident(&login.name))
+        };
+        findings.add(
+            "role-bypasses-rls",
+            Severity::Refuse,
+            format!("role {name}"),
+            format!("requests may run as {name}, which is {what}"),
+            BYPASS,
+            Some(fix),
+        );
+    }
+}
+
+fn owned_tables(cx: &Context<'_>, role: Oid, findings: &mut Findings) {
+    let rights = cx.catalog.rights(role);
+    let Some(facts) = cx.catalog.roles.get(&role) else { return };
+    if facts.superuser || facts.bypass_rls {
+        return;
+    }
+    for table in &cx.catalog.tables {
+        let Some(facts_of_table) = cx.catalog.relations.get(&table.oid) else { continue };
+        if table.rls_enabled && rights.bypass(facts_of_table) {
+            let object = relation(facts_of_table);
+            let name = ident(&facts.name);
+            let how = if table.owner == role {
+                format!("{name} owns it")
+            } else {
+                format!("{name} has the rights of its owner {}", cx.catalog.role_name(table.owner))
+            };
+            findings.add(
+                "role-owns-table",
+                Severity::Refuse,
+                format!("table {object}"),
+                format!("row-level security does not bind {name} here: {how}"),
+                OWNS,
+                Some(format!("ALTER TABLE {object} FORCE ROW LEVEL SECURITY;")),
+            );
+        }
+    }
+}
+
+fn inherits(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
+    if login.superuser {
+        return;
+    }
+    let inherited: Vec<&str> = cx
+        .catalog
+        .roles
+        .get(&login.oid)
+        .into_iter()
+        .flat_map(|role| &role.member_of)
+        .filter(|membership| membership.inherit)
+        .filter_map(|membership| cx.catalog.roles.get(&membership.role))
+        .map(|role| role.name.as_ref())
+        .collect();
+    if inherited.is_empty() {
+        return;
+    }
+    let name = ident(&login.name);
+    let fix = if cx.catalog.server_version >= 160_000 {
+        inherited
+            .iter()
+            .map(|role| format!("GRANT {} TO {name} WITH INHERIT FALSE, SET TRUE;", ident(role)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    } else {
+        format!("ALTER ROLE {name} NOINHERIT;")
+    };
+    findings.add(
+        "login-inherits",
+        Severity::Warn,
+        format!("role {name}"),
+        format!("the login of requests has the rights of {} at once", roles(inherited)),
+        INHERITS,
+        Some(fix),
+    );
+}
+
+/// Grants to the login itself; those through PUBLIC are every role's.
+fn own_rights(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
+    for table in &cx.catalog.tables {
+        let granted = table
+            .acl
+            .iter()
+            .chain(table.columns.iter().flat_map(|column| &column.acl))
+            .any(|item| item.grantee == login.oid);
+        if granted && table.owner != login.oid {
+            let object = super::text::table(table);
+            let name = ident(&login.name);
+            findings.add(
+                "login-has-rights",
+                Severity::Warn,
+                format!("table {object}"),
+                format!("the login of requests, {name}, has rights of its own here"),
+                INHERITS,
+                Some(format!("REVOKE ALL ON TABLE {object} FROM {name};")),
+            );
+        }
+    }
+}
+
+/// The grantees that give a request role one of `privileges` on a table.
+pub(super) fn granted_through(
+    cx: &Context<'_>,
+    acl: &[crate::catalog::model::AclItem],
+    owner: Oid,
+    privileges: &[Privilege],
+) -> Vec<Oid> {
+    let mut grantees: Vec<Oid> = acl
+        .iter()
+        .filter(|item| privileges.contains(&item.privilege) && item.grantee != owner)
+        .map(|item| item.grantee)
+        .filter(|grantee| {
+            (*grantee == PUBLIC && !cx.requests.is_empty())
+                || cx.rights.values().any(|rights| {
+                    !cx.catalog.roles.get(&rights.role()).is_some_and(|role| role.superuser)
+                        && rights.hold(*grantee)
+                })
+        })
+        .collect();
+    grantees.sort_unstable();
+    grantees.dedup();
+    grantees
+}

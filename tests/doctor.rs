@@ -1,0 +1,347 @@
+//! The linter against real databases: what it finds, and that each statement
+//! it offers runs and mends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod harness;
+
+use harness::{AUTHENTICATOR, OWNER, TestDb, role_name};
+use ringfence::catalog::{Catalog, load};
+use ringfence::config::Config;
+use ringfence::doctor::{self, DoctorInput, Finding, Report, Severity};
+use ringfence::pg::{Options, Pg};
+
+async fn catalog(db: &TestDb) -> Catalog {
+    let pg = Pg::new(Options::new(db.url_as(OWNER).parse().unwrap())).unwrap();
+    let config = Config::with(&[("schema.expose", "public")]).unwrap().schema;
+    let tx = pg.begin_system("test").await.unwrap();
+    let catalog = load(&tx, &config).await.unwrap();
+    tx.commit().await.unwrap();
+    catalog
+}
+
+async fn findings_for(db: &TestDb, authenticator: &str, production: bool) -> Vec<Finding> {
+    doctor::run(&DoctorInput {
+        catalog: &catalog(db).await,
+        authenticator,
+        mapped_roles: &[],
+        production,
+        tenant_columns: &["tenant_id".to_owned()],
+        expose_owner_views: false,
+        capabilities: None,
+    })
+}
+
+async fn findings(db: &TestDb) -> Vec<Finding> {
+    findings_for(db, AUTHENTICATOR, true).await
+}
+
+async fn batch(db: &TestDb, sql: &str) {
+    if let Err(error) = db.client().await.batch_execute(sql).await {
+        panic!("{error:?}\n{sql}");
+    }
+}
+
+fn ids(findings: &[Finding]) -> Vec<&'static str> {
+    let mut ids: Vec<_> = findings.iter().map(|finding| finding.id).collect();
+    ids.dedup();
+    ids
+}
+
+fn has(findings: &[Finding], id: &str, object: &str) -> bool {
+    findings.iter().any(|finding| finding.id == id && finding.object == object)
+}
+
+/// Runs every statement offered; it must run, and its finding must be gone.
+async fn mend(db: &TestDb, findings: &[Finding]) {
+    let mut done = std::collections::HashSet::new();
+    for fix in findings.iter().filter_map(|finding| finding.fix.as_ref()) {
+        if done.insert(fix) {
+            batch(db, fix).await;
+        }
+    }
+}
+
+const POSTS: &str = "
+    create table posts (
+        id uuid primary key default gen_random_uuid(),
+        tenant_id uuid not null,
+        user_id uuid not null,
+        title text not null,
+        content text,
+        created_at timestamptz default now()
+    );
+    alter table posts enable row level security;
+    create policy tenant_isolation_select on posts
+        for select
+        using (tenant_id = current_setting('app.tenant_id', true)::uuid);
+    create policy tenant_isolation_insert on posts
+        for insert
+        with check (
+            tenant_id = current_setting('app.tenant_id', true)::uuid
+            and user_id = current_setting('hasura.user.id', true)::uuid
+        );
+    create policy user_update_own on posts
+        for update
+        using (
+            tenant_id = current_setting('app.tenant_id', true)::uuid
+            and user_id = current_setting('hasura.user.id', true)::uuid
+        );
+    create policy admin_select_all on posts
+        for select
+        using (
+            tenant_id = current_setting('app.tenant_id', true)::uuid
+            and current_setting('hasura.user.role', true) = 'admin'
+        );
+    grant select, insert, update, delete on posts to app_user";
+
+#[tokio::test]
+async fn the_original_policies_give_these_findings_and_their_fixes_keep_the_meaning() {
+    let db = TestDb::empty().await;
+    batch(&db, POSTS).await;
+    batch(
+        &db,
+        "insert into posts (tenant_id, user_id, title) select
+           ('00000000-0000-0000-0000-00000000000' || t)::uuid,
+           ('00000000-0000-0000-0000-00000000001' || u)::uuid, t || '/' || u
+         from generate_series(1, 2) t, generate_series(1, 2) u",
+    )
+    .await;
+    let found = findings(&db).await;
+    for (id, count) in [
+        ("policy-for-public", 4),
+        ("setting-not-wrapped", 4),
+        ("setting-not-guarded", 6),
+        ("tenant-without-index", 1),
+        ("policy-redundant", 1),
+        ("command-without-policy", 1),
+    ] {
+        assert_eq!(found.iter().filter(|f| f.id == id).count(), count, "{id}");
+    }
+    assert_eq!(found.len(), 17, "{:?}", ids(&found));
+    assert!(has(&found, "policy-redundant", "policy admin_select_all on public.posts"));
+    assert!(!Report::new(found.clone()).has_refusals());
+
+    let a = [
+        ("app.tenant_id", "00000000-0000-0000-0000-000000000001"),
+        ("hasura.user.id", "00000000-0000-0000-0000-000000000011"),
+        ("hasura.user.role", "user"),
+    ];
+    let rows = || db.psql_as("app_user", &a, "select title from posts order by 1");
+    let updated = || {
+        db.psql_as(
+            "app_user",
+            &a,
+            "with u as (update posts set content = 'x' returning 1) select count(*) from u",
+        )
+    };
+    assert_eq!(rows().as_deref(), Ok("1/1\n1/2"));
+    assert_eq!(updated().as_deref(), Ok("1"));
+    let nobody = [("app.tenant_id", ""), ("hasura.user.id", "")];
+    assert!(db.psql_as("app_user", &nobody, "select title from posts").is_err());
+
+    mend(&db, &found).await;
+    let left = findings(&db).await;
+    assert_eq!(ids(&left), ["command-without-policy"], "{left:#?}");
+    assert_eq!(rows().as_deref(), Ok("1/1\n1/2"));
+    assert_eq!(updated().as_deref(), Ok("1"));
+    assert_eq!(db.psql_as("app_user", &nobody, "select title from posts").as_deref(), Ok(""));
+}
+
+#[tokio::test]
+async fn a_bad_database_is_seen_through_and_mended() {
+    let db = TestDb::empty().await;
+    batch(
+        &db,
+        "create extension postgres_fdw;
+         create server elsewhere foreign data wrapper postgres_fdw;
+         create function tenant() returns int language sql stable as
+           $$ select nullif(current_setting('app.tenant_id', true), '')::int $$;
+         create function tenant_now() returns int language plpgsql immutable as
+           $$ begin return tenant(); end $$;
+         create table naked (id int primary key, tenant_id int not null);
+         create table off (id int, tenant_id int not null);
+         create policy p on off to app_user using (tenant_id = (select tenant()));
+         create table parent (id int primary key, tenant_id int not null, code text unique);
+         create index on parent (code, id);
+         create unique index only_here on parent (lower(code));
+         alter table parent enable row level security;
+         create policy p on parent to app_user using (tenant_id = tenant_now());
+         create table child (
+           id int primary key, tenant_id int not null,
+           parent_id int references parent on delete set null,
+           other_id int references parent on delete cascade on update cascade,
+           \"select\" int, \"odd name\" text);
+         alter table child enable row level security;
+         alter table child force row level security;
+         create policy p on child to app_user using (tenant_id = tenant());
+         create table member (tenant_id int, user_id text);
+         alter table member enable row level security;
+         create policy p on member to app_user using (
+           tenant_id in (select m.tenant_id from member m
+             where m.user_id = current_setting('hasura.user.id', true)));
+         create view owners as select * from parent;
+         create materialized view stored as select * from parent;
+         create foreign table remote (id int) server elsewhere;
+         create table \"9 lives\" (id int);
+         create function danger(q text) returns text language plpgsql security definer as
+           $$ declare r text; begin execute q into r; return r; end $$;
+         create procedure danger_too() language sql security definer as $$ select 1 $$;
+         create table closed_not (id int);
+         alter table closed_not enable row level security;
+         create policy p on closed_not to app_user using (danger('x') = 'x');
+         alter table child owner to test_owner;
+         grant all on all tables in schema public to app_user;
+         grant select on child to public",
+    )
+    .await;
+    let found = findings(&db).await;
+    for (id, object) in [
+        ("immutable-reads-setting", "function public.tenant_now()"),
+        ("tenant-table-without-rls", "table public.naked"),
+        ("policies-without-rls", "table public.off"),
+    ] {
+        let finding = found.iter().find(|f| f.id == id && f.object == object).expect(id);
+        assert_eq!(finding.severity, Severity::Refuse, "{id}");
+    }
+    for (id, object) in [
+        ("fk-across-tenants", "constraint child_parent_id_fkey on public.child"),
+        ("fk-across-tenants", "constraint child_other_id_fkey on public.child"),
+        ("unique-across-tenants", "constraint parent_code_key on public.parent"),
+        ("unique-across-tenants", "index public.only_here"),
+        ("index-not-led-by-tenant", "index public.parent_code_id_idx"),
+        ("tenant-without-index", "table public.parent"),
+        ("grant-escapes-rls", "table public.parent"),
+        ("force-blinds-owner", "table public.child"),
+        ("setting-not-wrapped", "policy p on public.child"),
+        ("setting-not-wrapped", "policy p on public.member"),
+        ("membership-subquery", "policy p on public.member"),
+        ("policy-recursion", "table public.member"),
+        ("policy-not-closed", "policy p on public.closed_not"),
+        ("owner-view-over-rls", "view public.owners"),
+        ("materialized-view-over-rls", "materialized view public.stored"),
+        ("foreign-table", "foreign table public.remote"),
+        ("name-not-graphql", "table public.\"9 lives\""),
+        ("name-not-graphql", "column public.child.\"odd name\""),
+        ("definer-search-path", "function public.danger(q text)"),
+        ("definer-search-path", "function public.danger_too()"),
+        ("definer-dynamic-sql", "function public.danger(q text)"),
+    ] {
+        assert!(has(&found, id, object), "{id} {object} in {found:#?}");
+    }
+    // What is right is not found.
+    for (id, object) in [
+        ("setting-not-wrapped", "policy p on public.off"),
+        ("policy-for-public", "policy p on public.parent"),
+        ("policy-recursion", "table public.parent"),
+    ] {
+        assert!(!has(&found, id, object), "{id} {object}");
+    }
+    // Postgres agrees on the recursion.
+    let recursion = db.psql_as("app_user", &[], "select * from member").unwrap_err();
+    assert!(recursion.contains("infinite recursion"), "{recursion}");
+
+    // Enabling row-level security makes other rules apply, so twice.
+    mend(&db, &found).await;
+    mend(&db, &findings(&db).await).await;
+    let left = findings(&db).await;
+    assert!(!Report::new(left.clone()).has_refusals(), "{left:#?}");
+    let mut unfixed: Vec<_> = left.iter().map(|f| (f.id, f.object.as_str())).collect();
+    unfixed.sort();
+    assert_eq!(
+        unfixed,
+        [
+            ("command-without-policy", "table public.child"),
+            ("policy-not-closed", "policy p on public.closed_not"),
+            ("policy-recursion", "table public.member"),
+            ("unique-across-tenants", "index public.only_here"),
+        ],
+        "{left:#?}"
+    );
+}
+
+#[tokio::test]
+async fn logins_and_roles_that_see_past_the_fence_refuse() {
+    let db = TestDb::empty().await;
+    let [login, open, owner, admin] =
+        ["login", "open", "owning", "boss"].map(|stem| role_name(stem));
+    batch(
+        &db,
+        &format!(
+            "create role {open} bypassrls; create role {owner}; create role {admin} superuser login;
+             create role {login} login inherit; grant {open}, {owner} to {login};
+             create table t (id int primary key); alter table t enable row level security;
+             create policy p on t to {owner} using (true);
+             grant select on t to {login};
+             alter table t owner to {owner}"
+        ),
+    )
+    .await;
+    let found = findings_for(&db, &login, true).await;
+    for (id, object) in [
+        ("role-bypasses-rls", format!("role {open}")),
+        ("role-owns-table", "table public.t".to_owned()),
+        ("login-inherits", format!("role {login}")),
+        ("login-has-rights", "table public.t".to_owned()),
+    ] {
+        assert!(has(&found, id, &object), "{id} {object} in {found:#?}");
+    }
+    assert_eq!(Report::new(found.clone()).exit_code(), 1);
+    mend(&db, &found).await;
+    let left = findings_for(&db, &login, true).await;
+    assert!(left.iter().all(|f| f.severity == Severity::Info), "{left:#?}");
+    assert_eq!(Report::new(left).exit_code(), 0);
+
+    let found = findings_for(&db, &admin, true).await;
+    assert!(has(&found, "login-bypasses-rls", &format!("role {admin}")), "{found:#?}");
+    let found = findings_for(&db, "nobody of this name", true).await;
+    assert_eq!(ids(&found)[0], "login-missing");
+    batch(&db, &format!("reassign owned by {owner} to postgres; drop owned by {login}, {owner}; drop role {login}, {open}, {owner}, {admin}")).await;
+}
+
+#[tokio::test]
+async fn development_warns_where_production_refuses() {
+    let db = TestDb::empty().await;
+    batch(
+        &db,
+        "create table t (id int primary key, tenant_id uuid); grant select on t to app_user",
+    )
+    .await;
+    let severity = |found: Vec<Finding>| {
+        found.iter().find(|f| f.id == "tenant-table-without-rls").unwrap().severity
+    };
+    assert_eq!(severity(findings_for(&db, AUTHENTICATOR, true).await), Severity::Refuse);
+    assert_eq!(severity(findings_for(&db, AUTHENTICATOR, false).await), Severity::Warn);
+}
+
+#[tokio::test]
+async fn capabilities_name_what_is_lost() {
+    let db = TestDb::empty().await;
+    let pg = Pg::new(Options::new(db.url_as(OWNER).parse().unwrap())).unwrap();
+    let tx = pg.begin_system("test").await.unwrap();
+    let capabilities = doctor::capabilities(&tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = doctor::run(&DoctorInput {
+        catalog: &catalog(&db).await,
+        authenticator: AUTHENTICATOR,
+        mapped_roles: &[],
+        production: true,
+        tenant_columns: &[],
+        expose_owner_views: false,
+        capabilities: Some(&capabilities),
+    });
+    assert!(has(&found, "capability-event-trigger", "event trigger"), "{found:#?}");
+    assert!(has(&found, "capability-publication", "publication"), "{found:#?}");
+    let report = Report::new(found);
+    let text = report.to_string();
+    assert!(text.contains("CREATE EVENT TRIGGER ringfence_ddl"), "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["refusals"], 0);
+    assert_eq!(json["findings"][0]["severity"], "info");
+}
