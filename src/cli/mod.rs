@@ -7,8 +7,14 @@
 //! Answers go to standard output, the log and errors to standard error. The
 //! exit code is 0, or 1 for a failure or a refusing finding, or 2 for wrong usage.
 
+mod ask;
 mod config;
+mod demo;
+mod dev;
 mod error;
+mod migrate;
+mod project;
+mod serve;
 mod settings;
 mod token;
 
@@ -44,6 +50,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a private database with a demo, and serve it
+    Dev(dev::DevArgs),
+    /// Serve a given database
+    Serve(serve::ServeArgs),
+    /// Put into a database what the server needs, or take it out again
+    Migrate(migrate::MigrateArgs),
+    /// Show what a role sees
+    #[command(subcommand)]
+    Schema(ask::SchemaCommand),
+    /// Show the SQL of a query, and Postgres' plan for it, without running it
+    Explain(ask::ExplainArgs),
     /// Print a token for a role, signed with the configured key
     Token(token::TokenArgs),
     /// Show or check the settings
@@ -79,9 +96,15 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
+    let settings = &cli.settings;
     match &cli.command {
-        Command::Token(args) => token::run(&cli.settings, args)?,
-        Command::Config(command) => config::run(&cli.settings, command)?,
+        Command::Dev(args) => return block_on(dev::run(settings, args)),
+        Command::Serve(args) => return block_on(serve::run(settings, args)),
+        Command::Migrate(args) => block_on(migrate::run(settings, args))?,
+        Command::Schema(command) => block_on(ask::schema(settings, command))?,
+        Command::Explain(args) => block_on(ask::explain(settings, args))?,
+        Command::Token(args) => token::run(settings, args)?,
+        Command::Config(command) => config::run(settings, command)?,
         Command::Version => print(concat!("ringfence ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -90,6 +113,14 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(error::io("starting the runtime"))?
+        .block_on(work)
 }
 
 /// Writes to standard output.

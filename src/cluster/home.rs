@@ -45,7 +45,7 @@ impl Home {
     pub(super) fn open(wanted: &Path) -> Result<Self, ClusterError> {
         let wanted =
             std::path::absolute(wanted).map_err(io(format!("the path of {}", wanted.display())))?;
-        let user = if rustix::process::geteuid().is_root() { Some(unprivileged()?) } else { None };
+        let user = if runs_as_other_user() { Some(unprivileged()?) } else { None };
         let folder = match user {
             Some(user) if !reachable(&wanted, user)? => {
                 Path::new("/var/lib/ringfence").join(hash(&wanted))
@@ -231,6 +231,11 @@ fn lock(folder: &Path) -> Result<File, ClusterError> {
     }
 }
 
+/// Whether we are root, as which Postgres refuses to run.
+pub fn runs_as_other_user() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// The user that a cluster of root runs as.
 fn unprivileged() -> Result<User, ClusterError> {
     for name in ["postgres", "nobody"] {
@@ -248,14 +253,14 @@ fn unprivileged() -> Result<User, ClusterError> {
 }
 
 /// Letters and digits only, so that it needs no escapes in URLs.
-pub(super) fn random_password() -> Secret<String> {
+pub fn random_password() -> Secret<String> {
     let text: String =
         rand::rng().sample_iter(rand::distr::Alphanumeric).take(32).map(char::from).collect();
     Secret::new(text)
 }
 
 /// Writes a file that only we may read, replacing it as a whole.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ClusterError> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), ClusterError> {
     let what = || format!("writing {}", path.display());
     let new = path.with_extension("new");
     match fs::remove_file(&new) {

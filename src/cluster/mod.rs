@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use binaries::{Binaries, MIN_MAJOR, find, install_line};
 pub use error::ClusterError;
+pub use home::{random_password, runs_as_other_user, write_private};
 
 use crate::base::Secret;
 use home::Home;

@@ -351,7 +351,9 @@ impl Server {
             let began = Instant::now();
             while began.elapsed() < STOP_LIMIT {
                 if self.has_ended()? {
-                    return Ok(());
+                    // It is made again at the next start.
+                    return fs::remove_dir(&self.socket_folder)
+                        .map_err(io(format!("removing {}", self.socket_folder.display())));
                 }
                 sleep(POLL);
             }
