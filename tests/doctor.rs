@@ -340,7 +340,7 @@ async fn capabilities_name_what_is_lost() {
     assert!(has(&found, "capability-publication", "publication"), "{found:#?}");
     let report = Report::new(found);
     let text = report.to_string();
-    assert!(text.contains("CREATE EVENT TRIGGER ringfence_ddl"), "{text}");
+    assert!(text.contains("CREATE EVENT TRIGGER ringfence_catalog_ddl"), "{text}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["refusals"], 0);
     assert_eq!(json["findings"][0]["severity"], "info");

@@ -62,5 +62,5 @@ select json_build_object(
       union all select 's' || s.setrole || ' ' || s.setdatabase || ' ' || s.xmin
         from pg_db_role_setting s) parts),
   'trigger', 2 = (select count(*) from pg_event_trigger
-                  where evtname in ('ringfence_ddl', 'ringfence_drop') and evtenabled in ('O', 'A'))
+                  where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop') and evtenabled in ('O', 'A'))
 )::text

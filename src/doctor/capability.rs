@@ -31,7 +31,7 @@ pub struct Capabilities {
 const FACTS: &str = "select json_build_object(
   'wal_level', pg_catalog.current_setting('wal_level'),
   'event_triggers', 2 = (select count(*) from pg_catalog.pg_event_trigger
-    where evtname in ('ringfence_ddl', 'ringfence_drop') and evtenabled in ('O', 'A')),
+    where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop') and evtenabled in ('O', 'A')),
   'publication', exists (select from pg_catalog.pg_publication where pubname ~ '^ringfence'),
   'in_recovery', pg_catalog.pg_is_in_recovery())::text";
 
@@ -172,8 +172,8 @@ fn event_triggers(capabilities: &Capabilities, findings: &mut Findings) {
         "An event trigger tells of them at once and spares the check; only a superuser, or the \
          administrator of a managed service, may create one.",
         Some(
-            "CREATE EVENT TRIGGER ringfence_ddl ON ddl_command_end EXECUTE FUNCTION ringfence.on_ddl();\n\
-             CREATE EVENT TRIGGER ringfence_drop ON sql_drop EXECUTE FUNCTION ringfence.on_drop();"
+            "CREATE EVENT TRIGGER ringfence_catalog_ddl ON ddl_command_end EXECUTE FUNCTION ringfence.on_ddl();\n\
+             CREATE EVENT TRIGGER ringfence_catalog_drop ON sql_drop EXECUTE FUNCTION ringfence.on_drop();"
                 .to_owned(),
         ),
     );
