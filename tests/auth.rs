@@ -755,6 +755,15 @@ async fn tokens_travel_in_cookies_and_other_headers() {
     assert!(ask(&both, &[("authorization", &header), ("cookie", &same)]).await.is_ok());
     let result = ask(&both, &[("authorization", &header), ("cookie", &differs)]).await;
     refused(result, "invalid-headers", "different tokens");
+
+    // A token counts only where its issuer sends it, remembered or not.
+    let apart = authenticator(&json!([
+        {"type": "HS256", "key": HMAC},
+        {"type": "ES256", "key": EC256.public, "header": {"type": "Cookie", "name": "session"}},
+    ]));
+    assert!(ask(&apart, &[("authorization", &header)]).await.is_ok());
+    let result = ask(&apart, &[("cookie", &same)]).await;
+    refused(result, "invalid-jwt", "algorithm");
 }
 
 #[tokio::test]

@@ -57,6 +57,10 @@ struct Server {
 
 impl Server {
     async fn start(settings: &[(&str, &str)]) -> Self {
+        Server::start_with(settings, Duration::from_secs(60)).await
+    }
+
+    async fn start_with(settings: &[(&str, &str)], read_time: Duration) -> Self {
         let db = TestDb::new(SCHEMA).await;
         let config = db.config(settings);
         let engine = Arc::new(engine(&db, &config).await);
@@ -67,7 +71,7 @@ impl Server {
         let edge = Arc::new(Edge::new(
             engine,
             Authenticator::new(&auth).unwrap(),
-            EdgeOptions::from(&config),
+            EdgeOptions { read_time, ..EdgeOptions::from(&config) },
             Arc::new(Metrics::new(None)),
             Arc::new(move || {
                 let ready = is_ready.load(Ordering::SeqCst);
@@ -604,6 +608,22 @@ async fn heads_are_bounded() {
                      content-length: 5\r\n\r\n{}GET";
     let answer = server.raw(smuggled).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn slow_clients_are_not_waited_for() {
+    let server = Server::start_with(&[], Duration::from_millis(200)).await;
+    // Each ends by itself, or the test would never do.
+    let answer = server.raw(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let head = format!(
+        "POST /v1/graphql HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{",
+        server.bearer
+    );
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("time-limit-exceeded"), "{answer}");
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ impl TokenVerifier {
         }
         let digest = sha256(first.token.as_bytes());
         let now = seconds(SystemTime::now());
-        if let Some(known) = self.recall(&digest) {
+        if let Some(known) = self.recall(&digest, found) {
             if known.expires.is_some_and(|expires| expires <= now) {
                 return Err(TokenError::Expired);
             }
@@ -203,12 +203,13 @@ impl TokenVerifier {
         Ok(known)
     }
 
-    fn recall(&self, digest: &[u8; 32]) -> Option<Arc<Known>> {
+    fn recall(&self, digest: &[u8; 32], found: &[Found<'_>]) -> Option<Arc<Known>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let known = cache.tokens.get(digest)?.clone();
-        let current = self.issuers.get(known.issuer).map(|issuer| issuer.keys.current());
-        if current.is_some_and(|set| set.generation == known.generation) {
-            return Some(known);
+        let issuer = self.issuers.get(known.issuer)?;
+        if issuer.keys.current().generation == known.generation {
+            // A place that its issuer does not use is none for it.
+            return found.iter().any(|found| *found.place == issuer.header).then_some(known);
         }
         cache.drop_entry(digest);
         None

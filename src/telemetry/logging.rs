@@ -218,13 +218,9 @@ pub struct RequestLine<'a> {
     pub detail: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct StampedLine<'a> {
-    timestamp: &'a str,
-    level: &'static str,
-    message: &'static str,
-    #[serde(flatten)]
-    line: &'a RequestLine<'a>,
+/// Whether request lines go anywhere, so that nothing is prepared in vain.
+pub fn requests_are_logged() -> bool {
+    SINK.get().is_some() && tracing::enabled!(target: TARGET, tracing::Level::INFO)
 }
 
 impl RequestLine<'_> {
@@ -244,10 +240,18 @@ impl RequestLine<'_> {
         let level = if fault { "ERROR" } else { "INFO" };
         let mut bytes = Vec::with_capacity(384);
         if sink.0.json {
-            let stamped =
-                StampedLine { timestamp: &timestamp, level, message: "request", line: self };
-            if serde_json::to_writer(&mut bytes, &stamped).is_err() {
+            // What all lines have first, then the fields in the same object.
+            bytes.extend_from_slice(b"{\"timestamp\":\"");
+            bytes.extend_from_slice(timestamp.as_bytes());
+            bytes.extend_from_slice(b"\",\"level\":\"");
+            bytes.extend_from_slice(level.as_bytes());
+            bytes.extend_from_slice(b"\",\"message\":\"request\"");
+            let start = bytes.len();
+            if serde_json::to_writer(&mut bytes, self).is_err() {
                 return;
+            }
+            if let Some(brace) = bytes.get_mut(start) {
+                *brace = b',';
             }
         } else {
             bytes.extend_from_slice(self.text(&timestamp, level).as_bytes());

@@ -12,10 +12,9 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::respond::Refusal;
+use super::router::EdgeOptions;
 use crate::base::{ApiError, Code};
 
-/// A body has to arrive within this time.
-const READ_TIME: Duration = Duration::from_secs(30);
 /// What a client is let finish sending after its body was refused, so that it
 /// reads the answer instead of a reset connection.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
@@ -39,10 +38,15 @@ fn unreadable(what: &'static str) -> Refusal {
 }
 
 /// Reads the whole body of a request.
-pub(super) async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, Refusal>
+pub(super) async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    options: &EdgeOptions,
+) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
 {
+    let limit = options.body_bytes;
     let encoding = encoding_of(headers)?;
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -53,7 +57,7 @@ where
         drain(body).await;
         return Err(too_large(limit));
     }
-    let collected = tokio::time::timeout(READ_TIME, collect(body.as_mut(), limit)).await;
+    let collected = tokio::time::timeout(options.read_time, collect(body.as_mut(), limit)).await;
     let bytes = match collected {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(refusal)) => {
@@ -63,10 +67,8 @@ where
             return Err(refusal);
         }
         Err(_) => {
-            let error = ApiError::new(
-                Code::TimeLimitExceeded,
-                "the request body did not arrive within 30 seconds",
-            );
+            let message = format!("the request body did not arrive within {:?}", options.read_time);
+            let error = ApiError::new(Code::TimeLimitExceeded, message);
             return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error).closing());
         }
     };

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -40,13 +40,16 @@ use crate::base::{ApiError, Code};
 use crate::config::Config;
 use crate::engine::{Engine, GraphqlRequest, GraphqlResponse};
 use crate::session::Session;
-use crate::telemetry::logging::RequestLine;
+use crate::telemetry::logging::{self, RequestLine};
 use crate::telemetry::metrics::{self, Metrics};
 
 /// Smaller answers are not worth compressing.
 const COMPRESS_BYTES: u64 = 1024;
 /// A document is told by a digest of at most this much of it.
 const DIGEST_BYTES: usize = 16 * 1024;
+
+/// Slower clients hold a connection for nothing.
+const READ_TIME: Duration = Duration::from_secs(30);
 
 /// How the edge behaves.
 #[derive(Debug, Clone)]
@@ -55,6 +58,8 @@ pub struct EdgeOptions {
     pub body_bytes: usize,
     /// The most operations of a batch.
     pub batch: usize,
+    /// A head, and then a body, has to arrive within this time.
+    pub read_time: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub cors: Cors,
     /// Whether `/metrics` is served.
@@ -67,6 +72,7 @@ impl From<&Config> for EdgeOptions {
         EdgeOptions {
             body_bytes: usize::try_from(config.limits.body.0).unwrap_or(usize::MAX),
             batch: usize::try_from(config.limits.batch).unwrap_or(usize::MAX),
+            read_time: READ_TIME,
             trusted_proxies: server.trusted_proxies.clone(),
             cors: Cors::new(server.cors, &server.cors_domains, server.cors_max_age),
             metrics: config.telemetry.metrics,
@@ -118,7 +124,9 @@ impl Account<'_> {
 
     fn about(&mut self, request: &GraphqlRequest) {
         self.operation = request.operation_name.as_deref().map(Into::into);
-        self.document = Some(digest_of(&request.query));
+        if logging::requests_are_logged() {
+            self.document = Some(digest_of(&request.query));
+        }
     }
 
     fn answered(&mut self, answer: &GraphqlResponse) {
@@ -186,6 +194,10 @@ impl Edge {
         });
         let readiness = Readiness::new(ready);
         Edge { engine, auth, options, metrics, readiness, stopping, others }
+    }
+
+    pub(super) fn read_time(&self) -> Duration {
+        self.options.read_time
     }
 
     /// Answers a request.
@@ -303,8 +315,7 @@ impl Edge {
                 }
                 // The body is read first: it is there already, and an answer
                 // before its end would cost the connection.
-                let limit = self.options.body_bytes;
-                let bytes = match super::body::read(&parts.headers, body, limit).await {
+                let bytes = match super::body::read(&parts.headers, body, &self.options).await {
                     Ok(bytes) => bytes,
                     Err(refusal) => return refuse(account, refusal),
                 };

@@ -18,9 +18,6 @@ use tokio_util::task::TaskTracker;
 
 use super::router::Edge;
 
-/// A request's head has to arrive within this time; also ends idle connections
-/// that sent part of one.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Bounds the head: request line and all headers.
 const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS: usize = 100;
@@ -85,6 +82,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let read_time = edge.read_time();
     let service = service_fn(move |request| {
         let edge = edge.clone();
         async move { Ok::<_, Infallible>(edge.handle(peer, request).await) }
@@ -92,7 +90,7 @@ async fn connection(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(read_time)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS);
     let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
