@@ -208,15 +208,18 @@ async fn from_nothing_to_two_tenants_and_back() {
 async fn other_commands_work_with_its_environment() {
     let project = Project::new("env");
     let dev = project.dev();
-    let shell = |script: &str| {
-        let output = Command::new("/bin/sh")
+    let run = |script: &str| {
+        Command::new("/bin/sh")
             .args(["-c", &format!(". ./.ringfence/dev.env; {script}"), "sh"])
             .current_dir(&project.0)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("RF", env!("CARGO_BIN_EXE_ringfence"))
             .output()
-            .expect("runs");
+            .expect("runs")
+    };
+    let shell = |script: &str| {
+        let output = run(script);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     };
@@ -242,4 +245,24 @@ async fn other_commands_work_with_its_environment() {
 
     let sql = shell("$RF migrate --print");
     assert!(!sql.contains("create schema"), "it is migrated: {sql}");
+
+    // Only the policies that are kept word for word have something to mend.
+    let report: Value = serde_json::from_str(&shell("$RF doctor --json")).expect("JSON");
+    assert_eq!(report["refusals"], 0, "{report:#}");
+    for finding in report["findings"].as_array().expect("a list") {
+        let about = finding["object"].as_str().expect("text");
+        assert!(finding["severity"] != "warn" || about.contains("posts"), "{finding:#}");
+    }
+    let (client, connection) =
+        tokio_postgres::connect(dev.text("database_url"), tokio_postgres::NoTls)
+            .await
+            .expect("connects");
+    let running = tokio::spawn(connection);
+    client.batch_execute("alter table tasks disable row level security").await.expect("runs");
+    drop(client);
+    running.await.expect("joins").expect("closes");
+    let open = run("RINGFENCE_MODE=production $RF doctor");
+    assert_eq!(open.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&open.stdout).into_owned();
+    assert!(text.contains("ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY"), "{text}");
 }

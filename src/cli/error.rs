@@ -4,6 +4,7 @@ use std::io;
 
 use crate::app::AppError;
 use crate::base::ApiError;
+use crate::catalog::CatalogError;
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
 use crate::pg::migrate::MigrateError;
@@ -35,6 +36,8 @@ pub enum CliError {
     Demo { name: &'static str, cause: PgError },
     #[error(transparent)]
     App(#[from] AppError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("{} at {}: {}{}", .0.code, .0.path, .0.message, detail(.0))]

@@ -11,6 +11,7 @@ mod ask;
 mod config;
 mod demo;
 mod dev;
+mod doctor;
 mod error;
 mod migrate;
 mod project;
@@ -56,6 +57,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Put into a database what the server needs, or take it out again
     Migrate(migrate::MigrateArgs),
+    /// Find what could let a tenant see another's rows, and how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Show what a role sees
     #[command(subcommand)]
     Schema(ask::SchemaCommand),
@@ -101,6 +104,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Dev(args) => return block_on(dev::run(settings, args)),
         Command::Serve(args) => return block_on(serve::run(settings, args)),
         Command::Migrate(args) => block_on(migrate::run(settings, args))?,
+        Command::Doctor(args) => return block_on(doctor::run(settings, args)),
         Command::Schema(command) => block_on(ask::schema(settings, command))?,
         Command::Explain(args) => block_on(ask::explain(settings, args))?,
         Command::Token(args) => token::run(settings, args)?,
