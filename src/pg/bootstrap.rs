@@ -23,6 +23,11 @@ pub enum BootstrapError {
     NoUrl,
     #[error("{setting}: {cause}")]
     Url { setting: &'static str, cause: UrlError },
+    #[error(
+        "the owner's login goes through a pooler in transaction mode, which cannot carry migrations; set database.owner_url \
+         to the server itself or to a pooler in session mode"
+    )]
+    PooledOwner,
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error(transparent)]
@@ -67,8 +72,10 @@ impl Urls {
             Ok::<_, BootstrapError>(url)
         };
         let url = config.url.as_ref().ok_or(BootstrapError::NoUrl)?;
+        let mut url = parse("database.url", url.expose())?;
+        url.pooled |= config.pooler == config::Pooler::Transaction;
         Ok(Urls {
-            url: parse("database.url", url.expose())?,
+            url,
             owner: config
                 .owner_url
                 .as_ref()
@@ -99,6 +106,9 @@ pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, Bootst
             report: Report::default(),
         });
     };
+    if owner.pooled || (urls.url.pooled && owner.is_same_server(&urls.url)) {
+        return Err(BootstrapError::PooledOwner);
+    }
     let outcome = migrate::run(owner, Scope { request_login, schemas }).await?;
     let given = if request_login.is_some() { Given::Both } else { Given::Privileged };
     let request = match (given, &outcome.authenticator) {

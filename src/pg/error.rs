@@ -70,8 +70,9 @@ impl PgError {
         }
     }
 
-    /// A prepared statement of ours is gone or no longer fits.
-    pub(super) fn is_stale_statement(&self) -> bool {
+    /// A prepared statement of ours is gone or no longer fits. It is forgotten,
+    /// so the same transaction is good when it is run again.
+    pub fn is_stale_statement(&self) -> bool {
         self.sqlstate().is_some_and(|state| matches!(state, "0A000" | "26000"))
     }
 

@@ -325,21 +325,31 @@ async fn make_logins(
         session.json("select coalesce(json_agg(rolname), '[]')::text from pg_roles", &[]).await?;
     let exists = |role: &str| roles.iter().any(|known| known == role);
     let mut missing_roles = String::new();
-    let mut kinds = vec![Kind::Admin, Kind::Replication];
-    if scope.request_login.is_none() {
-        kinds.insert(0, Kind::Authenticator);
-    }
-
-    for kind in kinds.iter().copied() {
+    let works = async |kind, kept: &Option<Login>| match kept {
+        Some(login) if exists(&login.role) => login_works(session, owner, login, kind).await,
+        _ => Ok(false),
+    };
+    let (authenticator, admin, replication) = tokio::join!(
+        works(Kind::Authenticator, &outcome.authenticator),
+        works(Kind::Admin, &outcome.admin),
+        works(Kind::Replication, &outcome.replication),
+    );
+    for (kind, works) in [
+        (Kind::Authenticator, authenticator?),
+        (Kind::Admin, admin?),
+        (Kind::Replication, replication?),
+    ] {
         let slot = match kind {
+            Kind::Authenticator if scope.request_login.is_some() => continue,
             Kind::Authenticator => &mut outcome.authenticator,
             Kind::Admin => &mut outcome.admin,
             Kind::Replication => &mut outcome.replication,
         };
-        let (login, made) =
-            make_login(session, owner, kind, slot.take(), &roles, database_oid).await?;
+        if works {
+            continue;
+        }
+        let (login, made) = make_login(session, kind, slot.take(), &roles, database_oid).await?;
         match made {
-            Made::Already => {}
             Made::Done(sql) => outcome.report.done.push(sql),
             Made::Refused(sql) if kind == Kind::Replication => {
                 outcome.report.missing.push(missing("replication", sql));
@@ -389,7 +399,6 @@ async fn make_logins(
 
 /// What became of a login's role.
 enum Made {
-    Already,
     /// The statement, without the password.
     Done(String),
     /// The statement, to be run by somebody else.
@@ -401,7 +410,6 @@ enum Made {
 /// that is printed fits what is kept.
 async fn make_login(
     session: &Session,
-    owner: &ConnectionString,
     kind: Kind,
     kept: Option<Login>,
     roles: &[String],
@@ -418,13 +426,7 @@ async fn make_login(
             login
         }
     };
-    let mut verb = "create";
-    if exists(&login.role) {
-        if login_works(session, owner, &login, kind).await? {
-            return Ok((login, Made::Already));
-        }
-        verb = "alter";
-    }
+    let verb = if exists(&login.role) { "alter" } else { "create" };
     loop {
         let shown = format!("{verb} role {} {}", login.role, kind.attributes());
         let sql = format!("{shown} password '{}'", verifier(&login.password));

@@ -136,6 +136,11 @@ impl ConnectionString {
         &self.ssl
     }
 
+    pub(super) fn is_same_server(&self, other: &ConnectionString) -> bool {
+        self.config.get_hosts() == other.config.get_hosts()
+            && self.config.get_ports() == other.config.get_ports()
+    }
+
     /// For strings that do not say it themselves.
     pub fn default_connect_timeout(&mut self, limit: Duration) {
         if self.config.get_connect_timeout().is_none() {
