@@ -209,7 +209,7 @@ fn size(value: u32) -> usize {
 
 async fn ping(pg: &Pg) -> Result<(), PgError> {
     let tx = pg.begin_system("readiness").await?;
-    tx.query_text("select 1", &[]).await?;
+    tx.query_text("select '1'", &[]).await?;
     tx.commit().await
 }
 
