@@ -33,10 +33,18 @@ impl Readiness {
         {
             return ready;
         }
+        let was_ready = last.is_none_or(|(_, ready)| ready);
         let ready = match (self.check)().await {
-            Ok(()) => true,
+            Ok(()) => {
+                if !was_ready {
+                    tracing::info!("ready again");
+                }
+                true
+            }
             Err(reason) => {
-                tracing::warn!(reason, "not ready");
+                if was_ready {
+                    tracing::error!(reason, "not ready");
+                }
                 false
             }
         };

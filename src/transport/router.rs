@@ -143,9 +143,8 @@ impl Drop for Account<'_> {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.metrics.request(self.endpoint, self.status, took);
-        // Probes and scrapes would drown the rest.
-        let quiet = matches!(self.endpoint, "health" | "ready" | "metrics");
-        if quiet && self.status < 500 {
+        // Probes and scrapes would drown the rest; readiness speaks when it changes.
+        if matches!(self.endpoint, "health" | "ready" | "metrics") {
             return;
         }
         let fault = self.error.as_ref().filter(|error| error.code.status() >= 500);

@@ -86,6 +86,13 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// All that it has written.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+}
+
 pub fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
