@@ -13,14 +13,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::CatalogError;
 use crate::catalog::watch::{CHANNEL, Watch};
-use crate::config::{AutoTrack, Config};
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::{AutoTrack, Config, Mode};
 use crate::console::{self, ConsoleSettings};
+use crate::doctor::{self, DoctorInput, Finding, Severity};
 use crate::engine::{Engine, EngineLimits};
-use crate::pg::{
-    BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats, UnsafeRole, check_login,
-};
+use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
 use crate::schema::{RoleMapping, SchemaOptions};
 use crate::session::AuthConfig;
 use crate::session::auth_config::AuthConfigError;
@@ -41,17 +40,24 @@ pub enum AppError {
     #[error(transparent)]
     AuthSetup(#[from] AuthSetupError),
     #[error(
-        "refusing to start: row-level security could be bypassed{}\n\
-         (database.allow_unsafe_roles = true overrides this, for trials only)",
+        "refusing to start: row-level security has gaps{}\n\
+         (`ringfence doctor` says more; database.allow_unsafe_roles = true overrides this, for trials only)",
         list(.0)
     )]
-    Unsafe(Vec<UnsafeRole>),
+    Unsafe(Vec<Finding>),
     #[error("server.host, server.port: cannot listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: std::io::Error },
 }
 
-fn list(roles: &[UnsafeRole]) -> String {
-    roles.iter().map(|role| format!("\n  - {role}")).collect()
+fn list(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        out.push_str(&format!("\n  - {}: {}", finding.object, finding.message));
+        if let Some(fix) = &finding.fix {
+            out.push_str(&format!("\n    {fix}"));
+        }
+    }
+    out
 }
 
 /// Everything but the sockets: for the server and for commands that ask the
@@ -87,8 +93,8 @@ impl App {
         let schemas = &config.schema.expose;
         let (pg, logins) = Pg::start(&config.database, schemas).await?;
         let authenticator = logins.request.user().unwrap_or_default().to_owned();
-        refuse_unsafe(&config, &pg, &authenticator).await?;
         let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
+        refuse_gaps(&config, &watch.current(), &authenticator)?;
         let options = SchemaOptions {
             expose: schemas.clone(),
             // Metadata that could name the tables is not stored by this version.
@@ -97,7 +103,7 @@ impl App {
             roles: RoleMapping {
                 map: config.roles.map.clone(),
                 automap: config.roles.automap,
-                authenticator,
+                authenticator: authenticator.clone(),
                 allow_unsafe: config.database.allow_unsafe_roles,
             },
             role_settings: pg.role_settings(&[]),
@@ -111,7 +117,12 @@ impl App {
         let engine = Arc::new(Engine::new(pg.clone(), watch.current(), options, limits));
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
-            tokio::spawn(install_changes(watch.clone(), engine.clone(), reloads.clone())),
+            tokio::spawn(install_changes(
+                watch.clone(),
+                engine.clone(),
+                reloads.clone(),
+                (config.clone(), authenticator),
+            )),
             tokio::spawn(pass_on_suspicion(watch.clone(), engine.clone())),
         ];
         if logins.given != Given::Restricted
@@ -232,23 +243,43 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
     }
 }
 
-async fn refuse_unsafe(config: &Config, pg: &Pg, authenticator: &str) -> Result<(), AppError> {
-    let tx = pg.begin_system("check the logins").await?;
-    let found = check_login(&tx, authenticator, &config.schema.expose).await?;
-    tx.commit().await?;
+/// The findings that keep the server from starting.
+fn gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
+    let mapped: Vec<String> = config.roles.map.values().cloned().collect();
+    let mut findings = doctor::run(&DoctorInput {
+        catalog,
+        authenticator,
+        mapped_roles: &mapped,
+        production: config.mode() == Mode::Production,
+        tenant_columns: &config.schema.tenant_columns,
+        expose_owner_views: config.schema.expose_owner_views,
+        capabilities: None,
+    });
+    findings.retain(|finding| finding.severity == Severity::Refuse);
+    findings
+}
+
+fn refuse_gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Result<(), AppError> {
+    let found = gaps(config, catalog, authenticator);
     if found.is_empty() {
         return Ok(());
     }
     if !config.database.allow_unsafe_roles {
         return Err(AppError::Unsafe(found));
     }
-    for role in found {
-        tracing::warn!(%role, "row-level security could be bypassed; database.allow_unsafe_roles is set");
-    }
+    tracing::warn!(
+        "row-level security has gaps; database.allow_unsafe_roles is set{}",
+        list(&found)
+    );
     Ok(())
 }
 
-async fn install_changes(watch: Watch, engine: Arc<Engine>, reloads: Arc<AtomicU64>) {
+async fn install_changes(
+    watch: Watch,
+    engine: Arc<Engine>,
+    reloads: Arc<AtomicU64>,
+    (config, authenticator): (Config, String),
+) {
     let mut generations = watch.subscribe();
     while generations.changed().await.is_ok() {
         let catalog = watch.current();
@@ -256,6 +287,10 @@ async fn install_changes(watch: Watch, engine: Arc<Engine>, reloads: Arc<AtomicU
         engine.install(catalog);
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");
+        let found = gaps(&config, &watch.current(), &authenticator);
+        if !found.is_empty() {
+            tracing::error!("a change opened gaps in row-level security{}", list(&found));
+        }
     }
 }
 
