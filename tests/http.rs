@@ -430,6 +430,11 @@ async fn bodies_are_bounded_before_and_after_decompression() {
     chunked.extend_from_slice(b"0\r\n\r\n");
     let answer = server.raw(&chunked).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    // Who asks first is told before it sends.
+    let asking = "POST /v1/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                  content-length: 10000000\r\nexpect: 100-continue\r\n\r\n";
+    let answer = server.raw(asking.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     let response = server.ask(SMALL).send().await.unwrap();
     assert_eq!(response.text().await.unwrap(), SMALL_ANSWER, "the server goes on");
 }

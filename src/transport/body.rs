@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -54,7 +54,10 @@ where
         .and_then(|length| length.parse::<u64>().ok());
     let mut body = pin!(body);
     if announced.is_some_and(|length| length > limit as u64) {
-        drain(body).await;
+        // Who asks before sending is simply told no.
+        if !headers.contains_key(EXPECT) {
+            drain(body).await;
+        }
         return Err(too_large(limit));
     }
     let collected = tokio::time::timeout(options.read_time, collect(body.as_mut(), limit)).await;
