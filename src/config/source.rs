@@ -221,7 +221,10 @@ impl<'a> Resolver<'a> {
     }
 
     fn read_variable(&self, name: &str, secret: bool) -> Result<Option<(String, String)>, Problem> {
-        let get = |name: &str| self.sources.env.get(name).filter(|value| !value.is_empty());
+        let get = |name: &str| {
+            let value = self.sources.env.get(name).filter(|value| !value.is_empty())?;
+            (!is_service_link(name, value)).then_some(value)
+        };
         let file_name = format!("{name}_FILE");
         match (get(name), get(&file_name).filter(|_| secret)) {
             (Some(_), Some(_)) => {
@@ -262,7 +265,10 @@ impl<'a> Resolver<'a> {
             }
         }
         names.extend(OTHER_VARIABLES.iter().map(|(name, _)| (*name).to_owned()));
-        for name in self.sources.env.keys().filter(|name| !names.contains(name)) {
+        for (name, value) in self.sources.env.iter().filter(|(name, _)| !names.contains(name)) {
+            if is_service_link(name, value) {
+                continue;
+            }
             if name.starts_with("RINGFENCE_") {
                 let known = names.iter().filter(|n| n.starts_with("RINGFENCE_")).cloned();
                 self.problems.push(Problem::new(name.clone(), unknown(name, known)));
@@ -271,6 +277,16 @@ impl<'a> Resolver<'a> {
             }
         }
     }
+}
+
+/// Whether Kubernetes sets the variable in every pod beside a service whose
+/// name begins with `ringfence`: `RINGFENCE_PORT=tcp://10.0.0.1:8080`,
+/// `RINGFENCE_SERVICE_HOST`, `RINGFENCE_PORT_8080_TCP_ADDR`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
+        || (name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|p| name.contains(p)))
 }
 
 fn unknown(name: &str, known: impl Iterator<Item = String>) -> String {

@@ -100,6 +100,25 @@ fn hasura_variables_are_understood_or_named() {
 }
 
 #[test]
+fn variables_that_kubernetes_sets_are_not_ours() {
+    let loaded = Config::load(&Sources {
+        env: env(&[
+            ("RINGFENCE_SERVICE_HOST", "10.0.0.1"),
+            ("RINGFENCE_SERVICE_PORT", "8080"),
+            ("RINGFENCE_SERVICE_PORT_HTTP", "8080"),
+            ("RINGFENCE_PORT", "tcp://10.0.0.1:8080"),
+            ("RINGFENCE_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("RINGFENCE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            // A service called ringfence-server.
+            ("RINGFENCE_SERVER_PORT", "tcp://10.0.0.1:8080"),
+        ]),
+        ..Sources::default()
+    })
+    .expect("valid");
+    assert_eq!(loaded.config.server.port, 8080);
+}
+
+#[test]
 fn secrets_come_from_files_and_never_print() {
     let folder = std::env::temp_dir().join(format!("ringfence-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
