@@ -14,6 +14,7 @@ DENY := $(TOOLS)/bin/cargo-deny
 
 run:
 	scripts/need run
+	@[ -e console/dist/index.html.gz ] || ! command -v npm >/dev/null || $(MAKE) console
 	$(CARGO) run --quiet -- dev
 
 test: check console
