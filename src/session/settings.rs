@@ -157,12 +157,24 @@ fn value<'a>(source: &Source, session: &'a Session) -> Option<Cow<'a, str>> {
 }
 
 fn variables_json(session: &Session) -> String {
-    let mut map = serde_json::Map::new();
-    map.insert("x-hasura-role".to_owned(), session.role.as_ref().into());
-    for (name, value) in &session.vars {
-        map.insert(name.clone(), value.as_str().into());
+    struct Variables<'a>(&'a Session);
+
+    impl serde::Serialize for Variables<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let Variables(session) = self;
+            let others = session.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            serializer.collect_map(
+                std::iter::once(("x-hasura-role", &*session.role))
+                    .chain(others.filter(|(name, _)| *name != "x-hasura-role")),
+            )
+        }
     }
-    serde_json::Value::Object(map).to_string()
+
+    serde_json::to_string(&Variables(session)).unwrap_or_else(|error| {
+        // Strings under string keys always have a JSON form.
+        tracing::error!(%error, "session variables could not be written as JSON");
+        "{}".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -206,6 +218,27 @@ mod tests {
             &**plan.sql(),
             "select pg_catalog.set_config('statement_timeout','250ms',true),\
              pg_catalog.set_config('role',$1,true)"
+        );
+    }
+
+    #[test]
+    fn variables_are_one_object_led_by_the_role() {
+        let session = Session {
+            role: "editor".into(),
+            authority: crate::session::Authority::Request,
+            proof: crate::session::Proof::Token,
+            vars: [("x-hasura-role", "other"), ("x-hasura-org", "a\"b")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            tenant: None,
+            user: None,
+            claims: None,
+            expires_at: None,
+        };
+        let plan = SettingsPlan::new(&names(&["hasura.user", "app.tenant_id"]), &[]);
+        assert_eq!(
+            plan.values(&session),
+            ["", r#"{"x-hasura-role":"editor","x-hasura-org":"a\"b"}"#]
         );
     }
 }
