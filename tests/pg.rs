@@ -306,6 +306,80 @@ async fn a_hidden_value_does_not_leave_through_an_error() {
     assert_eq!(api.message, "invalid input syntax for type integer: \"my-value\"");
 }
 
+#[tokio::test]
+async fn a_role_that_may_not_be_set_is_a_permission_error() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    for named in [true, false] {
+        for role in ["postgres", "no such role", "none"] {
+            let ctx = TxContext::new(&session, role, &fixture.settings);
+            let error = text(&pg, &ctx, &bodies(named), &["0".into()]).await.unwrap_err();
+            assert_eq!(error.sqlstate(), Some("42501"), "{role}: {error}");
+            assert_eq!(ApiError::from(error).code, Code::PermissionError);
+            // `none` is the login itself, which may begin and sees nothing.
+            let begun = pg.begin_as(&ctx, Mode::ReadWrite).await;
+            assert_eq!(begun.is_ok(), role == "none");
+        }
+    }
+    fixture.quiet(&pg).await;
+}
+
+#[tokio::test]
+async fn values_that_postgres_cannot_hold_are_refused_without_harm() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let good = session(Some("a"));
+    let ctx = fixture.ctx(&good);
+    for named in [true, false] {
+        let error = text(&pg, &ctx, &bodies(named), &["1\0".into()]).await.unwrap_err();
+        assert_eq!(ApiError::from(error).code, Code::DataException);
+        let bad = session(Some("a\0b"));
+        let error = text(&pg, &fixture.ctx(&bad), &bodies(named), &["1".into()]).await;
+        assert!(error.is_err());
+        let long = session(Some(&"x".repeat(1_000_000)));
+        let got = text(&pg, &fixture.ctx(&long), &bodies(named), &["0".into()]).await.unwrap();
+        assert_eq!(got, "[]");
+        let got = text(&pg, &ctx, &bodies(named), &["1".into()]).await.unwrap();
+        assert_eq!(got, r#"["two"]"#);
+    }
+    assert_eq!(pg.stats()[0].opened, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_server_needs_no_hands() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg_restart");
+    let mut options = ClusterOptions::new(folder, "test");
+    options.durable = false;
+    let cluster = Cluster::start(&options).expect("a PostgreSQL server");
+    let port = cluster.port();
+    let mut pool = Options::new(cluster.url().expose().parse().unwrap());
+    pool.pool_size = 2;
+    let pg = Pg::new(pool).unwrap();
+    let mut events = pg.listen(&["ringfence_test"]).unwrap().expect("no pooler");
+    assert_eq!(events.recv().await, Some(ListenEvent::Lost));
+    let settings = SettingsPlan::new(&BTreeSet::new(), &[]);
+    let session = session(None);
+    let ctx = TxContext::new(&session, "postgres", &settings);
+    let one = Statement::new("select to_json(1)", true);
+    let (first, second) =
+        tokio::join!(pg.query_json(&ctx, &one, &[]), pg.query_json(&ctx, &one, &[]));
+    first.and(second).unwrap();
+
+    cluster.stop().unwrap();
+    let error = pg.query_json(&ctx, &one, &[]).await.unwrap_err();
+    assert_eq!(ApiError::from(error).code, Code::ServiceUnavailable);
+
+    let cluster = Cluster::start(&options).expect("starts again");
+    assert_eq!(cluster.port(), port);
+    for _ in 0..4 {
+        pg.query_json(&ctx, &one, &[]).await.expect("a fresh connection");
+    }
+    let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
+    assert_eq!(event, Ok(Some(ListenEvent::Lost)), "listening goes on");
+    cluster.stop().unwrap();
+}
+
 struct Woken(tokio::sync::Notify);
 
 impl std::task::Wake for Woken {

@@ -103,6 +103,18 @@ impl PgError {
         }
     }
 
+    /// Like [`PgError::from_driver`], for the settings statement: a role that is
+    /// gone reads as one that may not be set, for both mean the same to a caller.
+    pub(super) fn from_settings(error: &tokio_postgres::Error) -> Self {
+        let mut error = PgError::from_driver(error, &[]);
+        if let PgError::Database(fault) = &mut error
+            && &*fault.sqlstate == "22023"
+        {
+            fault.sqlstate = "42501".into();
+        }
+        error
+    }
+
     /// Like [`PgError::from_driver`], for an error while connecting.
     pub(super) fn from_connect(error: &tokio_postgres::Error) -> Self {
         match PgError::from_driver(error, &[]) {

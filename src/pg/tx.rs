@@ -182,11 +182,12 @@ impl Pg {
         let (begin, set, row, commit) = pipeline(begin, set, query, commit).await;
         count(&lease.counters().round_trips);
         let begun = begin.is_ok();
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, params);
         let result = begin
-            .and(set)
-            .and(row)
-            .and_then(|row| commit.map(|()| row))
-            .map_err(|error| PgError::from_driver(&error, params));
+            .map_err(driver)
+            .and(set.map_err(|error| PgError::from_settings(&error)))
+            .and(row.map_err(driver))
+            .and_then(|row| commit.map(|()| row).map_err(driver));
         match result {
             Ok(row) => {
                 lease.set_idle();
@@ -272,10 +273,12 @@ impl Pg {
         let begun = begin.is_ok();
         // A statement that was parsed although the transaction or the settings
         // failed was parsed without the role: dropping it closes it.
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, &[]);
         let prepared = begin
-            .and(set)
-            .and(prepared)
-            .map_err(|error| Failure { error: PgError::from_driver(&error, &[]), begun })?;
+            .map_err(driver)
+            .and(set.map_err(|error| PgError::from_settings(&error)))
+            .and(prepared.map_err(driver))
+            .map_err(|error| Failure { error, begun })?;
         if let (Some(prepared), Some(statement)) = (&prepared, statement) {
             count(&lease.counters().statement_misses);
             let key = statement.key(ctx.role, ctx.role_hash);
