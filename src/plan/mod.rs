@@ -20,6 +20,8 @@ pub enum PlanError {
     Missing(&'static str),
     #[error("the operation has more than 65535 different values; send long lists as one variable")]
     TooManyParameters,
+    #[error("one selection set has more than 1600 fields")]
+    TooManyFields,
 }
 
 impl From<PlanError> for ApiError {

@@ -33,6 +33,9 @@ use crate::sql::{
 
 use super::{Answer, Plan, PlanError, Slot};
 
+/// What Postgres lets one SELECT return, with some room.
+const MAX_COLUMNS: usize = 1_600;
+
 /// What the wire protocol can count.
 const MAX_PARAMETERS: usize = 65_535;
 
@@ -459,6 +462,9 @@ fn record(
     fields: Vec<(Arc<str>, Expr)>,
     mut base: Select,
 ) -> Result<(Expr, From), PlanError> {
+    if fields.len() > MAX_COLUMNS {
+        return Err(PlanError::TooManyFields);
+    }
     if fields.iter().all(|(key, _)| key.len() <= MAX_IDENT_BYTES) {
         for (key, expr) in fields {
             base.items.push(SelectItem { expr, name: Some(Ident::new(key)?) });
