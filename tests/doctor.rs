@@ -254,16 +254,19 @@ async fn a_bad_database_is_seen_through_and_mended() {
     assert!(!Report::new(left.clone()).has_refusals(), "{left:#?}");
     let mut unfixed: Vec<_> = left.iter().map(|f| (f.id, f.object.as_str())).collect();
     unfixed.sort();
-    assert_eq!(
-        unfixed,
-        [
-            ("command-without-policy", "table public.child"),
-            ("policy-not-closed", "policy p on public.closed_not"),
-            ("policy-recursion", "table public.member"),
-            ("unique-across-tenants", "index public.only_here"),
-        ],
-        "{left:#?}"
-    );
+    let mut expected = vec![
+        ("command-without-policy", "table public.child"),
+        ("policy-not-closed", "policy p on public.closed_not"),
+        ("policy-recursion", "table public.member"),
+        ("unique-across-tenants", "index public.only_here"),
+    ];
+    if catalog(&db).await.server_version < 150_000 {
+        // Postgres 14 has neither `SET NULL (column)` nor invoker's views.
+        expected.push(("fk-across-tenants", "constraint child_parent_id_fkey on public.child"));
+        expected.push(("owner-view-over-rls", "view public.owners"));
+        expected.sort();
+    }
+    assert_eq!(unfixed, expected, "{left:#?}");
 }
 
 #[tokio::test]

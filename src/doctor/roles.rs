@@ -131,6 +131,8 @@ fn inherits(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
         .flat_map(|role| &role.member_of)
         .filter(|membership| membership.inherit)
         .filter_map(|membership| cx.catalog.roles.get(&membership.role))
+        // Those are not to be granted at all, and other findings say so.
+        .filter(|role| !role.superuser && !role.bypass_rls)
         .map(|role| role.name.as_ref())
         .collect();
     if inherited.is_empty() {
