@@ -53,7 +53,7 @@ pub fn plan(
         params: HashMap::new(),
         tables: BTreeSet::new(),
     };
-    let outer = planner.aliases.next();
+    let outer = planner.aliases.fresh();
     let mut fields = Vec::new();
     let mut introspects = false;
     let mut reads = false;
@@ -129,8 +129,9 @@ struct Planner<'a> {
     tables: BTreeSet<TableId>,
 }
 
-/// Pairs of (column of the outer row, column of the inner row).
-type Join<'a> = &'a [(Alias, ColumnId, TableId, ColumnId)];
+/// One equality of a join: the outer row's alias, column and table, and the
+/// inner row's column.
+type JoinPair = (Alias, ColumnId, TableId, ColumnId);
 
 impl<'a> Planner<'a> {
     fn table(&self, id: TableId) -> Result<&'a Table, PlanError> {
@@ -175,12 +176,12 @@ impl<'a> Planner<'a> {
     fn list(
         &mut self,
         table: TableId,
-        join: Join<'_>,
+        join: &[JoinPair],
         args: &ListArgs,
         selection: &[Selected],
     ) -> Result<Expr, PlanError> {
-        let alias = self.aliases.next();
-        let row = self.aliases.next();
+        let alias = self.aliases.fresh();
+        let row = self.aliases.fresh();
         let from = self.from(table, alias)?;
         let mut conditions = self.join(join, alias, table)?;
         conditions.push(self.bool_exp(alias, table, &args.filter)?);
@@ -228,7 +229,7 @@ impl<'a> Planner<'a> {
         conditions: Vec<Expr>,
         selection: &[Selected],
     ) -> Result<Expr, PlanError> {
-        let row = self.aliases.next();
+        let row = self.aliases.fresh();
         let base = Select {
             from: Some(self.from(table, alias)?),
             filter: Some(Expr::and(conditions)),
@@ -244,7 +245,7 @@ impl<'a> Planner<'a> {
         key: &[(ColumnId, Operand)],
         selection: &[Selected],
     ) -> Result<Expr, PlanError> {
-        let alias = self.aliases.next();
+        let alias = self.aliases.fresh();
         let mut conditions = Vec::with_capacity(key.len());
         for (column, operand) in key {
             let value = CompareValue::One(operand.clone());
@@ -253,7 +254,12 @@ impl<'a> Planner<'a> {
         self.one(table, alias, conditions, selection)
     }
 
-    fn join(&self, join: Join<'_>, alias: Alias, table: TableId) -> Result<Vec<Expr>, PlanError> {
+    fn join(
+        &self,
+        join: &[JoinPair],
+        alias: Alias,
+        table: TableId,
+    ) -> Result<Vec<Expr>, PlanError> {
         join.iter()
             .map(|(outer, outer_column, outer_table, inner_column)| {
                 let op = self.operator(*outer_table, *outer_column, "=")?;
@@ -282,7 +288,7 @@ impl<'a> Planner<'a> {
         alias: Alias,
         table: TableId,
         index: usize,
-    ) -> Result<(TableId, Cardinality, Vec<(Alias, ColumnId, TableId, ColumnId)>), PlanError> {
+    ) -> Result<(TableId, Cardinality, Vec<JoinPair>), PlanError> {
         let relationship =
             self.schema.relationship(table, index).ok_or(PlanError::Missing("a relationship"))?;
         let join =
@@ -306,7 +312,7 @@ impl<'a> Planner<'a> {
                     match cardinality {
                         Cardinality::Array => self.list(target, &join, args, selection)?,
                         Cardinality::Object => {
-                            let inner = self.aliases.next();
+                            let inner = self.aliases.fresh();
                             let conditions = self.join(&join, inner, target)?;
                             self.one(target, inner, conditions, selection)?
                         }
@@ -332,7 +338,7 @@ impl<'a> Planner<'a> {
             }
             BoolExp::Exists { relationship, inner } => {
                 let (target, _, join) = self.relationship(alias, table, *relationship)?;
-                let other = self.aliases.next();
+                let other = self.aliases.fresh();
                 let from = self.from(target, other)?;
                 let mut conditions = self.join(&join, other, target)?;
                 conditions.push(self.bool_exp(other, target, inner)?);
@@ -430,7 +436,7 @@ impl<'a> Planner<'a> {
             return self.column(alias, table, column);
         };
         let (target, _, join) = self.relationship(alias, table, *index)?;
-        let other = self.aliases.next();
+        let other = self.aliases.fresh();
         let from = self.from(target, other)?;
         let conditions = self.join(&join, other, target)?;
         let expr = self.order_expr(other, target, rest, column)?;

@@ -80,7 +80,7 @@ impl fmt::Display for Alias {
 pub struct AliasAllocator(u32);
 
 impl AliasAllocator {
-    pub fn next(&mut self) -> Alias {
+    pub fn fresh(&mut self) -> Alias {
         let alias = Alias(self.0);
         self.0 += 1;
         alias
