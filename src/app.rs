@@ -152,7 +152,7 @@ impl App {
             let pg = app.pg.clone();
             Arc::new(move || {
                 let pg = pg.clone();
-                async move { ping(&pg).await.map_err(|error| error.to_string()) }.boxed()
+                async move { pg.ping().await.map_err(|error| error.to_string()) }.boxed()
             })
         };
         let others = if app.config.console.enabled {
@@ -216,12 +216,6 @@ impl Snapshots for App {
 
 fn size(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-async fn ping(pg: &Pg) -> Result<(), PgError> {
-    let tx = pg.begin_system("readiness").await?;
-    tx.query_text("select '1'", &[]).await?;
-    tx.commit().await
 }
 
 /// What metrics show of a pool.

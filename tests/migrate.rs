@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence::cluster::{Cluster, ClusterOptions};
+use ringfence::config::Config;
 use ringfence::pg::migrate::{self, MigrateError, Scope};
 use ringfence::pg::{
     BootstrapError, ConnectionString, Given, ListenEvent, Logins, Options, Pg, Statement,
@@ -340,6 +341,14 @@ async fn owner_without_superuser(server: &Server) {
         "[1, 2]",
         "through a policy of its own"
     );
+    let config = Config::with(&[
+        ("database.url", &server.url("rf_login", "wrong", "three")),
+        ("database.owner_url", &server.url("rf_owner", "pw", "three")),
+    ])
+    .expect("valid");
+    let error =
+        Pg::start(&config.database, &schemas()).await.err().expect("a wrong password").to_string();
+    assert!(error.contains("rf_login@") && !error.contains("wrong"), "{error}");
     let may: bool = client
         .query_one("select pg_has_role('rf_login', 'ringfence_api', 'MEMBER')", &[])
         .await

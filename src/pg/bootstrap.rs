@@ -161,6 +161,10 @@ impl Pg {
     ) -> Result<(Pg, Logins), BootstrapError> {
         let logins = bootstrap(&Urls::from_config(config)?, schemas).await?;
         let pg = Pg::new(Options::from_config(config, &logins))?;
+        // A wrong password is told now, not by the first request.
+        pg.ping()
+            .await
+            .map_err(|cause| MigrateError::Connect { login: logins.request.to_string(), cause })?;
         Ok((pg, logins))
     }
 }

@@ -265,6 +265,10 @@ impl Pg {
         }
     }
 
+    fn request_pool(&self) -> &Pool {
+        &self.0.request
+    }
+
     fn system_pool(&self) -> &Pool {
         self.0.owner.as_ref().unwrap_or(&self.0.request)
     }

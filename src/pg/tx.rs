@@ -370,6 +370,21 @@ impl Pg {
         })
     }
 
+    /// Whether the login of requests is let in and answered. A full pool is a
+    /// sign of life.
+    pub async fn ping(&self) -> Result<(), PgError> {
+        let mut lease = match self.request_pool().lease().await {
+            Err(PgError::Busy { .. }) => return Ok(()),
+            lease => lease?,
+        };
+        lease.set_busy();
+        let limit = self.request_timeout();
+        match timeout(limit, finish(&mut lease, "")).await {
+            Ok(result) => result,
+            Err(_) => Err(PgError::Timeout { limit }),
+        }
+    }
+
     /// Begins a transaction of the server itself: with the owner's login when
     /// there is one, else with the authenticator's and no role. `reason` goes
     /// to the log.
