@@ -186,6 +186,19 @@ async fn a_bad_database_is_seen_through_and_mended() {
          create policy p on member to app_user using (
            tenant_id in (select m.tenant_id from member m
              where m.user_id = current_setting('hasura.user.id', true)));
+         create table team (tenant_id int, user_id text);
+         create index on team (tenant_id);
+         create function is_member(t int) returns boolean language plpgsql stable as
+           $$ begin return exists (select from team x where x.tenant_id = t); end $$;
+         create function is_member_definer(t int) returns boolean language plpgsql stable
+           security definer set search_path = public, pg_temp as
+           $$ begin return exists (select from team x where x.tenant_id = t); end $$;
+         alter table team enable row level security;
+         create policy p on team to app_user using (is_member(tenant_id));
+         create table safe_team (tenant_id int);
+         create index on safe_team (tenant_id);
+         alter table safe_team enable row level security;
+         create policy p on safe_team to app_user using (is_member_definer(tenant_id));
          create view owners as select * from parent;
          create materialized view stored as select * from parent;
          create foreign table remote (id int) server elsewhere;
@@ -223,6 +236,7 @@ async fn a_bad_database_is_seen_through_and_mended() {
         ("setting-not-wrapped", "policy p on public.member"),
         ("membership-subquery", "policy p on public.member"),
         ("policy-recursion", "table public.member"),
+        ("policy-recursion", "table public.team"),
         ("policy-not-closed", "policy p on public.closed_not"),
         ("owner-view-over-rls", "view public.owners"),
         ("materialized-view-over-rls", "materialized view public.stored"),
@@ -240,12 +254,17 @@ async fn a_bad_database_is_seen_through_and_mended() {
         ("setting-not-wrapped", "policy p on public.off"),
         ("policy-for-public", "policy p on public.parent"),
         ("policy-recursion", "table public.parent"),
+        ("policy-recursion", "table public.safe_team"),
     ] {
         assert!(!has(&found, id, object), "{id} {object}");
     }
     // Postgres agrees on the recursion.
     let recursion = db.psql_as("app_user", &[], "select * from member").unwrap_err();
     assert!(recursion.contains("infinite recursion"), "{recursion}");
+    batch(&db, "insert into team values (1, 'x'); insert into safe_team values (1)").await;
+    let recursion = db.psql_as("app_user", &[], "select * from team").unwrap_err();
+    assert!(recursion.contains("stack depth"), "{recursion}");
+    assert_eq!(db.psql_as("app_user", &[], "select * from safe_team").as_deref(), Ok("1"));
 
     // Enabling row-level security makes other rules apply, so twice.
     mend(&db, &found).await;
@@ -258,6 +277,7 @@ async fn a_bad_database_is_seen_through_and_mended() {
         ("command-without-policy", "table public.child"),
         ("policy-not-closed", "policy p on public.closed_not"),
         ("policy-recursion", "table public.member"),
+        ("policy-recursion", "table public.team"),
         ("unique-across-tenants", "index public.only_here"),
     ];
     if catalog(&db).await.server_version < 150_000 {

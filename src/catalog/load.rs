@@ -752,6 +752,7 @@ fn add_functions(
                 acl: acl(row.acl),
                 calls: calls.get(&row.oid.0).cloned().unwrap_or_default(),
                 mentions: Vec::new(),
+                reads: Vec::new(),
                 settings: SettingsRead::default(),
                 dynamic_sql: false,
             },

@@ -300,8 +300,10 @@ pub struct Function {
     pub acl: Vec<AclItem>,
     /// Functions that it calls, as far as Postgres knows.
     pub calls: Vec<Oid>,
-    /// Names in the body that may be functions.
-    pub mentions: Vec<Arc<str>>,
+    /// Functions that the body names, with all that share the name.
+    pub mentions: Vec<Oid>,
+    /// Relations that the body names, with all that share the name.
+    pub reads: Vec<Oid>,
     /// Everything that a call reads, through other functions too.
     pub settings: SettingsRead,
     /// The body runs SQL that it builds at run time.

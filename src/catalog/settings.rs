@@ -12,7 +12,6 @@
 //! answer has more names, and `closed` is false when it may still miss one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use super::model::{
     Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead, TableKind,
@@ -144,9 +143,17 @@ pub(super) fn analyse(catalog: &mut Catalog, sources: &Sources) {
     found.store(catalog);
 }
 
+struct FoundFunction {
+    oid: Oid,
+    settings: SettingsRead,
+    dynamic: bool,
+    mentions: Vec<Oid>,
+    reads: Vec<Oid>,
+}
+
 /// The results, until the catalogue can be changed again.
 struct Found {
-    functions: Vec<(Oid, SettingsRead, bool, Vec<Arc<str>>)>,
+    functions: Vec<FoundFunction>,
     policies: Vec<(Oid, Vec<SettingsRead>)>,
     own: Vec<(Oid, SettingsRead)>,
     select: Vec<(Oid, SettingsRead)>,
@@ -171,17 +178,16 @@ impl Found {
             let mut walk = Walk::new(analysis);
             walk.function(function.oid, None);
             let body = analysis.bodies.get(&function.oid);
-            let dynamic = body.is_some_and(|body| body.dynamic_sql);
-            let mentions = body
-                .into_iter()
-                .flat_map(|body| &body.calls)
-                .filter_map(|call| analysis.functions_named.get(call.name.as_str())?.first())
-                .map(|named| named.name.clone())
-                .collect();
+            found.functions.push(FoundFunction {
+                oid: function.oid,
+                dynamic: body.is_some_and(|body| body.dynamic_sql),
+                mentions: body.map(|body| analysis.mentioned(body)).unwrap_or_default(),
+                reads: body.map(|body| analysis.read_by(body)).unwrap_or_default(),
+                settings: walk.read.clone(),
+            });
             if function.extension.is_none() && !OUR_SCHEMAS.contains(&function.schema.as_ref()) {
                 found.global.absorb(&walk.read);
             }
-            found.functions.push((function.oid, walk.read, dynamic, mentions));
         }
         for relation in catalog.relations.values() {
             let mut each = Vec::with_capacity(relation.policies.len());
@@ -218,11 +224,12 @@ impl Found {
     }
 
     fn store(self, catalog: &mut Catalog) {
-        for (oid, settings, dynamic, mentions) in self.functions {
-            if let Some(function) = catalog.functions.get_mut(&oid) {
-                function.mentions = mentions;
-                function.settings = settings;
-                function.dynamic_sql = dynamic;
+        for found in self.functions {
+            if let Some(function) = catalog.functions.get_mut(&found.oid) {
+                function.mentions = found.mentions;
+                function.reads = found.reads;
+                function.settings = found.settings;
+                function.dynamic_sql = found.dynamic;
             }
         }
         for (oid, each) in self.policies {
@@ -327,6 +334,34 @@ impl<'a> Analysis<'a> {
     }
 }
 
+impl Analysis<'_> {
+    /// Functions that a text may mean by the names it calls.
+    fn mentioned(&self, text: &Reads) -> Vec<Oid> {
+        let mut out = Vec::new();
+        for call in &text.calls {
+            let named = self.functions_named.get(call.name.as_str());
+            let fits = |function: &&&Function| {
+                call.schema.as_deref().is_none_or(|schema| schema == function.schema.as_ref())
+            };
+            out.extend(named.into_iter().flatten().filter(fits).map(|function| function.oid));
+        }
+        out
+    }
+
+    /// Relations that a text may mean by the names it reads.
+    fn read_by(&self, text: &Reads) -> Vec<Oid> {
+        let mut out = Vec::new();
+        for (schema, name) in &text.relations {
+            let named = self.relations_named.get(name.as_str());
+            let fits = |relation: &&&Relation| {
+                schema.as_deref().is_none_or(|schema| schema == relation.schema.as_ref())
+            };
+            out.extend(named.into_iter().flatten().filter(fits).map(|relation| relation.oid));
+        }
+        out
+    }
+}
+
 fn reviewed(extension: &str) -> bool {
     REVIEWED.contains(&extension) || extension.starts_with("postgis")
 }
@@ -405,13 +440,8 @@ impl<'a> Walk<'a> {
         match self.analysis.bodies.get(&oid) {
             Some(body) => {
                 self.text(body, user);
-                for (schema, name) in &body.relations {
-                    let named = self.analysis.relations_named.get(name.as_str());
-                    for relation in named.into_iter().flatten() {
-                        if schema.as_deref().is_none_or(|s| s == relation.schema.as_ref()) {
-                            self.relation(relation.oid, user, user);
-                        }
-                    }
+                for relation in self.analysis.read_by(body) {
+                    self.relation(relation, user, user);
                 }
             }
             // An aggregate is made of other functions, which pg_depend names.
@@ -436,12 +466,9 @@ impl<'a> Walk<'a> {
             if self.analysis.opaque.contains(call.name.as_str()) {
                 self.read.closed = false;
             }
-            let named = self.analysis.functions_named.get(call.name.as_str());
-            for function in named.into_iter().flatten() {
-                if call.schema.as_deref().is_none_or(|s| s == function.schema.as_ref()) {
-                    self.function(function.oid, user);
-                }
-            }
+        }
+        for function in self.analysis.mentioned(text) {
+            self.function(function, user);
         }
     }
 }

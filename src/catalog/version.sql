@@ -14,7 +14,7 @@ rel as materialized (
   select oid, relname, relnamespace, relkind, relowner, relacl, reloptions, relrowsecurity,
          relforcerowsecurity, relispartition, relnatts
   from pg_class
-  where relnamespace in (select oid from space) and relkind in ('r', 'p', 'v', 'm', 'f')
+  where relnamespace in (select oid from space) and relkind in ('r', 'p', 'v', 'm', 'f', 'c')
     and relpersistence <> 't'
 ),
 sums as (

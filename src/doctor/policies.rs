@@ -22,8 +22,8 @@ const UNGUARDED: &str = "The setting is empty when the caller has no such claim,
 const MEMBERSHIP: &str = "Inside a policy EXISTS and IN do not become joins: the whole sub-query \
     runs for every statement. = any (array(select …)) becomes an index condition.";
 const RECURSION: &str = "Reading the table evaluates a policy that reads the table: Postgres \
-    refuses such a statement with 42P17. A SECURITY DEFINER function whose owner bypasses the \
-    policies breaks the circle.";
+    refuses such a statement with 42P17, or runs out of stack where functions lie between. A \
+    SECURITY DEFINER function whose owner bypasses the policies breaks the circle.";
 const REDUNDANT: &str = "Permissive policies are joined by OR, so one that is implied by another \
     changes nothing but costs time; it may be meant as RESTRICTIVE.";
 const OPEN: &str = "What it reads cannot be told from its text. All session variables are sent in \
@@ -175,10 +175,6 @@ fn immutable(cx: &Context<'_>, findings: &mut Findings) {
 
 /// Functions that a policy or a view reaches, with one such object.
 fn reached_functions(cx: &Context<'_>) -> HashMap<Oid, String> {
-    let mut by_name: HashMap<&str, Vec<&Function>> = HashMap::new();
-    for function in cx.catalog.functions.values() {
-        by_name.entry(&function.name).or_default().push(function);
-    }
     let mut reached: HashMap<Oid, String> = HashMap::new();
     for facts in cx.catalog.relations.values() {
         let policies = facts.policies.iter().map(|policy| (named(facts, policy), &policy.calls));
@@ -193,9 +189,7 @@ fn reached_functions(cx: &Context<'_>) -> HashMap<Oid, String> {
                 reached.insert(oid, object.clone());
                 let Some(function) = cx.catalog.functions.get(&oid) else { continue };
                 open.extend(&function.calls);
-                for name in &function.mentions {
-                    open.extend(by_name.get(name.as_ref()).into_iter().flatten().map(|f| f.oid));
-                }
+                open.extend(&function.mentions);
             }
         }
     }
@@ -248,32 +242,69 @@ fn circle(
     found
 }
 
-/// Tables whose policies are evaluated when the SELECT policies of `table` are.
+/// Tables whose policies are evaluated when the SELECT policies of `table`
+/// are: those of its sub-queries, views below them, and functions that run as
+/// the caller or as somebody whom the policies bind.
 fn fenced_reads(cx: &Context<'_>, table: &Relation) -> Vec<Oid> {
-    let mut out = Vec::new();
     let selecting = table
         .policies
         .iter()
         .filter(|policy| matches!(policy.command, PolicyCommand::All | PolicyCommand::Select))
         .filter(|policy| !is_admins(cx, policy));
-    let mut open: Vec<(Oid, Option<Oid>)> =
-        selecting.flat_map(|policy| &policy.reads).map(|oid| (*oid, None)).collect();
-    let mut seen = HashSet::new();
-    while let Some((oid, checked_as)) = open.pop() {
-        let Some(facts) = cx.catalog.relations.get(&oid) else { continue };
-        if !seen.insert((oid, checked_as)) {
-            continue;
+    let mut walk = Walk { cx, seen: HashSet::new(), called: HashSet::new(), fenced: Vec::new() };
+    for policy in selecting {
+        for oid in &policy.reads {
+            walk.relation(*oid, None, None);
         }
-        let bypassed = checked_as.is_some_and(|role| cx.catalog.rights(role).bypass(facts));
-        if facts.rls_enabled && !bypassed {
-            out.push(oid);
-        }
-        if facts.kind == TableKind::View {
-            let below = (!facts.security_invoker).then_some(facts.owner);
-            open.extend(facts.reads.iter().map(|read| (*read, below)));
+        for oid in &policy.calls {
+            walk.function(*oid, None);
         }
     }
-    out
+    walk.fenced
+}
+
+struct Walk<'a> {
+    cx: &'a Context<'a>,
+    seen: HashSet<(Oid, Option<Oid>)>,
+    called: HashSet<(Oid, Option<Oid>)>,
+    fenced: Vec<Oid>,
+}
+
+impl Walk<'_> {
+    /// `checked_as` and `user`: `None` is the role of the request.
+    fn relation(&mut self, oid: Oid, checked_as: Option<Oid>, user: Option<Oid>) {
+        let Some(facts) = self.cx.catalog.relations.get(&oid) else { return };
+        if !self.seen.insert((oid, checked_as)) {
+            return;
+        }
+        let bypassed = checked_as.is_some_and(|role| self.cx.catalog.rights(role).bypass(facts));
+        if facts.rls_enabled && !bypassed {
+            self.fenced.push(oid);
+        }
+        if facts.kind == TableKind::View {
+            let below = if facts.security_invoker { user } else { Some(facts.owner) };
+            for read in &facts.reads {
+                self.relation(*read, below, user);
+            }
+            for call in &facts.calls {
+                self.function(*call, user);
+            }
+        }
+    }
+
+    fn function(&mut self, oid: Oid, user: Option<Oid>) {
+        let Some(facts) = self.cx.catalog.functions.get(&oid) else { return };
+        let user = if facts.security_definer { Some(facts.owner) } else { user };
+        if !self.called.insert((oid, user)) {
+            return;
+        }
+        for read in &facts.reads {
+            self.relation(*read, user, user);
+        }
+        for call in facts.calls.iter().chain(&facts.mentions) {
+            self.function(*call, user);
+        }
+    }
 }
 
 /// Permissive policies that another one implies.
