@@ -1,8 +1,8 @@
 //! Reads: each root is a scalar sub-select of the one statement.
 //!
 //! ```sql
-//! SELECT row_to_json(_0) FROM (SELECT
-//!   (SELECT coalesce(json_agg(row_to_json(_2)), '[]') FROM (
+//! SELECT row_to_json(_0.*) FROM (SELECT
+//!   (SELECT coalesce(json_agg(row_to_json(_2.*)), '[]') FROM (
 //!      SELECT _1."id" AS "id", (…) AS "comments"
 //!      FROM "app"."tasks" AS _1 WHERE … ORDER BY … LIMIT …) AS _2) AS "tasks"
 //! ) AS _0
@@ -392,12 +392,16 @@ impl<'a> Planner<'a> {
                 }
             }
             (comparison, CompareValue::One(operand)) => {
-                let mut right = self.param(operand, one, None);
-                if matches!(comparison, Comparison::Similar | Comparison::Nsimilar) {
-                    right = Expr::Call("similar_to_escape", vec![self.text_param(operand)?]);
-                } else if is_pattern(comparison) && scalar.operators.schema.is_none() {
-                    right = self.text_param(operand)?;
-                }
+                // Only what is printed may become a parameter.
+                let right = match comparison {
+                    Comparison::Similar | Comparison::Nsimilar => {
+                        Expr::Call("similar_to_escape", vec![self.text_param(operand)?])
+                    }
+                    _ if is_pattern(comparison) && scalar.operators.schema.is_none() => {
+                        self.text_param(operand)?
+                    }
+                    _ => self.param(operand, one, None),
+                };
                 Expr::Binary(left, op, Box::new(right))
             }
             _ => return Err(PlanError::Missing("the operand of an operator")),
@@ -462,7 +466,8 @@ fn object(row: Alias, fields: Vec<(Arc<str>, Expr)>, base: Select) -> Result<Sel
 /// The JSON object of a row of `base` with `fields`, and the row source.
 ///
 /// Keys are column aliases, as `row_to_json` takes them; where one is longer
-/// than Postgres lets a name be, the object is put together as text instead.
+/// than Postgres lets a name be, the object is put together as text instead,
+/// as where it is empty beside `DISTINCT ON`, which wants something to select.
 fn record(
     row: Alias,
     fields: Vec<(Arc<str>, Expr)>,
@@ -471,16 +476,17 @@ fn record(
     if fields.len() > MAX_COLUMNS {
         return Err(PlanError::TooManyFields);
     }
-    if fields.iter().all(|(key, _)| key.len() <= MAX_IDENT_BYTES) {
+    let empty_distinct = fields.is_empty() && !base.distinct_on.is_empty();
+    if !empty_distinct && fields.iter().all(|(key, _)| key.len() <= MAX_IDENT_BYTES) {
         for (key, expr) in fields {
             base.items.push(SelectItem { expr, name: Some(Ident::new(key)?) });
         }
         let source = From::Select { select: Box::new(base), alias: row };
         return Ok((Expr::Call("row_to_json", vec![Expr::Row(row)]), source));
     }
-    let mut parts = Vec::new();
+    let mut parts = vec![Expr::Text("{".to_owned())];
     for (index, (key, expr)) in fields.into_iter().enumerate() {
-        let lead = if index == 0 { "{" } else { "," };
+        let lead = if index == 0 { "" } else { "," };
         parts.push(Expr::Text(format!("{lead}\"{key}\":")));
         let text = SqlType {
             name: QualifiedName::new(&"pg_catalog".into(), &"text".into())?,

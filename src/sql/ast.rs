@@ -61,7 +61,7 @@ pub enum Nulls {
 pub enum Expr {
     /// `alias."column"`
     Column(Alias, Ident),
-    /// `alias`: the whole row.
+    /// `alias.*`: the whole row, as the argument of a function.
     Row(Alias),
     /// `($n)::type`
     Param(ParamId, SqlType),
@@ -111,14 +111,14 @@ impl Expr {
         Expr::Binary(Box::new(left), BinaryOp::catalog("="), Box::new(right))
     }
 
-    /// The conjunction, with `true` dropped, `false` absorbing and nested
-    /// conjunctions flattened; nothing is `true`.
+    /// The conjunction, with `true` dropped and nested conjunctions flattened;
+    /// nothing is `true`. `false` does not swallow the other parts: they may
+    /// hold parameters, and a statement must use all that it is sent.
     pub fn and(parts: impl IntoIterator<Item = Expr>) -> Expr {
         let mut kept = Vec::new();
         for part in parts {
             match part {
                 Expr::Bool(true) => {}
-                Expr::Bool(false) => return Expr::Bool(false),
                 Expr::And(inner) => kept.extend(inner),
                 other => kept.push(other),
             }
@@ -136,7 +136,6 @@ impl Expr {
         for part in parts {
             match part {
                 Expr::Bool(false) => {}
-                Expr::Bool(true) => return Expr::Bool(true),
                 Expr::Or(inner) => kept.extend(inner),
                 other => kept.push(other),
             }
@@ -165,7 +164,10 @@ mod tests {
         let x = Expr::IsNull(Box::new(Expr::Int(1)));
         assert_eq!(Expr::and([]), Expr::Bool(true));
         assert_eq!(Expr::and([Expr::Bool(true), x.clone()]), x);
-        assert_eq!(Expr::and([x.clone(), Expr::Bool(false)]), Expr::Bool(false));
+        assert_eq!(
+            Expr::and([x.clone(), Expr::Bool(false)]),
+            Expr::And(vec![x.clone(), Expr::Bool(false)])
+        );
         assert_eq!(Expr::or([]), Expr::Bool(false));
         assert_eq!(Expr::or([Expr::Bool(false), x.clone()]), x);
         assert_eq!(Expr::negate(Expr::or([])), Expr::Bool(true));

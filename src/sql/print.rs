@@ -84,7 +84,8 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Column(alias, name) => write!(f, "{alias}.{name}"),
-            Expr::Row(alias) => write!(f, "{alias}"),
+            // Bare, it would mean a column of that name where there is one.
+            Expr::Row(alias) => write!(f, "{alias}.*"),
             Expr::Param(id, ty) => write!(f, "(${})::{ty}", id.0 + 1),
             Expr::Text(text) => write_literal(f, text),
             Expr::Int(value) => write!(f, "{value}"),

@@ -1,10 +1,10 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT pg_catalog.row_to_json(_2)
+    SELECT pg_catalog.row_to_json(_2.*)
     FROM (
       SELECT _1."id" AS "id", _1."title" AS "title", (
-        SELECT pg_catalog.row_to_json(_4)
+        SELECT pg_catalog.row_to_json(_4.*)
         FROM (
           SELECT _3."name" AS "name"
           FROM "public"."users" AS _3

@@ -1,10 +1,10 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT pg_catalog.row_to_json(_2)
+    SELECT pg_catalog.row_to_json(_2.*)
     FROM (
       SELECT 'tasks' AS "__typename", _1."id" AS "id", _1."title" AS "title", (
-        SELECT pg_catalog.row_to_json(_4)
+        SELECT pg_catalog.row_to_json(_4.*)
         FROM (
           SELECT _3."id" AS "id", _3."name" AS "name"
           FROM "public"."users" AS _3
@@ -15,10 +15,10 @@ FROM (
       WHERE (_1."id" OPERATOR(pg_catalog.=) ($1)::"pg_catalog"."int4")
     ) AS _2
   ) AS "first", (
-    SELECT pg_catalog.row_to_json(_6)
+    SELECT pg_catalog.row_to_json(_6.*)
     FROM (
       SELECT 'tasks' AS "__typename", _5."id" AS "id", _5."title" AS "title", (
-        SELECT pg_catalog.row_to_json(_8)
+        SELECT pg_catalog.row_to_json(_8.*)
         FROM (
           SELECT _7."id" AS "id", _7."name" AS "name"
           FROM "public"."users" AS _7

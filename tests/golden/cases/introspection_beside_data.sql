@@ -1,7 +1,7 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT pg_catalog.row_to_json(_2)
+    SELECT pg_catalog.row_to_json(_2.*)
     FROM (
       SELECT _1."id" AS "id"
       FROM "public"."tasks" AS _1

@@ -1,7 +1,7 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id", _1."title" AS "title", _1."status" AS "status", _1."points" AS "points", _1."estimate" AS "estimate", _1."due_on" AS "due_on", _1."created_at" AS "created_at"
       FROM "public"."tasks" AS _1

@@ -1,23 +1,23 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."name" AS "name", (
-        SELECT pg_catalog.row_to_json(_4)
+        SELECT pg_catalog.row_to_json(_4.*)
         FROM (
           SELECT _3."name" AS "name"
           FROM "public"."users" AS _3
           WHERE (_3."id" OPERATOR(pg_catalog.=) _1."manager_id")
         ) AS _4
       ) AS "manager", (
-        SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6)), '[]')
+        SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6.*)), '[]')
         FROM (
           SELECT _5."title" AS "title", (
-            SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_8)), '[]')
+            SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_8.*)), '[]')
             FROM (
               SELECT _7."n" AS "n", _7."body" AS "body", (
-                SELECT pg_catalog.row_to_json(_10)
+                SELECT pg_catalog.row_to_json(_10.*)
                 FROM (
                   SELECT _9."name" AS "name"
                   FROM "public"."users" AS _9

@@ -1,13 +1,13 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id", (
-        SELECT pg_catalog.row_to_json(_4)
+        SELECT pg_catalog.row_to_json(_4.*)
         FROM (
           SELECT _3."bio" AS "bio", (
-            SELECT pg_catalog.row_to_json(_6)
+            SELECT pg_catalog.row_to_json(_6.*)
             FROM (
               SELECT _5."name" AS "name"
               FROM "public"."users" AS _5

@@ -1,13 +1,13 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id", _1."due_on" AS "due_on", (
-        SELECT pg_catalog.row_to_json(_5)
+        SELECT pg_catalog.row_to_json(_5.*)
         FROM (
           SELECT _4."name" AS "name", (
-            SELECT pg_catalog.row_to_json(_7)
+            SELECT pg_catalog.row_to_json(_7.*)
             FROM (
               SELECT _6."name" AS "name"
               FROM "public"."users" AS _6
@@ -26,7 +26,7 @@ FROM (
       ) DESC NULLS LAST, _1."due_on" ASC NULLS FIRST, _1."id" ASC
     ) AS _2
   ) AS "tasks", (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_9)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_9.*)), '[]')
     FROM (
       SELECT _8."id" AS "id"
       FROM "public"."tasks" AS _8

@@ -1,7 +1,7 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT 'query_root' AS "__typename", (
-    SELECT pg_catalog.row_to_json(_2)
+    SELECT pg_catalog.row_to_json(_2.*)
     FROM (
       SELECT 'tasks' AS "__typename"
       FROM "public"."tasks" AS _1

@@ -1,7 +1,7 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id"
       FROM "public"."tasks" AS _1
@@ -9,7 +9,7 @@ FROM (
       ORDER BY _1."id" ASC
     ) AS _2
   ) AS "a", (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_4)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_4.*)), '[]')
     FROM (
       SELECT _3."id" AS "id"
       FROM "public"."tasks" AS _3
@@ -17,14 +17,14 @@ FROM (
       ORDER BY _3."id" ASC
     ) AS _4
   ) AS "b", (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6.*)), '[]')
     FROM (
       SELECT _5."id" AS "id"
       FROM "public"."tasks" AS _5
       WHERE (_5."id" OPERATOR(pg_catalog.=) ANY (($4)::"pg_catalog"."int4"[]))
     ) AS _6
   ) AS "c", (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_8)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_8.*)), '[]')
     FROM (
       SELECT _7."id" AS "id"
       FROM "public"."tasks" AS _7

@@ -1,10 +1,10 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id", (
-        SELECT pg_catalog.row_to_json(_5)
+        SELECT pg_catalog.row_to_json(_5.*)
         FROM (
           SELECT _4."name" AS "name"
           FROM "public"."users" AS _4

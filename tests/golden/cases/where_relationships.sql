@@ -1,7 +1,7 @@
-SELECT pg_catalog.row_to_json(_0)
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
   SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
     FROM (
       SELECT _1."id" AS "id"
       FROM "public"."tasks" AS _1
@@ -17,7 +17,7 @@ FROM (
       ORDER BY _1."id" ASC
     ) AS _2
   ) AS "tasks", (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6)), '[]')
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6.*)), '[]')
     FROM (
       SELECT _5."id" AS "id"
       FROM "public"."users" AS _5
