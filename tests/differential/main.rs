@@ -1,0 +1,295 @@
+//! Generated operations against a naive interpreter.
+//!
+//! The rows of every table are what psql sees under the same role and
+//! settings; the interpreter filters, joins, sorts and cuts them in memory with
+//! SQL's three-valued logic. The engine's answer must be the same text, every
+//! digit and the order of the keys included.
+//!
+//! `DIFFERENTIAL_SEED=n` runs one operation again, `DIFFERENTIAL_COUNT=n`
+//! another number of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod generate;
+mod interpret;
+mod model;
+mod oracle;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use harness::TestDb;
+use ringfence::catalog;
+use ringfence::engine::executor::EngineExecutor;
+use ringfence::engine::{Engine, EngineLimits, GraphqlRequest};
+use ringfence::pg::{Options, Pg};
+use ringfence::schema::{RoleMapping, SchemaOptions};
+use ringfence::session::{Authority, Proof, Session, SessionVars};
+use serde_json::value::RawValue;
+
+use generate::{Generator, Operation};
+use interpret::World;
+use model::Model;
+
+const ACME: &str = "11111111-1111-1111-1111-111111111111";
+const GLOBEX: &str = "22222222-2222-2222-2222-222222222222";
+
+/// Callers that take turns on one pool.
+const CALLERS: [(&str, &str, Option<&str>); 5] = [
+    ("user", "app_user", Some(ACME)),
+    ("user", "app_user", Some(GLOBEX)),
+    ("editor", "app_editor", Some(ACME)),
+    ("user", "app_user", None),
+    ("editor", "app_editor", Some(GLOBEX)),
+];
+
+struct Caller {
+    session: Session,
+    model: Model,
+    rows: HashMap<&'static str, Vec<model::Row>>,
+    oracle: oracle::Oracle,
+}
+
+impl Caller {
+    fn world<'a>(&'a self, operation: &'a Operation) -> World<'a> {
+        World { model: &self.model, rows: &self.rows, operation }
+    }
+}
+
+async fn engine(db: &TestDb) -> Arc<Engine> {
+    let mut options = Options::new(db.authenticator_url().parse().expect("a URL"));
+    options.owner = Some(db.owner_url().parse().expect("a URL"));
+    // Small, so that callers follow each other on each connection.
+    options.pool_size = 2;
+    let pg = Pg::new(options).expect("pools");
+    let config = db.config(&[]);
+    let tx = pg.begin_system("load the catalogue").await.expect("connects");
+    let catalog = catalog::load::load(&tx, &config.schema).await.expect("loads");
+    tx.commit().await.expect("commits");
+    let options = SchemaOptions {
+        expose: vec!["public".to_owned()],
+        tracked: true,
+        roles: RoleMapping {
+            map: [("user", "app_user"), ("editor", "app_editor")]
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                .into(),
+            automap: false,
+            authenticator: harness::AUTHENTICATOR.to_owned(),
+            allow_unsafe: false,
+        },
+        ..SchemaOptions::default()
+    };
+    let limits =
+        EngineLimits { depth: 20, nodes: 5_000, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
+    Arc::new(Engine::new(pg, Arc::new(catalog), options, limits))
+}
+
+fn session(role: &str, tenant: Option<&str>) -> Session {
+    Session {
+        role: role.into(),
+        authority: Authority::Request,
+        proof: Proof::Token,
+        vars: SessionVars::new(),
+        tenant: tenant.map(Arc::from),
+        user: Some(Arc::from("1")),
+        claims: None,
+        expires_at: None,
+    }
+}
+
+async fn world() -> (TestDb, Arc<Engine>, Vec<Caller>, Model) {
+    let db = TestDb::new(include_str!("../golden/fixture.sql")).await;
+    db.psql(include_str!("rows.sql")).expect("the rows go in");
+    let engine = engine(&db).await;
+    let mut callers = Vec::new();
+    for (role, db_role, tenant) in CALLERS {
+        let model = model::model(role == "editor");
+        let settings = [("app.tenant_id", tenant.unwrap_or_default())];
+        let rows = model
+            .values()
+            .map(|table| {
+                let text = db.psql_as(db_role, &settings, &table.query()).expect("psql answers");
+                (table.name, text.lines().map(|line| table.row(line)).collect())
+            })
+            .collect();
+        let session = session(role, tenant);
+        let oracle = oracle::Oracle::new(&engine.sdl(&session).expect("a schema"));
+        callers.push(Caller { session, model, rows, oracle });
+    }
+    // Operands come from all rows there are, of either tenant.
+    let mut everything = model::model(false);
+    for table in everything.values_mut() {
+        let text = db.psql(&table.query()).expect("psql answers");
+        let rows = text.lines().map(|line| table.row(line)).collect::<Vec<_>>();
+        table.learn(&rows);
+    }
+    (db, engine, callers, everything)
+}
+
+fn request(operation: &Operation) -> GraphqlRequest {
+    let (query, variables) = operation.render();
+    GraphqlRequest {
+        query,
+        operation_name: None,
+        variables: Some(RawValue::from_string(variables).expect("JSON")),
+        queries_only: false,
+    }
+}
+
+/// The answer as text without the white space between tokens.
+async fn answer(engine: &Engine, caller: &Caller, operation: &Operation) -> String {
+    let response = engine.execute(&caller.session, request(operation)).await;
+    match response.data {
+        Some(data) => compact(std::str::from_utf8(&data).expect("UTF-8")),
+        None => {
+            let error = &response.errors[0];
+            let detail = error.detail.as_deref().unwrap_or(&error.message);
+            format!("refused: {detail} at {}", error.path)
+        }
+    }
+}
+
+fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in json.chars() {
+        if quoted || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        if quoted && escaped {
+            escaped = false;
+        } else if quoted && c == '\\' {
+            escaped = true;
+        } else if c == '"' {
+            quoted = !quoted;
+        }
+    }
+    out
+}
+
+/// What a failure has in common with a smaller one: the refusal without
+/// numbers and its place.
+fn likeness(answer: &str) -> String {
+    if answer.starts_with("refused: ") {
+        let message = answer.rsplit_once(" at ").map_or(answer, |(message, _)| message);
+        message.replace(|c: char| c.is_ascii_digit(), "")
+    } else {
+        "data".to_owned()
+    }
+}
+
+/// Drops parts of an operation as long as the answers differ.
+async fn shrink(engine: &Engine, caller: &Caller, mut operation: Operation) -> Operation {
+    let first = answer(engine, caller, &operation).await;
+    let mut tries = 0;
+    'smaller: loop {
+        for n in 0.. {
+            let mut candidate = operation.clone();
+            if tries > 600 || !candidate.prune(n) {
+                return operation;
+            }
+            tries += 1;
+            let expected = compact(&caller.world(&candidate).answer());
+            let answered = answer(engine, caller, &candidate).await;
+            if answered != expected && likeness(&answered) == likeness(&first) {
+                operation = candidate;
+                continue 'smaller;
+            }
+        }
+    }
+}
+
+async fn fail(engine: &Engine, caller: &Caller, seed: u64, operation: Operation, when: &str) -> ! {
+    let small = shrink(engine, caller, operation).await;
+    let (query, variables) = small.render();
+    panic!(
+        "{when}, DIFFERENTIAL_SEED={seed}, role {}, tenant {:?}:\n{query}\n{variables}\n\
+         --- expected\n{}\n--- answered\n{}",
+        caller.session.role,
+        caller.session.tenant,
+        compact(&caller.world(&small).answer()),
+        answer(engine, caller, &small).await,
+    )
+}
+
+fn seeds() -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect(name));
+    match number("DIFFERENTIAL_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("DIFFERENTIAL_COUNT").unwrap_or(600)).collect(),
+    }
+}
+
+#[tokio::test]
+async fn generated_operations_answer_as_the_rows_that_psql_sees() {
+    let (_db, engine, callers, everything) = world().await;
+    let operations: Vec<(u64, &Caller, Operation)> = seeds()
+        .into_iter()
+        .map(|seed| {
+            let caller = &callers[usize::try_from(seed).unwrap() % callers.len()];
+            (seed, caller, Generator::new(seed, &caller.model, &everything).operation())
+        })
+        .collect();
+    let mut rows_seen = 0;
+    for batch in operations.chunks(10) {
+        // Planned, then from the plan cache, then as a prepared statement.
+        for when in ["the first time", "from the plan cache", "as a prepared statement"] {
+            let answers = join_all(batch.iter().map(|(_, c, op)| answer(&engine, c, op))).await;
+            for ((seed, caller, operation), answer) in batch.iter().zip(answers) {
+                let expected = compact(&caller.world(operation).answer());
+                rows_seen += expected.matches('{').count();
+                if answer != expected {
+                    fail(&engine, caller, *seed, operation.clone(), when).await;
+                }
+            }
+        }
+    }
+    // Operations that find nothing would prove nothing.
+    assert!(rows_seen > operations.len(), "the operations found {rows_seen} objects in all");
+}
+
+#[tokio::test]
+async fn what_the_engine_accepts_the_standard_validation_accepts() {
+    let (_db, _engine, callers, everything) = world().await;
+    let mut refused = Vec::new();
+    for seed in seeds() {
+        let caller = &callers[usize::try_from(seed).unwrap() % callers.len()];
+        let operation = Generator::new(seed, &caller.model, &everything).operation();
+        let (query, variables) = operation.render();
+        if let Err(error) = caller.oracle.validate(&query, &variables).await {
+            refused.push(format!("DIFFERENTIAL_SEED={seed}: {error}\n{query}\n{variables}"));
+        }
+    }
+    assert!(refused.is_empty(), "{} refused, the first: {}", refused.len(), refused[0]);
+}
+
+#[tokio::test]
+async fn the_standard_executor_gives_the_same_data() {
+    let (_db, engine, callers, everything) = world().await;
+    for seed in seeds().into_iter().take(100) {
+        let caller = &callers[usize::try_from(seed).unwrap() % callers.len()];
+        let operation = Generator::new(seed, &caller.model, &everything).operation();
+        let (query, variables) = operation.render();
+        let executor = EngineExecutor::new(engine.clone());
+        let given = async_graphql::Variables::from_json(serde_json::from_str(&variables).unwrap());
+        let request = async_graphql::Request::new(query)
+            .variables(given)
+            .data(Arc::new(caller.session.clone()));
+        let response = async_graphql::Executor::execute(&executor, request).await;
+        assert!(response.errors.is_empty(), "seed {seed}: {:?}", response.errors);
+        let data = serde_json::to_string(&response.data).expect("JSON");
+        let expected = compact(&caller.world(&operation).answer());
+        assert_eq!(compact(&data), expected, "seed {seed}");
+    }
+}
