@@ -323,7 +323,13 @@ async fn second_database_of_the_cluster(server: &Server) {
 /// BYPASSRLS nor REPLICATION; the given login stays as it is.
 async fn owner_without_superuser(server: &Server) {
     let root = server.client("test").await;
-    root.batch_execute("alter role ringfence_admin nobypassrls").await.unwrap();
+    // Since 16 CREATEROLE alone gives no right over roles that others made.
+    root.batch_execute(
+        "alter role ringfence_admin nobypassrls;
+         grant ringfence_api, ringfence_admin to rf_owner with admin option",
+    )
+    .await
+    .unwrap();
     let client = server.database("three", "rf_owner").await;
     let urls =
         urls(&server.url("rf_login", "pw", "three"), Some(&server.url("rf_owner", "pw", "three")));

@@ -863,7 +863,19 @@ async fn ways_around_row_level_security_are_found() {
         .await
         .unwrap();
     assert_eq!(check_login(&tx, &login, &schemas).await.unwrap(), []);
-    client.batch_execute(&format!("alter role {login} inherit")).await.unwrap();
+    // Since 16 it is the membership that says whether it is inherited.
+    let since_16: bool = client
+        .query_one("select current_setting('server_version_num')::int >= 160000", &[])
+        .await
+        .unwrap()
+        .get(0);
+    client
+        .batch_execute(&match since_16 {
+            true => format!("grant app_user to {login} with inherit true"),
+            false => format!("alter role {login} inherit"),
+        })
+        .await
+        .unwrap();
     let found = check_login(&tx, &login, &schemas).await.unwrap();
     assert!(found.iter().any(|f| f.reason == UnsafeReason::Inherit), "{found:?}");
     client.batch_execute(&format!("alter role {login} superuser")).await.unwrap();

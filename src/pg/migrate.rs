@@ -45,8 +45,9 @@ pub enum MigrateError {
     #[error("PostgreSQL {} is too old; version 14 or newer is needed", .0 / 10_000)]
     TooOld(u32),
     #[error(
-        "the login {login} may not make the roles that are needed. Give it CREATEROLE, or have a database \
-         administrator run the following on this database, then start again:\n\n{sql}"
+        "the login {login} may not make or grant the roles that are needed. Have a database administrator run the \
+         following on this database, then start again (CREATEROLE lets {login} do it itself, on PostgreSQL 16 and newer \
+         for roles that it made or has ADMIN OPTION on):\n\n{sql}"
     )]
     Roles { login: String, sql: String },
     #[error("migrating the database failed at `{step}`: {cause}")]
