@@ -13,7 +13,7 @@ use super::migrate::{self, MigrateError, Report, Scope};
 use super::pool::Connector;
 use super::url::{ConnectionString, UrlError};
 use super::{Options, Pg, PgError, Pooler, SystemTx};
-use crate::config::{self, DatabaseConfig};
+use crate::config::DatabaseConfig;
 
 #[derive(Debug, Error)]
 pub enum BootstrapError {
@@ -73,7 +73,7 @@ impl Urls {
         };
         let url = config.url.as_ref().ok_or(BootstrapError::NoUrl)?;
         let mut url = parse("database.url", url.expose())?;
-        url.pooled |= config.pooler == config::Pooler::Transaction;
+        url.pooled |= config.pooler == Pooler::Transaction;
         Ok(Urls {
             url,
             owner: config
@@ -144,8 +144,8 @@ impl Options {
             connection_idle_timeout: Some(config.connection_idle_timeout),
             statement_cache_size: usize::try_from(config.statement_cache).unwrap_or(usize::MAX),
             pooler: match config.pooler {
-                config::Pooler::Transaction => Pooler::Transaction,
-                config::Pooler::None => defaults.pooler,
+                Pooler::Transaction => Pooler::Transaction,
+                Pooler::None => defaults.pooler,
             },
             ..defaults
         }

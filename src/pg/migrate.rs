@@ -9,8 +9,6 @@
 //! nothing. Role steps must succeed; the others are optional where a host
 //! withholds a right, and what is lost then is reported as [`Missing`].
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -226,13 +224,7 @@ fn step(sql: &str, cause: PgError) -> MigrateError {
 
 /// A random password; hex, so it needs no quoting anywhere.
 fn password() -> String {
-    rand::random::<[u8; 24]>().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        if write!(text, "{byte:02x}").is_err() {
-            text.clear();
-        }
-        text
-    })
+    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is sent instead of a password, so that no server log holds it.

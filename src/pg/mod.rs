@@ -40,18 +40,10 @@ pub use tls::TlsError;
 pub use tx::{SessionTx, Statement, SystemTx, TxContext};
 pub use url::{ConnectionString, RootCert, Ssl, SslMode, UrlError};
 
+pub use crate::config::Pooler;
+
 use crate::session::Authority;
 use pool::{Pool, PoolOptions};
-
-/// What stands between us and Postgres.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pooler {
-    #[default]
-    None,
-    /// PgBouncer or the like in transaction mode: nothing may outlive a
-    /// transaction, so every statement is sent whole.
-    Transaction,
-}
 
 /// How a [`Pg`] works; the application fills it from the configuration.
 #[derive(Debug, Clone)]
