@@ -678,5 +678,16 @@ async fn a_thousand_tables_load() {
     let started = std::time::Instant::now();
     let privileges = catalog.privileges(catalog.role_names["app_user"]);
     println!("privileges of one role: {:?}", started.elapsed());
+    let started = std::time::Instant::now();
+    let findings = ringfence::doctor::run(&ringfence::doctor::DoctorInput {
+        catalog: &catalog,
+        authenticator: AUTHENTICATOR,
+        mapped_roles: &[],
+        production: true,
+        tenant_columns: &["tenant_id".to_owned()],
+        expose_owner_views: false,
+        capabilities: None,
+    });
+    println!("the linter: {:?}, {} findings", started.elapsed(), findings.len());
     assert!(privileges.select(catalog.tables[0].id).is_empty());
 }

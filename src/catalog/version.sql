@@ -53,7 +53,7 @@ sums as (
   select 13, count(*), sum(base.now - age(e.xmin)) from pg_extension e, base
 )
 select json_build_object(
-  'snapshot', pg_current_snapshot()::text,
+  'snapshot', pg_current_snapshot()::text || coalesce(pg_last_wal_replay_lsn()::text, ''),
   'catalog', (select string_agg(n || ':' || coalesce(sum, 0), ' ' order by place) from sums),
   'roles', (select md5(string_agg(text, ' ' order by text)) from (
       select r.oid || r.rolname || r.rolsuper || r.rolinherit || r.rolbypassrls || r.rolcanlogin

@@ -209,9 +209,12 @@ async fn fetch(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), Cat
     Ok((version, catalog))
 }
 
-/// While this is the same nothing was committed in the whole cluster.
+/// While this is the same nothing was committed in the whole cluster. The
+/// snapshot of a standby does not name the transactions that are running, so
+/// there the place in the log is part of it.
 async fn snapshot(tx: &SystemTx) -> Result<String, CatalogError> {
-    let sql = "select pg_catalog.pg_current_snapshot()::text";
+    let sql = "select pg_catalog.pg_current_snapshot()::text
+               || coalesce(pg_catalog.pg_last_wal_replay_lsn()::text, '')";
     tx.query_text(sql, &[]).await?.ok_or(CatalogError::Empty)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::rewrite::{faults, improve};
+use super::rewrite::{faults, improve, parenthesised};
 use super::text::{function, ident, qualified, relation, roles};
 use super::{ADMIN_ROLE, Context, Findings, Severity};
 use crate::catalog::model::{
@@ -83,13 +83,16 @@ fn one(cx: &Context<'_>, table: &Relation, policy: &Policy, findings: &mut Findi
         memberships.extend(found.memberships);
     }
     // One statement mends all, so that they can be run in any order.
-    let fix = better(cx, table, policy);
-    for (setting, ty) in unguarded {
+    let faulty = !(unwrapped.is_empty() && unguarded.is_empty() && memberships.is_empty());
+    let fix = if faulty { better(cx, table, policy) } else { None };
+    if !unguarded.is_empty() {
+        let casts: Vec<String> =
+            unguarded.iter().map(|(setting, ty)| format!("{setting} to {ty}")).collect();
         findings.add(
             "setting-not-guarded",
             Severity::Warn,
             &object,
-            format!("{setting} is cast to {ty} without nullif"),
+            format!("it casts {} without nullif", casts.join(" and ")),
             UNGUARDED,
             fix.clone(),
         );
@@ -132,7 +135,7 @@ fn better(cx: &Context<'_>, table: &Relation, policy: &Policy) -> Option<String>
         let Some(old) = expression else { return String::new() };
         let new = improve(cx.catalog, &table.name, old);
         changed |= new != *old;
-        format!("\n  {word} ({new})")
+        format!("\n  {word} {}", parenthesised(new))
     };
     let using = clause("USING", &policy.using);
     let check = clause("WITH CHECK", &policy.check);

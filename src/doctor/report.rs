@@ -1,5 +1,6 @@
 //! Findings for people and for programs.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -40,6 +41,7 @@ fn indented(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last: Option<&Finding> = None;
+        let mut printed: HashSet<&str> = HashSet::new();
         for finding in &self.findings {
             if last.is_none_or(|last| last.severity != finding.severity) {
                 let title = match finding.severity {
@@ -54,8 +56,10 @@ impl fmt::Display for Report {
                 wrapped(f, "    ", finding.why)?;
             }
             writeln!(f, "    - {}: {}", finding.object, finding.message)?;
-            if let Some(fix) = &finding.fix {
-                indented(f, "        ", fix)?;
+            match finding.fix.as_deref() {
+                Some(fix) if printed.insert(fix) => indented(f, "        ", fix)?,
+                Some(_) => writeln!(f, "        (mended by a statement above)")?,
+                None => {}
             }
             last = Some(finding);
         }

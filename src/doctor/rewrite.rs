@@ -67,7 +67,7 @@ pub(super) fn improve(catalog: &Catalog, table: &str, expression: &str) -> Strin
     memberships(table, &text)
 }
 
-/// Calls without arguments of stable functions that read settings.
+/// Calls of stable functions that read settings, with constant arguments.
 fn helpers<'a>(catalog: &Catalog, found: &'a Reads, text: &str) -> Vec<&'a Call> {
     found
         .calls
@@ -76,9 +76,9 @@ fn helpers<'a>(catalog: &Catalog, found: &'a Reads, text: &str) -> Vec<&'a Call>
         .filter(|call| {
             let arguments = text
                 .get(call.span.clone())
-                .and_then(|text| text.rsplit_once('('))
-                .map_or("", |(_, arguments)| arguments.trim_end_matches(')').trim());
-            arguments.is_empty()
+                .and_then(|text| text.split_once('('))
+                .and_then(|(_, arguments)| arguments.strip_suffix(')'));
+            arguments.is_some_and(is_constant)
         })
         .filter(|call| {
             catalog.functions.values().any(|function| {
@@ -90,6 +90,18 @@ fn helpers<'a>(catalog: &Catalog, found: &'a Reads, text: &str) -> Vec<&'a Call>
             })
         })
         .collect()
+}
+
+/// Whether arguments depend on no row: literals, with their types.
+fn is_constant(arguments: &str) -> bool {
+    let tokens = tokens(arguments);
+    tokens.iter().enumerate().all(|(index, token)| {
+        let typed = index
+            .checked_sub(1)
+            .and_then(|before| tokens.get(before))
+            .is_some_and(|before| matches!(before.kind, TokenKind::Cast));
+        token.name().is_none() || typed || token.is_any(&["true", "false", "null", "varying"])
+    })
 }
 
 fn values(catalog: &Catalog, text: &str) -> String {
@@ -168,6 +180,17 @@ fn memberships(table: &str, text: &str) -> String {
         }
     }
     apply(text, edits)
+}
+
+/// Puts the expression in parentheses unless it stands in one pair already.
+pub(super) fn parenthesised(expression: String) -> String {
+    let tokens = tokens(&expression);
+    let opens = tokens.first().is_some_and(|first| first.kind == TokenKind::Open);
+    if opens && closing(&tokens, 0) == Some(tokens.len() - 1) {
+        expression
+    } else {
+        format!("({expression})")
+    }
 }
 
 fn closing(tokens: &[Token], open: usize) -> Option<usize> {
