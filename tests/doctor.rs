@@ -298,8 +298,7 @@ async fn a_bad_database_is_seen_through_and_mended() {
 #[tokio::test]
 async fn logins_and_roles_that_see_past_the_fence_refuse() {
     let db = TestDb::empty().await;
-    let [login, open, owner, admin] =
-        ["login", "open", "owning", "boss"].map(|stem| role_name(stem));
+    let [login, open, owner, admin] = ["login", "open", "owning", "boss"].map(role_name);
     batch(
         &db,
         &format!(

@@ -71,9 +71,8 @@ async fn until(app: &App, role: &str, query: &str, wanted: &str) {
 async fn follows_changes(owner: impl Fn(&TestDb) -> String) {
     let db = TestDb::new(SCHEMA).await;
     let owner = owner(&db);
-    let app = Arc::new(
-        App::start(db.config(&[("database.owner_url", &owner)])).await.expect("starts"),
-    );
+    let app =
+        Arc::new(App::start(db.config(&[("database.owner_url", &owner)])).await.expect("starts"));
     let sql = db.client().await;
     // A stable query runs all the while and must never fail nor wait.
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
