@@ -7,6 +7,8 @@
 //! `UPDATE_GOLDEN=1` rewrites both: review what changed, and say why in the
 //! commit.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod harness;
 
 use std::collections::BTreeSet;

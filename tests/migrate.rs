@@ -19,7 +19,7 @@ use ringfence::config::Config;
 use ringfence::pg::migrate::{self, MigrateError, Scope};
 use ringfence::pg::{
     BootstrapError, ConnectionString, Given, ListenEvent, Logins, Options, Pg, Statement,
-    TxContext, Urls, bootstrap, check_login,
+    TxContext, Urls, bootstrap,
 };
 use ringfence::session::settings::SettingsPlan;
 use ringfence::session::{Authority, Proof, Session, SessionVars};
@@ -226,14 +226,6 @@ async fn privileged_login_alone(server: &Server) {
         .await
         .unwrap();
     let pg = pg(&logins);
-    let tx = pg.begin_system("test").await.unwrap();
-    assert_eq!(
-        check_login(&tx, "ringfence_authenticator", &schemas()).await.unwrap(),
-        [],
-        "the login that is made is safe"
-    );
-    drop(tx);
-
     let ids = "select json_agg(id order by id) from notes";
     let user = session(Authority::Request, "a");
     assert_eq!(ask(&pg, &user, "rf_app", ids).await, "[1]");

@@ -24,7 +24,7 @@ use ringfence::base::{ApiError, Code};
 use ringfence::cluster::{Cluster, ClusterOptions};
 use ringfence::pg::{
     ConnectionString, ListenEvent, Mode, Options, Pg, PgError, Pooler, Statement, TextParam,
-    TxContext, UnsafeReason, check_login,
+    TxContext,
 };
 use ringfence::session::settings::SettingsPlan;
 use ringfence::session::{Authority, Proof, Session, SessionVars};
@@ -818,76 +818,6 @@ async fn notifications_arrive_and_losses_are_told() {
         }
     }
     assert!(lost, "an overflow is told");
-}
-
-#[tokio::test]
-async fn ways_around_row_level_security_are_found() {
-    let fixture = Fixture::new().await;
-    let client = fixture.db.client().await;
-    let (owner, bypass, root, login) = (
-        harness::role_name("rfpg_owner"),
-        harness::role_name("rfpg_bypass"),
-        harness::role_name("rfpg_root"),
-        harness::role_name("rfpg_login"),
-    );
-    client
-        .batch_execute(&format!(
-            "create role {owner}; create role {bypass} bypassrls; create role {root} superuser;
-             create role {login} login noinherit;
-             grant app_user to {login};"
-        ))
-        .await
-        .unwrap();
-    let schemas = ["app".to_owned()];
-    let pg = fixture.pg();
-    let tx = pg.begin_system("test").await.unwrap();
-    assert_eq!(check_login(&tx, AUTHENTICATOR, &schemas).await.unwrap(), []);
-    assert_eq!(check_login(&tx, &login, &schemas).await.unwrap(), []);
-    client
-        .batch_execute(&format!(
-            "grant {owner} to {login}; grant {bypass} to {login}; grant {root} to {owner};
-             alter table app.notes owner to {owner};"
-        ))
-        .await
-        .unwrap();
-    let found = check_login(&tx, &login, &schemas).await.unwrap();
-    let reasons: Vec<_> = found.iter().map(|f| (f.role.as_str(), f.reason)).collect();
-    assert!(reasons.contains(&(root.as_str(), UnsafeReason::Superuser)), "{reasons:?}");
-    assert!(reasons.contains(&(bypass.as_str(), UnsafeReason::BypassRls)), "{reasons:?}");
-    assert!(reasons.contains(&(owner.as_str(), UnsafeReason::Owner)), "{reasons:?}");
-    client
-        .batch_execute(&format!(
-            "revoke {root} from {owner}; revoke {bypass} from {login};
-             alter table app.notes force row level security"
-        ))
-        .await
-        .unwrap();
-    assert_eq!(check_login(&tx, &login, &schemas).await.unwrap(), []);
-    // Since 16 it is the membership that says whether it is inherited.
-    let since_16: bool = client
-        .query_one("select current_setting('server_version_num')::int >= 160000", &[])
-        .await
-        .unwrap()
-        .get(0);
-    client
-        .batch_execute(&match since_16 {
-            true => format!("grant app_user to {login} with inherit true"),
-            false => format!("alter role {login} inherit"),
-        })
-        .await
-        .unwrap();
-    let found = check_login(&tx, &login, &schemas).await.unwrap();
-    assert!(found.iter().any(|f| f.reason == UnsafeReason::Inherit), "{found:?}");
-    client.batch_execute(&format!("alter role {login} superuser")).await.unwrap();
-    let found = check_login(&tx, &login, &schemas).await.unwrap();
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].to_string().contains("is a superuser; run: alter role"), "{}", found[0]);
-    client
-        .batch_execute(&format!(
-            "alter table app.notes owner to postgres; drop role {owner}, {bypass}, {root}, {login}"
-        ))
-        .await
-        .unwrap();
 }
 
 /// A server with TLS: a certificate for `localhost` by an authority of its own.

@@ -1,6 +1,8 @@
 //! Properties of the printer and the parsers, over generated input; what
 //! Postgres reads back is the judge of what we print.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod harness;
 
 use harness::TestDb;

@@ -1,6 +1,8 @@
 //! The server follows its database: what DDL, grants, policies and memberships
 //! change shows by itself, and no request fails meanwhile.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod harness;
 
 use std::sync::Arc;

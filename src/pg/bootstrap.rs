@@ -6,13 +6,12 @@
 //! | `database.url` and `database.owner_url` | both as given; the rest is made by `migrate` |
 //! | a privileged `database.url` | it is the owner; `migrate` makes the login of requests |
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::migrate::{self, MigrateError, Report, Scope};
 use super::pool::Connector;
 use super::url::{ConnectionString, UrlError};
-use super::{Options, Pg, PgError, Pooler, SystemTx};
+use super::{Options, Pg, PgError, Pooler};
 use crate::config::DatabaseConfig;
 
 #[derive(Debug, Error)]
@@ -194,59 +193,4 @@ async fn is_privileged(url: &ConnectionString) -> Result<bool, BootstrapError> {
         .and_then(|row| row.try_get(0))
         .map_err(|error| fail(PgError::from_driver(&error, &[])))?;
     Ok(text == "true")
-}
-
-/// A way around row-level security that the login of requests has.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct UnsafeRole {
-    /// The login or a role that it may SET.
-    pub role: String,
-    pub reason: UnsafeReason,
-    /// The table, where the reason is about one.
-    pub table: Option<String>,
-    /// The statement that ends it.
-    pub fix: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnsafeReason {
-    Superuser,
-    BypassRls,
-    /// Owns an exposed table, and row-level security is not forced on it.
-    Owner,
-    /// The login has the rights of its roles without SET ROLE.
-    Inherit,
-}
-
-impl std::fmt::Display for UnsafeRole {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let role = &self.role;
-        match self.reason {
-            UnsafeReason::Superuser => write!(f, "role {role} is a superuser")?,
-            UnsafeReason::BypassRls => write!(f, "role {role} has BYPASSRLS")?,
-            UnsafeReason::Owner => write!(
-                f,
-                "role {role} owns table {}, so its policies do not apply to it",
-                self.table.as_deref().unwrap_or_default()
-            )?,
-            UnsafeReason::Inherit => {
-                write!(f, "the login inherits the rights of role {role} instead of setting it")?;
-            }
-        }
-        write!(f, "; run: {}", self.fix)
-    }
-}
-
-/// Looks for ways around row-level security for the login of requests and all
-/// roles that it may SET. The server refuses to start on any of them.
-pub async fn check_login(
-    tx: &SystemTx,
-    login: &str,
-    schemas: &[String],
-) -> Result<Vec<UnsafeRole>, PgError> {
-    let schemas = serde_json::Value::from(schemas.to_vec()).to_string();
-    let text = tx.query_text(include_str!("check_login.sql"), &[login, &schemas]).await?;
-    serde_json::from_str(text.as_deref().unwrap_or("[]"))
-        .map_err(|error| PgError::Protocol(error.to_string()))
 }

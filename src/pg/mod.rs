@@ -29,9 +29,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use bootstrap::{
-    BootstrapError, Given, Logins, UnsafeReason, UnsafeRole, Urls, bootstrap, check_login,
-};
+pub use bootstrap::{BootstrapError, Given, Logins, Urls, bootstrap};
 pub use error::{DbFault, PgError};
 pub use listen::ListenEvent;
 pub use param::TextParam;
