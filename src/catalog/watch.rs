@@ -193,7 +193,7 @@ impl Watcher {
         }
         catalog.generation = current.generation + 1;
         let generation = catalog.generation;
-        tracing::info!(generation, tables = catalog.tables.len(), "the catalogue has changed");
+        tracing::debug!(generation, tables = catalog.tables.len(), "the catalogue is swapped");
         self.shared.current.store(Arc::new(catalog));
         self.shared.generation.send_replace(generation);
         Ok(())
