@@ -164,7 +164,15 @@ impl<'a> Planner<'a> {
         Expr::Param(id, ty)
     }
 
+    /// A row count. One that the document spells out is a literal, since the
+    /// planner has to guess what a parameter will be.
     fn integer(&mut self, operand: &Operand, at_most: Option<u64>) -> Result<Expr, PlanError> {
+        if let Operand::Const(text) = operand
+            && let Ok(value) = text.parse::<u64>()
+        {
+            let value = at_most.map_or(value, |most| value.min(most));
+            return Ok(Expr::Int(i64::try_from(value).unwrap_or(i64::MAX)));
+        }
         let ty = SqlType {
             name: QualifiedName::new(&"pg_catalog".into(), &"int8".into())?,
             array: false,

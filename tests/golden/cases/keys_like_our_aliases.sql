@@ -13,16 +13,15 @@ FROM (
       ) AS "_4"
       FROM "public"."tasks" AS _1
       ORDER BY _1."id" ASC
-      LIMIT ($1)::"pg_catalog"."int8"
+      LIMIT 1
     ) AS _2
   ) AS "tasks", (
     SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6.*)), '[]')
     FROM (
       SELECT _5."place" AS "_7", _5."docb" AS "_8", _5."place" AS "_9"
       FROM "public"."kinds" AS _5
-      WHERE (_5."id" OPERATOR(pg_catalog.=) ($2)::"pg_catalog"."int4")
+      WHERE (_5."id" OPERATOR(pg_catalog.=) ($1)::"pg_catalog"."int4")
     ) AS _6
   ) AS "kinds"
 ) AS _0
 -- $1 = Some("1")
--- $2 = Some("1")

@@ -13,8 +13,7 @@ FROM (
       )))::"pg_catalog"."text", 'null')) OPERATOR(pg_catalog.||) ',"t":') OPERATOR(pg_catalog.||) '"tasks"') OPERATOR(pg_catalog.||) '}'))::"pg_catalog"."json" AS "value"
       FROM "public"."tasks" AS _1
       ORDER BY _1."id" ASC
-      LIMIT ($1)::"pg_catalog"."int8"
+      LIMIT 2
     ) AS _2
   )))::"pg_catalog"."text", 'null')) OPERATOR(pg_catalog.||) '}'))::"pg_catalog"."json" AS "value"
 ) AS _0
--- $1 = Some("2")

@@ -25,15 +25,15 @@ FROM (
                 ) AS _10
               ) AS "author"
               FROM "public"."comments" AS _7
-              WHERE ((_7."task_id" OPERATOR(pg_catalog.=) _5."id") AND (_7."body" OPERATOR(pg_catalog.<>) ($3)::"pg_catalog"."text"))
+              WHERE ((_7."task_id" OPERATOR(pg_catalog.=) _5."id") AND (_7."body" OPERATOR(pg_catalog.<>) ($1)::"pg_catalog"."text"))
               ORDER BY _7."n" ASC
             ) AS _8
           ) AS "comments"
           FROM "public"."tasks" AS _5
           WHERE (_5."owner_id" OPERATOR(pg_catalog.=) _1."id")
           ORDER BY _5."id" DESC
-          LIMIT ($1)::"pg_catalog"."int8"
-          OFFSET ($2)::"pg_catalog"."int8"
+          LIMIT 1
+          OFFSET 0
         ) AS _6
       ) AS "tasks_by_owner_id"
       FROM "public"."users" AS _1
@@ -41,6 +41,4 @@ FROM (
     ) AS _2
   ) AS "users"
 ) AS _0
--- $1 = Some("1")
--- $2 = Some("0")
--- $3 = Some("First")
+-- $1 = Some("First")

@@ -7,9 +7,8 @@ FROM (
       FROM "public"."tasks" AS _1
       WHERE (_1."id" OPERATOR(pg_catalog.>) ($1)::"pg_catalog"."int4")
       ORDER BY _1."id" ASC
-      LIMIT ($2)::"pg_catalog"."int8"
+      LIMIT 1
     ) AS _2
   ) AS "tasks"
 ) AS _0
 -- $1 = Some("1")
--- $2 = Some("1")
