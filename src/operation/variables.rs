@@ -220,6 +220,9 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
         }
         let kind = json_kind(raw);
         if kind == JsonKind::Null {
+            if ty.is_non_null() {
+                return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_owned()));
+            }
             self.shape.push(b'n');
             return Ok(BUILD.then_some(Input::Null));
         }

@@ -21,6 +21,8 @@ pub struct DbFault {
     pub table: Option<Box<str>>,
     pub column: Option<Box<str>>,
     pub constraint: Option<Box<str>>,
+    /// The message points at a place in a statement, not at a value.
+    pub of_statement: bool,
     /// Raised by `RAISE` in the database's own code.
     pub raised: bool,
     /// Every value that the message quotes stands in the caller's parameters,
@@ -89,6 +91,7 @@ impl PgError {
                 table: text(db.table()),
                 column: text(db.column()),
                 constraint: text(db.constraint()),
+                of_statement: db.position().is_some(),
                 raised: db.routine() == Some("exec_stmt_raise"),
                 callers_words: quotes_only(db.message(), params),
             }));

@@ -72,6 +72,10 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
             Code::TimeLimitExceeded,
             "the transaction stayed open for longer than it may",
         ),
+        // What tsvector, ltree, hstore and jsonpath say of a value they cannot read.
+        "42601" if !fault.of_statement => data_error(Code::DataException, fault),
+        // A word too long for tsvector, a number too long for numeric.
+        "54000" => data_error(Code::DataException, fault),
         "22025" => data_error(Code::BadRequest, fault),
         "54001" => ApiError::new(
             Code::ValidationFailed,
@@ -152,6 +156,7 @@ mod tests {
             table: None,
             column: None,
             constraint: None,
+            of_statement: true,
             raised: false,
             callers_words: false,
         }

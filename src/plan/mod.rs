@@ -27,7 +27,7 @@ pub enum PlanError {
 impl From<PlanError> for ApiError {
     fn from(error: PlanError) -> Self {
         match error {
-            PlanError::TooManyParameters => {
+            PlanError::TooManyParameters | PlanError::TooManyFields => {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
             other => ApiError::internal(other.to_string()),

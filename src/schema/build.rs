@@ -431,6 +431,8 @@ impl<'a> Builder<'a> {
         if operators.equality {
             add("_eq", one, Comparison::Eq);
             add("_neq", one, Comparison::Neq);
+        }
+        if operators.lists {
             add("_in", many, Comparison::In);
             add("_nin", many, Comparison::Nin);
         }

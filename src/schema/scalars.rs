@@ -99,7 +99,13 @@ pub fn built_in(name: &str) -> Result<ScalarType, InvalidIdent> {
             name: QualifiedName::new(&"pg_catalog".into(), &Arc::from(pg))?,
             array: false,
         },
-        operators: Operators { equality: true, order: true, text: name == "String", schema: None },
+        operators: Operators {
+            equality: true,
+            order: true,
+            lists: true,
+            text: name == "String",
+            schema: None,
+        },
     })
 }
 
@@ -162,9 +168,15 @@ fn scalar(ty: &PgType, name: Name) -> Result<ScalarType, InvalidIdent> {
         _ => Codec::Text,
     };
     let base = ty.kind == TypeKind::Base;
+    let array = matches!(ty.kind, TypeKind::Array { .. });
+    // An array compares as its elements do.
+    let compared = if array { pg.strip_prefix('_').unwrap_or(pg) } else { pg };
+    let equality = !(own && WITHOUT_EQUALITY.contains(&compared));
     let operators = Operators {
-        equality: !(own && WITHOUT_EQUALITY.contains(&pg)),
-        order: !((own && WITHOUT_EQUALITY.contains(&pg)) || WITHOUT_ORDER.contains(&pg)),
+        equality,
+        order: equality && !WITHOUT_ORDER.contains(&compared),
+        // Postgres has no arrays of arrays to pass a list of them as.
+        lists: equality && !array,
         text: base && TEXT.contains(&pg),
         schema: if own || !base { None } else { Some(Ident::new(ty.schema.clone())?) },
     };

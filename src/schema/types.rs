@@ -100,6 +100,8 @@ pub struct ScalarType {
 pub struct Operators {
     pub equality: bool,
     pub order: bool,
+    /// `_in` and `_nin`.
+    pub lists: bool,
     pub text: bool,
     /// Schema of the operators when it is not `pg_catalog`.
     pub schema: Option<Ident>,
