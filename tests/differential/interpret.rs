@@ -246,13 +246,17 @@ fn like(text: &[char], pattern: &[char]) -> bool {
     }
 }
 
-/// AND of SQL.
+/// AND of SQL: false wins over unknown, which wins over true.
 fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    parts.fold(Some(true), |so_far, part| match (so_far, part) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        _ => Some(true),
-    })
+    let mut truth = Some(true);
+    for part in parts {
+        truth = match (truth, part) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (None, _) | (_, None) => None,
+            _ => Some(true),
+        };
+    }
+    truth
 }
 
 /// OR of SQL.

@@ -250,7 +250,9 @@ pub fn model(narrow: bool) -> Model {
             open,
         ]
     };
-    let relations: [(&str, &str, bool, &str, &[(&str, &str)]); 16] = [
+    type Line =
+        (&'static str, &'static str, bool, &'static str, &'static [(&'static str, &'static str)]);
+    let relations: [Line; 16] = [
         ("tenants", "tasks", true, "tasks", &[("id", "tenant_id")]),
         ("tenants", "users", true, "users", &[("id", "tenant_id")]),
         ("users", "tenant", false, "tenants", &[("tenant_id", "id")]),
