@@ -23,8 +23,12 @@ use super::model::{
 };
 use super::variables::{Declaration, Environment, VariableValue, literal};
 
-/// Fragments that spread each other one after the other.
-const MAX_FRAGMENT_CHAIN: usize = 256;
+/// Fragments and inline fragments inside each other, at one level of fields.
+const MAX_NESTED_FRAGMENTS: usize = 64;
+
+/// Lists of types inside each other in introspection. Each could be as long as
+/// the schema; GraphiQL needs one, and graphql-js draws the line here too.
+const MAX_INTROSPECTION_LISTS: usize = 3;
 
 /// Bounds on one operation, fragments expanded.
 #[derive(Debug, Clone, Copy)]
@@ -133,10 +137,6 @@ fn check_fragments(document: &Document) -> Result<(), BindError> {
                     let problem = Problem::FragmentCycle(cycle.join(", "));
                     return Err(BindError::new(JsonPath::root(), problem));
                 }
-                if way.len() > MAX_FRAGMENT_CHAIN {
-                    let problem = Problem::TooDeep { limit: MAX_FRAGMENT_CHAIN };
-                    return Err(BindError::new(JsonPath::root(), problem));
-                }
                 let mut out = Vec::new();
                 if let Some(fragment) = document.fragments.get(name) {
                     spreads(&fragment.selection, &mut out);
@@ -204,7 +204,7 @@ impl<'a> Binder<'a> {
         }
         let mut out = IndexMap::new();
         for set in sets {
-            self.collect_set(object, set, &mut out)?;
+            self.collect_set(object, set, 0, &mut out)?;
         }
         Ok(out)
     }
@@ -213,13 +213,14 @@ impl<'a> Binder<'a> {
         &mut self,
         object: &ObjectType,
         set: &'a [Selection],
+        nested: usize,
         out: &mut Collected<'a>,
     ) -> Result<(), BindError> {
+        if nested > MAX_NESTED_FRAGMENTS {
+            return Err(self.error(Problem::TooDeep { limit: MAX_NESTED_FRAGMENTS }));
+        }
         for selection in set {
-            self.nodes += 1;
-            if self.nodes > self.limits.nodes {
-                return Err(self.error(Problem::TooManyNodes { limit: self.limits.nodes }));
-            }
+            self.count_node()?;
             match selection {
                 Selection::Field(field) => {
                     if self.directives(&field.directives, "a field")? {
@@ -231,7 +232,7 @@ impl<'a> Binder<'a> {
                         if let Some(on) = on {
                             self.check_condition(object, on)?;
                         }
-                        self.collect_set(object, selection, out)?;
+                        self.collect_set(object, selection, nested + 1, out)?;
                     }
                 }
                 Selection::Spread { fragment: name, directives } => {
@@ -243,7 +244,55 @@ impl<'a> Binder<'a> {
                     if include {
                         self.directives(&fragment.directives, "a fragment definition")?;
                         self.check_condition(object, &fragment.on)?;
-                        self.collect_set(object, &fragment.selection, out)?;
+                        self.collect_set(object, &fragment.selection, nested + 1, out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_node(&mut self) -> Result<(), BindError> {
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes {
+            return Err(self.error(Problem::TooManyNodes { limit: self.limits.nodes }));
+        }
+        Ok(())
+    }
+
+    /// Bounds what is asked of `__schema` and `__type`; the rest of their
+    /// validation is made where they are answered.
+    fn introspection(
+        &mut self,
+        set: &[Selection],
+        depth: usize,
+        lists: usize,
+    ) -> Result<(), BindError> {
+        if depth > self.limits.depth {
+            return Err(self.error(Problem::TooDeep { limit: self.limits.depth }));
+        }
+        let document = self.document;
+        for selection in set {
+            self.count_node()?;
+            match selection {
+                Selection::Field(field) => {
+                    let list = matches!(
+                        field.name.as_ref(),
+                        "fields" | "inputFields" | "interfaces" | "possibleTypes"
+                    );
+                    let lists = lists + usize::from(list);
+                    if lists > MAX_INTROSPECTION_LISTS {
+                        let limit = MAX_INTROSPECTION_LISTS;
+                        return Err(self.error(Problem::IntrospectionTooDeep { limit }));
+                    }
+                    self.introspection(&field.selection, depth + 1, lists)?;
+                }
+                Selection::Inline { selection, .. } => {
+                    self.introspection(selection, depth + 1, lists)?;
+                }
+                Selection::Spread { fragment, .. } => {
+                    if let Some(fragment) = document.fragments.get(fragment) {
+                        self.introspection(&fragment.selection, depth + 1, lists)?;
                     }
                 }
             }
@@ -342,7 +391,12 @@ impl<'a> Binder<'a> {
                 self.no_selection(field)?;
                 return Ok(RootField::Typename);
             }
-            "__schema" | "__type" => return Ok(RootField::Introspection),
+            "__schema" | "__type" => {
+                for field in fields {
+                    self.introspection(&field.selection, 1, 0)?;
+                }
+                return Ok(RootField::Introspection);
+            }
             _ => {}
         }
         self.path.push_key(field.name.to_string());

@@ -86,8 +86,12 @@ pub enum Problem {
     VariableInJson,
     #[error("the operation is nested deeper than {limit} levels (limits.depth)")]
     TooDeep { limit: usize },
+    #[error("introspection may nest lists of fields and types at most {limit} deep")]
+    IntrospectionTooDeep { limit: usize },
     #[error("the operation selects more than {limit} fields (limits.nodes)")]
     TooManyNodes { limit: usize },
+    #[error("a Postgres array has at most {limit} dimensions")]
+    TooManyDimensions { limit: usize },
     #[error("the schema is inconsistent: {0}")]
     Schema(&'static str),
 }
@@ -102,7 +106,9 @@ impl From<BindError> for ApiError {
     fn from(error: BindError) -> Self {
         let code = match &error.problem {
             Problem::IntOutOfBounds(_) => Code::ParseFailed,
-            Problem::TooDeep { .. } => Code::DepthLimitExceeded,
+            Problem::TooDeep { .. } | Problem::IntrospectionTooDeep { .. } => {
+                Code::DepthLimitExceeded
+            }
             Problem::TooManyNodes { .. } => Code::NodeLimitExceeded,
             Problem::Schema(detail) => return ApiError::internal(*detail),
             _ => Code::ValidationFailed,

@@ -189,14 +189,8 @@ pub(crate) fn scalar_from_json(codec: Codec, ty: &str, raw: &RawValue) -> Result
             checked(json_string(raw)?)
         }
         (Codec::Text, JsonKind::List) => {
-            let mut out = String::from("{");
-            for element in json_elements(raw)? {
-                match json_kind(element) {
-                    JsonKind::Null => push_array_null(&mut out),
-                    _ => push_array_element(&mut out, &scalar_from_json(codec, ty, element)?),
-                }
-            }
-            out.push('}');
+            let mut out = String::new();
+            array_from_json(&mut out, ty, raw, 1)?;
             Ok(out)
         }
         _ => Err(wrong()),
@@ -225,18 +219,66 @@ pub(crate) fn scalar_from_literal(
             checked(Cow::Borrowed(text))
         }
         (Codec::Text, Value::List(items)) => {
-            let mut out = String::from("{");
-            for item in items {
-                match item {
-                    Value::Null => push_array_null(&mut out),
-                    item => push_array_element(&mut out, &scalar_from_literal(codec, ty, item)?),
-                }
-            }
-            out.push('}');
+            let mut out = String::new();
+            array_from_literal(&mut out, ty, items, 1)?;
             Ok(out)
         }
         (codec, value) => Err(expected(codec, ty, describe_literal(value))),
     }
+}
+
+/// What Postgres allows.
+const MAX_DIMENSIONS: usize = 6;
+
+/// Appends a list as an array literal; lists inside are its further dimensions.
+fn array_from_json(
+    out: &mut String,
+    ty: &str,
+    raw: &RawValue,
+    dimension: usize,
+) -> Result<(), Problem> {
+    if dimension > MAX_DIMENSIONS {
+        return Err(Problem::TooManyDimensions { limit: MAX_DIMENSIONS });
+    }
+    open_array(out);
+    for element in json_elements(raw)? {
+        match json_kind(element) {
+            JsonKind::Null => push_array_null(out),
+            JsonKind::List => array_from_json(out, ty, element, dimension + 1)?,
+            _ => push_array_element(out, &scalar_from_json(Codec::Text, ty, element)?),
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// As [`array_from_json`], of a list in the document.
+fn array_from_literal(
+    out: &mut String,
+    ty: &str,
+    items: &[Value],
+    dimension: usize,
+) -> Result<(), Problem> {
+    if dimension > MAX_DIMENSIONS {
+        return Err(Problem::TooManyDimensions { limit: MAX_DIMENSIONS });
+    }
+    open_array(out);
+    for item in items {
+        match item {
+            Value::Null => push_array_null(out),
+            Value::List(items) => array_from_literal(out, ty, items, dimension + 1)?,
+            item => push_array_element(out, &scalar_from_literal(Codec::Text, ty, item)?),
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn open_array(out: &mut String) {
+    if out.ends_with('}') || out.ends_with('"') || out.ends_with("NULL") {
+        out.push(',');
+    }
+    out.push('{');
 }
 
 fn push_array_null(out: &mut String) {
@@ -339,6 +381,19 @@ mod tests {
             Err(Problem::Nul)
         );
         assert!(scalar_from_json(Codec::Json, "jsonb", &json(r#"{"a":"\\u0000"}"#)).is_ok());
+    }
+
+    #[test]
+    fn lists_become_arrays_of_at_most_six_dimensions() {
+        let array = |text: &str| scalar_from_json(Codec::Text, "_text", &json(text));
+        assert_eq!(
+            array(r#"[["a", "b,\"}"], [null, 1], []]"#),
+            Ok(r#"{{"a","b,\"}"},{NULL,"1"},{}}"#.to_owned())
+        );
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(array(&nested(6)).is_ok());
+        assert_eq!(array(&nested(7)), Err(Problem::TooManyDimensions { limit: 6 }));
+        assert_eq!(array(&nested(100)), Err(Problem::TooManyDimensions { limit: 6 }));
     }
 
     #[test]

@@ -153,7 +153,13 @@ pub fn coerce<const BUILD: bool>(
             },
             Some(raw) => {
                 let mut path = JsonPath::root();
-                match walker.value(declaration.ty, raw, &mut path, 0) {
+                // With a default, null is "no value" even where the type is
+                // non-null, as in Hasura.
+                let ty = match declaration.default {
+                    Some(_) => declaration.ty.without_non_null(),
+                    None => declaration.ty,
+                };
+                match walker.value(ty, raw, &mut path, 0) {
                     Ok(Some(input)) => VariableValue::Given(input),
                     Ok(None) => VariableValue::Absent,
                     Err(problem) => VariableValue::Invalid(BindError::new(path, problem)),

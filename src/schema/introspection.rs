@@ -26,8 +26,9 @@ const ANSWERS: NonZeroUsize = match NonZeroUsize::new(16) {
     None => NonZeroUsize::MIN,
 };
 
-/// Longer documents are answered but not kept.
+/// Longer documents and answers are answered but not kept.
 const KEPT_DOCUMENT_BYTES: usize = 16 * 1024;
+const KEPT_ANSWER_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntrospectionError {
@@ -105,7 +106,7 @@ impl Introspection {
             return Ok(answer.clone());
         }
         let answer = self.ask(types, query, question).await?;
-        if keep {
+        if keep && answer.len() <= KEPT_ANSWER_BYTES {
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).put(key, answer.clone());
         }
         Ok(answer)

@@ -178,6 +178,17 @@ impl SchemaSet {
             (SchemaSource::Grants, Some(oid)) => Some(catalog.privileges(oid)),
             _ => None,
         };
+        let rights = binding.oid.map(|oid| catalog.rights(oid));
+        // A table whose policies do not bind the role, as its owner without
+        // FORCE: what the start refuses must not open up later either.
+        let unfenced = |table: &Table| {
+            table.rls_enabled
+                && !self.options.roles.allow_unsafe
+                && match (&rights, catalog.relations.get(&table.oid)) {
+                    (Some(rights), Some(relation)) => rights.bypass(relation),
+                    _ => true,
+                }
+        };
         catalog
             .tables
             .iter()
@@ -185,7 +196,11 @@ impl SchemaSet {
                 let hidden = match binding.source {
                     // The administrator is not fenced, so nothing leads past the fence.
                     SchemaSource::Everything => table.is_partition,
-                    _ => table.exposure(catalog, self.options.expose_owner_views) != Exposure::Yes,
+                    _ => {
+                        unfenced(table)
+                            || table.exposure(catalog, self.options.expose_owner_views)
+                                != Exposure::Yes
+                    }
                 };
                 if !self.options.tracked || hidden {
                     return None;

@@ -45,6 +45,15 @@ impl TypeRef {
         TypeRef { base, wrap: Wrap::List { non_null: true } }
     }
 
+    /// The same type where null may stand.
+    pub const fn without_non_null(self) -> Self {
+        let wrap = match self.wrap {
+            Wrap::Nullable | Wrap::NonNull => Wrap::Nullable,
+            Wrap::List { .. } => Wrap::List { non_null: false },
+        };
+        TypeRef { base: self.base, wrap }
+    }
+
     pub const fn is_non_null(self) -> bool {
         matches!(self.wrap, Wrap::NonNull | Wrap::List { non_null: true })
     }
