@@ -15,6 +15,17 @@ function parseExactly(text: string): unknown {
   return JSON.parse(text, reviver as (key: string, value: unknown) => unknown);
 }
 
+class NoSchema extends Error {}
+
+// GraphiQL shows the errors of a schema request even when a later one, under a
+// newer identity, has been answered already; of a request that fails by an
+// exception it does not.
+function refuseWithoutSchema(answer: unknown): void {
+  const { data, errors } = (answer ?? {}) as { data?: unknown; errors?: { message?: unknown }[] };
+  if (data) return;
+  throw new NoSchema(errors?.map((e) => String(e.message)).join("\n") || "The server sent no schema.");
+}
+
 export function createFetcher(endpoint: string, identity: Identity): Fetcher {
   const ours = headersOf(identity);
   return async (params, options) => {
@@ -29,8 +40,11 @@ export function createFetcher(endpoint: string, identity: Identity): Fetcher {
     });
     const body = await response.text();
     try {
-      return parseExactly(body) as never;
-    } catch {
+      const answer = parseExactly(body);
+      if (params.operationName === "IntrospectionQuery") refuseWithoutSchema(answer);
+      return answer as never;
+    } catch (error) {
+      if (error instanceof NoSchema) throw error;
       return { errors: [{ message: `The server answered ${response.status} without JSON.`, body: body.slice(0, 2000) }] } as never;
     }
   };
