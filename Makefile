@@ -15,13 +15,16 @@ DENY := $(TOOLS)/bin/cargo-deny
 run:
 	scripts/need run
 	@[ -e console/dist/index.html.gz ] || ! command -v npm >/dev/null || $(MAKE) console
-	$(CARGO) run --quiet -- dev
+	$(CARGO) run -- dev
 
-test: check console
+# What is missing is asked for first and at once.
+test:
+	scripts/need test
+	$(MAKE) check console
 	$(CARGO) test --no-fail-fast
 
 check: $(DENY)
-	scripts/need test
+	scripts/need check
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(DENY) check bans licenses sources
@@ -40,5 +43,5 @@ docs:
 	UPDATE_DOCS=1 $(CARGO) test --quiet --lib documentation_is_current
 
 $(DENY):
-	scripts/need console
+	scripts/need check
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny --version '^0.20'

@@ -21,8 +21,6 @@ section! {
         expose: Vec<String> = "public", check not_empty;
         /// Whether tables appear without being tracked; `auto` does so until metadata is stored.
         auto_track: AutoTrack = "auto";
-        /// Whether `migrate` makes `auth.uid()`, `auth.jwt()` and `auth.role()`.
-        supabase_helpers: bool = "false";
         /// Whether views that run with their owner's rights appear; row-level security does not
         /// hold inside them.
         expose_owner_views: bool = "false";
