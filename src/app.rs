@@ -275,6 +275,10 @@ async fn install_changes(
     (config, authenticator): (Config, String),
 ) {
     let mut generations = watch.subscribe();
+    // A change may have come between the engine's start and ours.
+    if watch.current().generation != engine.schemas().catalog().generation {
+        generations.mark_changed();
+    }
     while generations.changed().await.is_ok() {
         let catalog = watch.current();
         let generation = catalog.generation;
