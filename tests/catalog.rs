@@ -470,30 +470,114 @@ async fn doors_beside_the_fence_are_not_shown() {
         ),
     )
     .await;
+    batch(
+        &db,
+        &format!(
+            "create view over_stored with (security_invoker = true) as select * from stored;
+             create view over_over_stored as select * from over_stored;
+             create view over_stored_open with (security_invoker = true) as
+               select * from stored_open;
+             create function definer() returns setof fenced language sql stable security definer
+               as 'select * from fenced';
+             create function through() returns setof fenced language plpgsql stable
+               as 'begin return query select * from definer(); end';
+             create function parsed() returns bigint language sql stable security definer
+               begin atomic select count(*) from fenced; end;
+             create function built(t text) returns bigint language plpgsql stable security definer
+               as 'declare n bigint; begin execute ''select count(*) from '' || t into n; return n; end';
+             create function open_rows() returns setof open language sql stable security definer
+               as 'select * from open';
+             create function as_caller() returns setof fenced language sql stable
+               as 'select * from fenced';
+             create function as_bound() returns setof fenced language sql stable security definer
+               as 'select * from fenced';
+             alter function as_bound() owner to {owner};
+             create view over_definer with (security_invoker = true) as select * from definer();
+             create view over_through with (security_invoker = true) as select * from through();
+             create view over_parsed with (security_invoker = true) as select parsed() as n;
+             create view over_built with (security_invoker = true) as select built('fenced') as n;
+             create view over_open_rows with (security_invoker = true) as select * from open_rows();
+             create view over_caller with (security_invoker = true) as select * from as_caller();
+             create view over_bound with (security_invoker = true) as select * from as_bound();
+             create materialized view stored_by_function as select * from as_caller();
+             create materialized view stored_by_text as
+               select query_to_xml('select * from fenced', true, true, '')::text as x;
+             create table cut (id int) partition by list (id);
+             alter table cut enable row level security;
+             create table cut_one partition of cut for values in (1);
+             create view over_cut with (security_invoker = true) as select * from cut;
+             create view over_cut_one with (security_invoker = true) as select * from cut_one;
+             create view over_part_one with (security_invoker = true) as select * from part_one"
+        ),
+    )
+    .await;
     let catalog = read_as(&db, OWNER, &["public"]).await;
     let why = |name: &str| match table(&catalog, name).exposure(&catalog, false) {
         Exposure::Yes => "shown".to_owned(),
         Exposure::No(hidden) => hidden.to_string(),
     };
-    for name in ["fenced", "open", "invokers", "over_invokers", "harmless", "bound", "stored_open"]
-    {
+    for name in [
+        "fenced",
+        "open",
+        "invokers",
+        "over_invokers",
+        "harmless",
+        "bound",
+        "stored_open",
+        "over_stored_open",
+        "over_open_rows",
+        "over_caller",
+        "over_bound",
+        "over_cut",
+        "over_part_one",
+    ] {
         assert_eq!(why(name), "shown", "{name}");
     }
     for name in ["owners", "over_owners"] {
         assert!(why(name).starts_with("it reads fenced as"), "{name}: {}", why(name));
     }
-    for name in ["stored", "stored_indirectly"] {
+    for name in ["over_stored", "over_over_stored"] {
+        let start = "it reads the materialized view stored, which stores rows of fenced";
+        assert!(why(name).starts_with(start), "{name}: {}", why(name));
+    }
+    for (name, start) in [
+        ("over_definer", "it calls definer(), which reads fenced as"),
+        ("over_through", "it calls definer(), which reads fenced as"),
+        ("over_parsed", "it calls parsed(), which reads fenced as"),
+        ("over_built", "it calls built(), which runs as"),
+        ("over_cut_one", "it reads the partition cut_one, for which the row-level security of cut"),
+        ("stored_by_text", "it stores rows of which cannot be told"),
+    ] {
+        assert!(why(name).starts_with(start), "{name}: {}", why(name));
+    }
+    for name in ["stored", "stored_indirectly", "stored_by_function"] {
         assert!(why(name).starts_with("it stores rows of fenced"), "{name}: {}", why(name));
     }
     assert!(why("part_one").starts_with("it is a partition"));
-    assert_eq!(table(&catalog, "owners").exposure(&catalog, true), Exposure::Yes);
+    for name in
+        ["owners", "over_stored", "over_definer", "over_built", "over_cut_one", "stored_by_text"]
+    {
+        assert_eq!(table(&catalog, name).exposure(&catalog, true), Exposure::Yes, "{name}");
+    }
+    assert_ne!(table(&catalog, "stored").exposure(&catalog, true), Exposure::Yes);
     // What Postgres does is what we say it does.
-    batch(&db, "insert into fenced values (1, 1); drop policy p on fenced; grant select on all tables in schema public to app_user").await;
+    batch(&db, "insert into fenced values (1, 1); drop policy p on fenced; refresh materialized view stored; insert into cut values (1);
+         grant select on all tables in schema public to app_user").await;
     let rows = |name: &str| db.psql_as("app_user", &[], &format!("select count(*) from {name}"));
-    for name in ["owners", "over_owners"] {
+    for name in [
+        "owners",
+        "over_owners",
+        "over_stored",
+        "over_over_stored",
+        "over_definer",
+        "over_through",
+        "over_cut_one",
+    ] {
         assert_eq!(rows(name).as_deref(), Ok("1"), "{name}");
     }
-    for name in ["fenced", "invokers", "over_invokers", "bound"] {
+    for name in
+        ["fenced", "invokers", "over_invokers", "bound", "over_caller", "over_bound", "over_cut"]
+    {
         assert_eq!(rows(name).as_deref(), Ok("0"), "{name}");
     }
     batch(&db, &format!("drop owned by {owner} cascade; drop role {owner}")).await;

@@ -296,6 +296,49 @@ async fn a_bad_database_is_seen_through_and_mended() {
 }
 
 #[tokio::test]
+async fn views_over_other_doors_are_named_and_mended() {
+    let db = TestDb::empty().await;
+    if catalog(&db).await.server_version < 150_000 {
+        return;
+    }
+    batch(
+        &db,
+        "create table fenced (id int primary key);
+         alter table fenced enable row level security;
+         create policy p on fenced to app_user using (false);
+         create materialized view stored as select * from fenced;
+         create view over_stored with (security_invoker = true) as select * from stored;
+         create function definer() returns setof fenced language sql stable security definer
+           set search_path = public, pg_temp as 'select * from fenced';
+         create view over_definer with (security_invoker = true) as select * from definer();
+         create table parts (id int) partition by list (id);
+         alter table parts enable row level security;
+         create policy p on parts to app_user using (false);
+         create table part partition of parts for values in (1);
+         create view over_part with (security_invoker = true) as select * from part;
+         insert into fenced values (1); insert into parts values (1);
+         refresh materialized view stored;
+         grant select on all tables in schema public to app_user",
+    )
+    .await;
+    let found = findings(&db).await;
+    for (id, object) in [
+        ("view-over-materialized-view", "view public.over_stored"),
+        ("view-over-definer", "view public.over_definer"),
+        ("view-over-partition", "view public.over_part"),
+    ] {
+        assert!(has(&found, id, object), "{id} {object} in {found:#?}");
+    }
+    mend(&db, &found).await;
+    let left = findings(&db).await;
+    assert!(!left.iter().any(|finding| finding.id.starts_with("view-over")), "{left:#?}");
+    let rows = |view| db.psql_as("app_user", &[], &format!("select count(*) from {view}"));
+    assert!(rows("over_stored").is_err());
+    assert_eq!(rows("over_definer").as_deref(), Ok("0"));
+    assert_eq!(rows("over_part").as_deref(), Ok("0"));
+}
+
+#[tokio::test]
 async fn logins_and_roles_that_see_past_the_fence_refuse() {
     let db = TestDb::empty().await;
     let [login, open, owner, admin] = ["login", "open", "owning", "boss"].map(role_name);
@@ -320,6 +363,8 @@ async fn logins_and_roles_that_see_past_the_fence_refuse() {
     ] {
         assert!(has(&found, id, &object), "{id} {object} in {found:#?}");
     }
+    let inherits = found.iter().find(|finding| finding.id == "login-inherits").unwrap();
+    assert_eq!(inherits.severity, Severity::Refuse);
     assert_eq!(Report::new(found.clone()).exit_code(), 1);
     mend(&db, &found).await;
     let left = findings_for(&db, &login, true).await;

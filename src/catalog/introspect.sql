@@ -110,6 +110,8 @@ select json_build_object(
     select json_agg(json_build_object(
       'oid', r.oid, 'schema', r.relnamespace, 'name', r.relname, 'kind', r.relkind,
       'owner', r.relowner, 'exposed', r.exposed, 'partition', r.relispartition,
+      'parent', case when r.relispartition then
+        (select i.inhparent from pg_inherits i where i.inhrelid = r.oid) end,
       'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'options', r.reloptions,
       'comment', case when r.exposed then d.description end,
       'acl', (select json_agg(json_build_array(a.grantee, a.privilege_type))

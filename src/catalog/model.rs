@@ -81,6 +81,8 @@ pub struct Relation {
     pub rls_enabled: bool,
     pub rls_forced: bool,
     pub security_invoker: bool,
+    /// The partitioned table that it is a partition of.
+    pub partition_of: Option<Oid>,
     /// For views: the relations that the definition names.
     pub reads: Vec<Oid>,
     /// For views: the functions that the definition calls.

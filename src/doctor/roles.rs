@@ -150,7 +150,7 @@ fn inherits(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
     };
     findings.add(
         "login-inherits",
-        Severity::Warn,
+        Severity::Refuse,
         format!("role {name}"),
         format!("the login of requests has the rights of {} at once", roles(inherited)),
         INHERITS,

@@ -1,7 +1,7 @@
 //! Views, materialised views, foreign tables and functions: doors that lead
 //! past row-level security, or could.
 
-use super::text::{function, ident, literal, roles, table as table_name};
+use super::text::{function, ident, literal, relation, roles, table as table_name};
 use super::{Context, Findings, Severity};
 use crate::catalog::exposure::{Exposure, Hidden};
 use crate::catalog::model::{Function, Privilege, Table, TableKind};
@@ -10,6 +10,13 @@ const OWNER_VIEW: &str = "An owner's view reads with the rights of its owner, so
     the tables below do not bind the caller. Such a view is not shown.";
 const MATERIALIZED: &str = "A materialised view stores what its owner could read, and row-level \
     security cannot be enabled on it. It is not shown; a role with a grant could still read it.";
+const OVER_MATERIALIZED: &str = "The rows of a materialised view are there for whoever may read it, \
+    and security_invoker does not change that. A view over it is not shown.";
+const OVER_PARTITION: &str = "A partition that is read directly is bound by its own policies only. \
+    With row-level security of its own and no policy it can be read through its table alone. The \
+    view is not shown.";
+const DEFINER_VIEW: &str = "The function reads with the rights of its owner, so the policies of the \
+    tables that it reads do not bind the caller of the view. Such a view is not shown.";
 const FOREIGN: &str = "Row-level security cannot be enabled on a foreign table: whoever may select \
     from it sees what the foreign server gives the mapped user. Policies there know nothing of the \
     caller.";
@@ -37,6 +44,11 @@ pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
 fn beside_the_fence(cx: &Context<'_>, table: &Table, hidden: &Hidden, findings: &mut Findings) {
     let readers = cx.readers_of(table);
     let object = table_name(table);
+    let shown = if cx.input.expose_owner_views {
+        "; it is shown because schema.expose_owner_views is on"
+    } else {
+        ""
+    };
     match hidden {
         Hidden::Partition => {}
         Hidden::Materialized { .. } if readers.is_empty() => {}
@@ -48,23 +60,47 @@ fn beside_the_fence(cx: &Context<'_>, table: &Table, hidden: &Hidden, findings: 
             MATERIALIZED,
             revoke(cx, table, &[Privilege::Select]),
         ),
-        Hidden::OwnerView { .. } => {
-            let shown = if cx.input.expose_owner_views {
-                "; it is shown because schema.expose_owner_views is on"
-            } else {
-                ""
-            };
-            findings.add(
-                "owner-view-over-rls",
-                Severity::Warn,
-                format!("view {object}"),
-                format!("{hidden}{shown}"),
-                OWNER_VIEW,
-                // Before Postgres 15 a view always reads as its owner.
-                (cx.catalog.server_version >= 150_000)
-                    .then(|| format!("ALTER VIEW {object} SET (security_invoker = true);")),
-            );
-        }
+        Hidden::OwnerView { .. } => findings.add(
+            "owner-view-over-rls",
+            Severity::Warn,
+            format!("view {object}"),
+            format!("{hidden}{shown}"),
+            OWNER_VIEW,
+            // Before Postgres 15 a view always reads as its owner.
+            (cx.catalog.server_version >= 150_000)
+                .then(|| format!("ALTER VIEW {object} SET (security_invoker = true);")),
+        ),
+        Hidden::OverMaterialized { .. } if readers.is_empty() => {}
+        Hidden::OverMaterialized { .. } => findings.add(
+            "view-over-materialized-view",
+            Severity::Warn,
+            format!("view {object}"),
+            format!("{hidden}{shown}; {} may select from it", roles(readers.iter().copied())),
+            OVER_MATERIALIZED,
+            revoke(cx, table, &[Privilege::Select]),
+        ),
+        Hidden::OverPartition { below, .. } => findings.add(
+            "view-over-partition",
+            Severity::Warn,
+            format!("view {object}"),
+            format!("{hidden}{shown}"),
+            OVER_PARTITION,
+            cx.catalog
+                .relations
+                .get(below)
+                .map(|part| format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", relation(part))),
+        ),
+        Hidden::Definer { function: oid, .. } => findings.add(
+            "view-over-definer",
+            Severity::Warn,
+            format!("view {object}"),
+            format!("{hidden}{shown}"),
+            DEFINER_VIEW,
+            cx.catalog
+                .functions
+                .get(oid)
+                .map(|called| format!("ALTER FUNCTION {} SECURITY INVOKER;", function(called))),
+        ),
     }
 }
 
