@@ -295,6 +295,138 @@ async fn a_bad_database_is_seen_through_and_mended() {
     assert_eq!(unfixed, expected, "{left:#?}");
 }
 
+fn refused<'f>(findings: &'f [Finding], id: &str, object: &str) -> &'f Finding {
+    let found = findings.iter().find(|f| f.id == id && f.object == object);
+    let found = found.unwrap_or_else(|| panic!("{id} {object} in {findings:#?}"));
+    assert_eq!(found.severity, Severity::Refuse, "{object}");
+    found
+}
+
+#[tokio::test]
+async fn immutable_functions_that_compute_what_they_read_refuse() {
+    let db = TestDb::empty().await;
+    batch(
+        &db,
+        "create function claim_of(n text) returns text language sql immutable as
+           $$ select current_setting(n, true) $$;
+         create function claim_later(n text) returns text language sql stable as
+           $$ select current_setting(n, true) $$;
+         create function through() returns text language sql immutable as
+           $$ select claim_later('app.tenant_id') $$;
+         create function built(n text) returns text language plpgsql immutable as
+           $$ declare r text; begin execute 'select ' || n into r; return r; end $$;
+         create function shown() returns text language sql immutable as
+           $$ select setting from pg_settings where name = 'app.tenant_id' $$;
+         create function unused(n text) returns text language sql immutable as
+           $$ select current_setting(n, true) $$;
+         create function harmless(n text) returns text language sql immutable as
+           $$ select upper(n) $$;
+         create table t (id int primary key, tenant_id uuid);
+         create index on t (tenant_id);
+         alter table t enable row level security;
+         create policy p on t to app_user using (
+           tenant_id = (select nullif(claim_of('app.tenant_id'), '')::uuid));
+         create policy q on t to app_user using (through() = 'x' and built('x') = harmless('x'));
+         create view v with (security_barrier) as select shown() as id",
+    )
+    .await;
+    let found = findings(&db).await;
+    for object in ["claim_of(n text)", "through()", "built(n text)", "shown()"]
+        .map(|f| format!("function public.{f}"))
+    {
+        refused(&found, "immutable-reads-setting", &object);
+    }
+    let unused = found.iter().find(|f| f.object == "function public.unused(n text)").unwrap();
+    assert_eq!(unused.severity, Severity::Warn);
+    for object in ["function public.harmless(n text)", "function public.claim_later(n text)"] {
+        assert!(!has(&found, "immutable-reads-setting", object), "{object}");
+    }
+    mend(&db, &found).await;
+    assert!(!Report::new(findings(&db).await).has_refusals());
+}
+
+#[tokio::test]
+async fn settings_that_outlast_the_transaction_refuse() {
+    let db = TestDb::empty().await;
+    batch(
+        &db,
+        "create function stays() returns text language sql as
+           $$ select set_config('app.tenant_id', 'x', false) $$;
+         create function by_policy() returns text language plpgsql as
+           $$ begin return stays(); end $$;
+         create function by_view() returns int language plpgsql as
+           $$ begin set app.tenant_id to 'x'; return 1; end $$;
+         create function by_default(l boolean) returns text language sql as
+           $$ select set_config('app.tenant_id', 'x', l) $$;
+         create function by_trigger() returns trigger language plpgsql as
+           $$ begin execute 'set session app.tenant_id = 1'; return new; end $$;
+         create function by_check() returns boolean language plpgsql as
+           $$ begin update pg_settings set setting = 'x' where name = 'app.tenant_id'; return true; end $$;
+         create function called() returns text language sql as
+           $$ select set_config('app.tenant_id', 'x', false) $$;
+         create function stays_local() returns trigger language plpgsql as
+           $$ begin set local app.tenant_id = 1; perform set_config('a.b', 'c', true); return new; end $$;
+         create table t (id int primary key, a text default by_default(true) check (by_check()),
+           b text default set_config('a.b', 'c', false));
+         alter table t enable row level security;
+         create policy p on t to app_user using (by_policy() is not null);
+         create policy q on t to app_user using (set_config('a.b', 'c', id > 0) is not null);
+         create view v as select by_view() as id;
+         create view w as select set_config('a.b', 'c', false) as id;
+         create view good as select set_config('a.b', 'c', true) as id;
+         create trigger g before insert on t for each row execute function by_trigger();
+         create trigger l before insert on t for each row execute function stays_local()",
+    )
+    .await;
+    let found = findings(&db).await;
+    for (object, behind) in [
+        ("function public.stays()", "policy p on public.t"),
+        ("function public.by_view()", "view public.v"),
+        ("function public.by_default(l boolean)", "default of public.t.a"),
+        ("function public.by_trigger()", "trigger g on public.t"),
+        ("function public.by_check()", "constraint t_check on public.t"),
+        ("policy q on public.t", ""),
+        ("default of public.t.b", ""),
+        ("view public.w", ""),
+    ] {
+        let finding = refused(&found, "session-setting", object);
+        assert!(finding.message.ends_with(behind), "{finding:#?}");
+        assert!(
+            finding.fix.as_ref().is_some_and(|fix| fix.contains("set_config(name, value, true)"))
+        );
+    }
+    let called = found.iter().find(|f| f.object == "function public.called()").unwrap();
+    assert_eq!((called.id, called.severity), ("session-setting", Severity::Warn));
+    assert_eq!(found.iter().filter(|f| f.id == "session-setting").count(), 9, "{found:#?}");
+}
+
+#[tokio::test]
+async fn roles_that_read_all_data_refuse() {
+    let db = TestDb::empty().await;
+    let [login, request, middle, clean] = ["rall", "rreq", "rmid", "rclean"].map(role_name);
+    batch(
+        &db,
+        &format!(
+            "create role {clean}; create role {middle}; create role {request} inherit;
+             create role {login} login noinherit;
+             grant pg_read_all_data to {middle}; grant {middle} to {request};
+             grant pg_read_all_data to {login}; grant {request}, {clean} to {login}"
+        ),
+    )
+    .await;
+    let found = findings_for(&db, &login, true).await;
+    for role in [&login, &middle] {
+        let finding = refused(&found, "role-reads-all-data", &format!("role {role}"));
+        let fix = format!("REVOKE pg_read_all_data FROM {role};");
+        assert_eq!(finding.fix.as_deref(), Some(fix.as_str()));
+    }
+    assert!(!has(&found, "role-reads-all-data", &format!("role {clean}")));
+    mend(&db, &found).await;
+    let left = findings_for(&db, &login, true).await;
+    assert!(!Report::new(left.clone()).has_refusals(), "{left:#?}");
+    batch(&db, &format!("drop role {login}, {request}, {middle}, {clean}")).await;
+}
+
 #[tokio::test]
 async fn views_over_other_doors_are_named_and_mended() {
     let db = TestDb::empty().await;

@@ -65,13 +65,13 @@ used (oid) as (
     union all select g.rngsubtype from pg_range g where g.rngtypid = t.oid
   ) part
 ),
--- current_setting, in both forms: an expression tree that names neither reads
--- no setting by itself, so its text is not needed.
+-- current_setting, in both forms, and set_config: an expression tree that names
+-- none reads and sets nothing by itself, so its text is not needed.
 reader as materialized (
   select string_agg(':funcid ' || p.oid || ' ', '|') as pattern
   from pg_proc p
   where p.pronamespace = 'pg_catalog'::regnamespace
-    and p.proname in ('current_setting', 'pg_show_all_settings', 'query_to_xml',
+    and p.proname in ('current_setting', 'set_config', 'pg_show_all_settings', 'query_to_xml',
       'query_to_xmlschema', 'query_to_xml_and_xmlschema', 'cursor_to_xml', 'ts_stat')
 ),
 -- Functions, and operators by their function, that objects depend on.
@@ -174,6 +174,8 @@ select json_build_object(
       'reads', (select json_agg(distinct d.refobjid) from pg_depend d
                 where d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
                   and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class),
+      'object', case when w.ev_type = '1' then format('view %s', w.ev_class::regclass)
+                else format('rule %I on %s', w.rulename, w.ev_class::regclass) end,
       'text', case when w.ev_action::text ~ (select pattern from reader)
                      or w.ev_qual::text ~ (select pattern from reader)
               then pg_get_ruledef(w.oid) end)
@@ -181,20 +183,26 @@ select json_build_object(
     from pg_rewrite w
     join rel r on r.oid = w.ev_class),
   'expressions', (
-    select json_agg(json_build_object('oid', e.oid, 'text', e.text) order by e.oid)
+    select json_agg(json_build_object('oid', e.oid, 'object', e.object, 'text', e.text) order by e.oid)
     from (
-      select d.oid, pg_get_expr(d.adbin, d.adrelid) as text
-      from pg_attrdef d join rel r on r.oid = d.adrelid
+      select d.oid, pg_get_expr(d.adbin, d.adrelid) as text,
+             format('default of %s.%I', d.adrelid::regclass, a.attname) as object
+      from pg_attrdef d
+      join rel r on r.oid = d.adrelid
+      join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
       where d.adbin::text ~ (select pattern from reader)
          or exists (select from call c where c.classid = 'pg_attrdef'::regclass and c.objid = d.oid)
       union all
-      select k.oid, pg_get_expr(k.conbin, k.conrelid)
+      select k.oid, pg_get_expr(k.conbin, k.conrelid),
+             format('constraint %I on %s', k.conname,
+               case when k.conrelid <> 0 then k.conrelid::regclass::text else k.contypid::regtype::text end)
       from pg_constraint k
       where k.contype = 'c' and k.connamespace in (select oid from user_schema)
         and (k.conbin::text ~ (select pattern from reader)
           or exists (select from call c where c.classid = 'pg_constraint'::regclass and c.objid = k.oid))
       union all
-      select t.oid, pg_get_triggerdef(t.oid)
+      select t.oid, pg_get_triggerdef(t.oid),
+             format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
       from pg_trigger t join rel r on r.oid = t.tgrelid
       where not t.tgisinternal
     ) e),

@@ -235,12 +235,14 @@ struct RuleRow {
     table: Id,
     select: bool,
     reads: List<Id>,
+    object: String,
     text: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
 struct ExpressionRow<'a> {
     oid: Id,
+    object: String,
     #[serde(borrow)]
     text: Cow<'a, str>,
 }
@@ -469,6 +471,7 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
         sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: row.select.then_some(row.table.0),
+            object: row.object,
             text: row.text.unwrap_or_default(),
         });
     }
@@ -476,6 +479,7 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
         sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: None,
+            object: row.object,
             text: row.text.into_owned(),
         });
     }
@@ -757,6 +761,7 @@ fn add_functions(
                 reads: Vec::new(),
                 settings: SettingsRead::default(),
                 dynamic_sql: false,
+                sets_session: false,
             },
         );
     }

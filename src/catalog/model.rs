@@ -46,6 +46,21 @@ pub struct Catalog {
     pub role_names: HashMap<String, Oid>,
     /// Settings that anything in the database reads.
     pub settings: SettingsRead,
+    /// What runs SQL beside policies: views, rules, triggers, defaults, checks.
+    pub attached: Vec<Attached>,
+}
+
+/// An object whose SQL runs as part of a caller's statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// As SQL names it: `trigger t on public.posts`.
+    pub object: String,
+    /// Whether it is (a rule of) a view, which a query reaches.
+    pub view: bool,
+    /// Functions that it calls or names.
+    pub calls: Vec<Oid>,
+    /// See [`Function::sets_session`].
+    pub sets_session: bool,
 }
 
 /// The settings (`current_setting`) that a policy, function or view reads.
@@ -55,6 +70,8 @@ pub struct SettingsRead {
     /// Names read in a form that raises when the setting is empty
     /// (`current_setting('x')::uuid` without `nullif`).
     pub unguarded: BTreeSet<String>,
+    /// Settings are read by names that are computed, or by SQL that is.
+    pub computed: bool,
     /// False when some body could read a setting that the analysis cannot name.
     pub closed: bool,
 }
@@ -310,6 +327,8 @@ pub struct Function {
     pub settings: SettingsRead,
     /// The body runs SQL that it builds at run time.
     pub dynamic_sql: bool,
+    /// The body sets a setting for longer than its transaction, or may do so.
+    pub sets_session: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

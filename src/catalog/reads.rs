@@ -56,6 +56,8 @@ pub struct Reads {
     pub dynamic_sql: bool,
     /// The text reads settings in a way that names none (`pg_settings`, SHOW).
     pub reads_any: bool,
+    /// The text sets a setting for longer than its transaction, or may do so.
+    pub sets_session: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -154,6 +156,7 @@ impl Reads {
         self.relations.extend(other.relations);
         self.dynamic_sql |= other.dynamic_sql;
         self.reads_any |= other.reads_any;
+        self.sets_session |= other.sets_session;
     }
 }
 
@@ -247,6 +250,11 @@ impl<'a> Analysis<'a> {
             {
                 self.out.reads_any = true;
             }
+            if (token.is("set") && self.sets_session(index))
+                || (name == "pg_settings" && self.is_updated(index))
+            {
+                self.out.sets_session = true;
+            }
             if token.is("execute") || token.is("do") {
                 self.execute(index);
             }
@@ -282,6 +290,48 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Whether `SET` at `index` is a statement that outlasts its transaction.
+    fn sets_session(&self, index: usize) -> bool {
+        let begins = self.before(index).is_none_or(|token| {
+            token.kind == TokenKind::Semicolon
+                || token.is_any(&["begin", "atomic", "then", "else", "loop"])
+                // A label of PL/pgSQL.
+                || matches!(&token.kind, TokenKind::Operator(sign) if sign.ends_with(">>"))
+        });
+        begins
+            && self.at(index + 1).is_some_and(|token| {
+                token.name().is_some()
+                    && !token.is_any(&[
+                        "local",
+                        "transaction",
+                        "constraints",
+                        "when",
+                        "else",
+                        "end",
+                    ])
+            })
+    }
+
+    /// `UPDATE pg_settings` is `set_config` for the session.
+    fn is_updated(&self, index: usize) -> bool {
+        let qualified = index >= 2 && self.before(index).is_some_and(|t| t.kind == TokenKind::Dot);
+        let first = if qualified { index - 2 } else { index };
+        self.before(first).is_some_and(|token| token.is_any(&["update", "only"]))
+    }
+
+    /// Whether the arguments between `open` and `close` are three and the last
+    /// is plainly `true`.
+    fn is_local(&self, open: usize, close: usize) -> bool {
+        let commas: Vec<usize> = (open + 1..close)
+            .filter(|at| {
+                self.kind(*at) == Some(&TokenKind::Comma)
+                    && self.parent.get(*at).copied().flatten() == Some(open)
+            })
+            .collect();
+        let [_, last] = commas.as_slice() else { return false };
+        last + 2 == close && self.at(last + 1).is_some_and(|token| token.is("true"))
+    }
+
     fn nested(&mut self, body: &str, plpgsql: bool) {
         let inner = reads(body, Context { plpgsql, returns_strict: false, ..self.context });
         self.out.merge(inner);
@@ -299,6 +349,9 @@ impl<'a> Analysis<'a> {
         }
         let Some(last) = self.partner.get(&(index + 1)).copied() else { return };
         let built_in = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+        if built_in && name == "set_config" && !self.is_local(index + 1, last) {
+            self.out.sets_session = true;
+        }
         if built_in && name == "current_setting" {
             let read = self.read(first, index + 1, last);
             self.out.settings.push(read);
@@ -614,6 +667,9 @@ mod tests {
         if found.reads_any {
             parts.push("any".to_owned());
         }
+        if found.sets_session {
+            parts.push("session".to_owned());
+        }
         parts.join(" ")
     }
 
@@ -690,6 +746,37 @@ mod tests {
             ("begin execute $q$select current_setting('a.b')::int$q$ into v; end", "a.b:int"),
             ("begin grant execute on function f() to r; end", ""),
             ("begin do $x$ begin perform current_setting('a.b'); end $x$; end", "a.b:text"),
+        ] {
+            assert_eq!(show(&reads(sql, plpgsql)), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn settings_that_outlast_the_transaction() {
+        let plpgsql = Context { plpgsql: true, ..Context::default() };
+        for (sql, expected) in [
+            ("select set_config('a.b', x, true)", ""),
+            ("select pg_catalog.set_config('a.b', f(x, false), TRUE) is null", ""),
+            ("select other.set_config('a.b', x, false)", ""),
+            ("select set_config('a.b', x, false)", "session"),
+            ("select \"set_config\"('a.b', x, not true)", "session"),
+            ("select pg_catalog.set_config('a.b', x, $1)", "session"),
+            ("select set_config('a.b', 'true', x or true)", "session"),
+            ("set local a.b = 'x'; set transaction read only; set constraints all deferred", ""),
+            ("set a.b = 'x'", "session"),
+            ("select 1; SET SESSION a.b TO 'x'", "session"),
+            ("begin set role to x; end", "session"),
+            ("begin if x then set a.b to 'x'; end if; end", "session"),
+            ("begin execute 'set a.b to 1'; end", "session"),
+            ("begin execute 'set local a.b to 1'; end", ""),
+            ("do $x$ begin perform set_config('a.b', 'x', false); end $x$", "session"),
+            (
+                "update t set a = 1; insert into t values (1) on conflict (a) do update set a = 1",
+                "",
+            ),
+            ("merge into t using u on t.a = u.a when matched then update set a = 1", ""),
+            ("update pg_catalog.pg_settings set setting = 'x'", "any session"),
+            ("begin -- set a.b to 1;\n perform 'set a.b to 1'; end", ""),
         ] {
             assert_eq!(show(&reads(sql, plpgsql)), expected, "{sql}");
         }

@@ -14,8 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::model::{
-    Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead, TableKind,
-    TypeKind,
+    Attached, Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead,
+    TableKind, TypeKind,
 };
 use super::privileges::Rights;
 use super::reads::{Context, Guard, Reads, reads};
@@ -37,6 +37,8 @@ pub(super) struct Source {
     pub(super) oid: Oid,
     /// The view that the text defines.
     pub(super) view: Option<Oid>,
+    /// As SQL names what has the text.
+    pub(super) object: String,
     pub(super) text: String,
 }
 
@@ -114,13 +116,14 @@ impl SettingsRead {
     pub fn absorb(&mut self, other: &SettingsRead) {
         self.names.extend(other.names.iter().cloned());
         self.unguarded.extend(other.unguarded.iter().cloned());
+        self.computed |= other.computed;
         self.closed &= other.closed;
     }
 
     fn add(&mut self, found: &Reads) {
         for read in &found.settings {
             let Some(name) = &read.setting else {
-                self.closed = false;
+                self.computed = true;
                 continue;
             };
             self.names.insert(name.clone());
@@ -128,7 +131,8 @@ impl SettingsRead {
                 self.unguarded.insert(name.clone());
             }
         }
-        self.closed &= !(found.dynamic_sql || found.reads_any);
+        self.computed |= found.dynamic_sql || found.reads_any;
+        self.closed &= !self.computed;
     }
 }
 
@@ -147,6 +151,7 @@ struct FoundFunction {
     oid: Oid,
     settings: SettingsRead,
     dynamic: bool,
+    sets_session: bool,
     mentions: Vec<Oid>,
     reads: Vec<Oid>,
 }
@@ -158,6 +163,7 @@ struct Found {
     own: Vec<(Oid, SettingsRead)>,
     select: Vec<(Oid, SettingsRead)>,
     global: SettingsRead,
+    attached: Vec<Attached>,
 }
 
 impl Found {
@@ -173,6 +179,7 @@ impl Found {
             own: Vec::new(),
             select: Vec::new(),
             global: SettingsRead::nothing(),
+            attached: Vec::new(),
         };
         for function in catalog.functions.values() {
             let mut walk = Walk::new(analysis);
@@ -181,6 +188,7 @@ impl Found {
             found.functions.push(FoundFunction {
                 oid: function.oid,
                 dynamic: body.is_some_and(|body| body.dynamic_sql),
+                sets_session: body.is_some_and(|body| body.sets_session),
                 mentions: body.map(|body| analysis.mentioned(body)).unwrap_or_default(),
                 reads: body.map(|body| analysis.read_by(body)).unwrap_or_default(),
                 settings: walk.read.clone(),
@@ -215,10 +223,19 @@ impl Found {
             found.select.push((relation.oid, walk.read));
         }
         for source in &sources.texts {
+            let text = reads(&source.text, context);
             let mut walk = Walk::new(analysis);
-            walk.text(&reads(&source.text, context), None);
+            walk.text(&text, None);
             walk.called(source.oid, None);
             found.global.absorb(&walk.read);
+            let mut calls = analysis.mentioned(&text);
+            calls.extend(sources.calls.get(&source.oid).into_iter().flatten());
+            found.attached.push(Attached {
+                object: source.object.clone(),
+                view: source.view.is_some(),
+                calls,
+                sets_session: text.sets_session,
+            });
         }
         found
     }
@@ -230,6 +247,7 @@ impl Found {
                 function.reads = found.reads;
                 function.settings = found.settings;
                 function.dynamic_sql = found.dynamic;
+                function.sets_session = found.sets_session;
             }
         }
         for (oid, each) in self.policies {
@@ -256,6 +274,7 @@ impl Found {
             }
         }
         catalog.settings = self.global;
+        catalog.attached = self.attached;
     }
 }
 

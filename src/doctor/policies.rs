@@ -9,10 +9,14 @@ use crate::catalog::model::{
     Function, Oid, Policy, PolicyCommand, Relation, TableKind, Volatility,
 };
 use crate::catalog::privileges::PUBLIC;
+use crate::catalog::reads::{Context as ReadsContext, reads};
 use crate::catalog::tokens::{TokenKind, tokens};
 
 const IMMUTABLE: &str = "Postgres may compute an IMMUTABLE function once and keep the value in a \
     plan that other sessions use: one tenant then gets the rows of another.";
+const SESSION: &str = "A setting that is not local to the transaction stays on the connection, \
+    and the next request on it is another caller's, maybe another tenant's. READ ONLY does not \
+    prevent it.";
 const PUBLIC_POLICY: &str = "A policy without TO binds every role, those that come later included; \
     permissive policies add up, so a role can get more than was meant for it.";
 const UNWRAPPED: &str = "Written as (select …) the value is computed once for a statement; bare, \
@@ -30,7 +34,9 @@ const OPEN: &str = "What it reads cannot be told from its text. All session vari
     every transaction, and live queries on the table are not shared.";
 
 pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
-    immutable(cx, findings);
+    let reached = Reached::of(cx);
+    immutable(cx, &reached, findings);
+    session(cx, &reached, findings);
     recursion(cx, findings);
     for table in &cx.catalog.tables {
         let Some(facts) = cx.catalog.relations.get(&table.oid) else { continue };
@@ -145,25 +151,24 @@ fn better(cx: &Context<'_>, table: &Relation, policy: &Policy) -> Option<String>
 }
 
 /// IMMUTABLE functions that read settings; behind a policy they refuse.
-fn immutable(cx: &Context<'_>, findings: &mut Findings) {
+fn immutable(cx: &Context<'_>, reached: &Reached, findings: &mut Findings) {
     let wrong: Vec<&Function> = cx
         .catalog
         .functions
         .values()
         .filter(|function| function.volatility == Volatility::Immutable)
-        .filter(|function| !function.settings.names.is_empty())
+        .filter(|function| !function.settings.names.is_empty() || function.settings.computed)
         .collect();
-    if wrong.is_empty() {
-        return;
-    }
-    let behind = reached_functions(cx);
     for wrong in wrong {
         let name = function(wrong);
-        let (severity, message) = match behind.get(&wrong.oid) {
-            Some(object) => {
-                (Severity::Refuse, format!("it is IMMUTABLE but reads a setting, behind {object}"))
-            }
-            None => (Severity::Warn, "it is IMMUTABLE but reads a setting".to_owned()),
+        let what = if wrong.settings.names.is_empty() {
+            "it is IMMUTABLE but may read a setting: it computes a setting's name, or SQL"
+        } else {
+            "it is IMMUTABLE but reads a setting"
+        };
+        let (severity, message) = match reached.queries.get(&wrong.oid) {
+            Some(object) => (Severity::Refuse, format!("{what}, behind {object}")),
+            None => (Severity::Warn, what.to_owned()),
         };
         findings.add(
             "immutable-reads-setting",
@@ -176,27 +181,77 @@ fn immutable(cx: &Context<'_>, findings: &mut Findings) {
     }
 }
 
-/// Functions that a policy or a view reaches, with one such object.
-fn reached_functions(cx: &Context<'_>) -> HashMap<Oid, String> {
-    let mut reached: HashMap<Oid, String> = HashMap::new();
+/// Settings that outlast their transaction.
+fn session(cx: &Context<'_>, reached: &Reached, findings: &mut Findings) {
+    let mut add = |severity, object: String, message: String| {
+        let fix = format!("-- in {object}: write set_config(name, value, true), or SET LOCAL");
+        findings.add("session-setting", severity, object, message, SESSION, Some(fix));
+    };
+    let what = "it sets a setting for the session, not for the transaction";
     for facts in cx.catalog.relations.values() {
-        let policies = facts.policies.iter().map(|policy| (named(facts, policy), &policy.calls));
-        let view =
-            (!facts.calls.is_empty()).then(|| (format!("view {}", relation(facts)), &facts.calls));
-        for (object, calls) in policies.chain(view) {
-            let mut open = calls.clone();
-            while let Some(oid) = open.pop() {
-                if reached.contains_key(&oid) {
-                    continue;
-                }
-                reached.insert(oid, object.clone());
-                let Some(function) = cx.catalog.functions.get(&oid) else { continue };
-                open.extend(&function.calls);
-                open.extend(&function.mentions);
+        for policy in &facts.policies {
+            let sets = [&policy.using, &policy.check]
+                .into_iter()
+                .flatten()
+                .any(|expression| reads(expression, ReadsContext::default()).sets_session);
+            if sets {
+                add(Severity::Refuse, named(facts, policy), what.to_owned());
             }
         }
     }
-    reached
+    for attached in cx.catalog.attached.iter().filter(|attached| attached.sets_session) {
+        add(Severity::Refuse, attached.object.clone(), what.to_owned());
+    }
+    for subject in cx.catalog.functions.values().filter(|function| function.sets_session) {
+        let object = format!("function {}", function(subject));
+        let behind = reached.queries.get(&subject.oid).or_else(|| reached.writes.get(&subject.oid));
+        if let Some(behind) = behind {
+            add(Severity::Refuse, object, format!("{what}, behind {behind}"));
+            continue;
+        }
+        let callers = cx.roles_that(|role| cx.catalog.may_execute(role, subject.oid));
+        if subject.extension.is_none() && !callers.is_empty() {
+            add(Severity::Warn, object, format!("{what}, and {} may call it", roles(callers)));
+        }
+    }
+}
+
+/// Functions that run as part of statements, each with one object that leads
+/// to it.
+struct Reached {
+    /// By policies and views.
+    queries: HashMap<Oid, String>,
+    /// By triggers, rules, defaults and checks.
+    writes: HashMap<Oid, String>,
+}
+
+impl Reached {
+    fn of(cx: &Context<'_>) -> Self {
+        let mut reached = Reached { queries: HashMap::new(), writes: HashMap::new() };
+        for facts in cx.catalog.relations.values() {
+            for policy in &facts.policies {
+                follow(cx, &mut reached.queries, &named(facts, policy), &policy.calls);
+            }
+        }
+        for attached in &cx.catalog.attached {
+            let by = if attached.view { &mut reached.queries } else { &mut reached.writes };
+            follow(cx, by, &attached.object, &attached.calls);
+        }
+        reached
+    }
+}
+
+fn follow(cx: &Context<'_>, reached: &mut HashMap<Oid, String>, object: &str, calls: &[Oid]) {
+    let mut open = calls.to_vec();
+    while let Some(oid) = open.pop() {
+        if reached.contains_key(&oid) {
+            continue;
+        }
+        reached.insert(oid, object.to_owned());
+        let Some(function) = cx.catalog.functions.get(&oid) else { continue };
+        open.extend(&function.calls);
+        open.extend(&function.mentions);
+    }
 }
 
 /// Circles among the tables that policies read.

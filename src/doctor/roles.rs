@@ -10,6 +10,10 @@ const BYPASS: &str = "Row-level security does not bind this role, so every tenan
     visible to every request.";
 const OWNS: &str = "The policies of a table do not bind its owner nor a role that has the owner's \
     rights, unless row-level security is forced.";
+const READS_ALL: &str = "The role reads every table of the database that has no row-level security: \
+    also ringfence.logins, where the passwords of the administrator's and the replication's logins are, \
+    and those by-pass it.";
+const READ_ALL: &str = "pg_read_all_data";
 const INHERITS: &str = "The login of requests should be able to do nothing until a role is set, \
     so that a statement without a role fails instead of reading.";
 
@@ -34,6 +38,7 @@ pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
     }
     for oid in cx.requests.values().chain([&login.oid]) {
         owned_tables(cx, *oid, findings);
+        reads_all(cx, *oid, findings);
     }
     inherits(cx, login, findings);
     own_rights(cx, login, findings);
@@ -89,6 +94,44 @@ fn request_role(cx: &Context<'_>, login: &Role, role: &Role, findings: &mut Find
             Some(fix),
         );
     }
+}
+
+/// It does not by-pass row-level security by itself, but the passwords that it
+/// can read do.
+fn reads_all(cx: &Context<'_>, role: Oid, findings: &mut Findings) {
+    let Some(facts) = cx.catalog.roles.get(&role) else { return };
+    let Some(reader) = cx.catalog.role(READ_ALL) else { return };
+    let has = |from: Oid| {
+        cx.catalog.rights(from).hold(reader.oid) || cx.catalog.may_set_role(from, reader.oid)
+    };
+    if facts.superuser || role == reader.oid || !has(role) {
+        return;
+    }
+    let name = ident(&facts.name);
+    let through: Vec<String> = facts
+        .member_of
+        .iter()
+        .map(|membership| membership.role)
+        .filter(|through| has(*through))
+        // A request role that leads there has a finding of its own.
+        .filter(|through| !cx.requests.values().any(|request| request == through))
+        .map(|through| format!("REVOKE {} FROM {name};", ident(&cx.catalog.role_name(through))))
+        .collect();
+    if through.is_empty() {
+        return;
+    }
+    findings.add(
+        "role-reads-all-data",
+        Severity::Refuse,
+        format!("role {name}"),
+        if cx.authenticator == Some(role) {
+            format!("the login of requests has the rights of {READ_ALL}")
+        } else {
+            format!("requests may run as {name}, which has the rights of {READ_ALL}")
+        },
+        READS_ALL,
+        Some(through.join("\n")),
+    );
 }
 
 fn owned_tables(cx: &Context<'_>, role: Oid, findings: &mut Findings) {
