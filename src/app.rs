@@ -118,6 +118,7 @@ impl App {
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
             tokio::spawn(install_changes(
+                pg.clone(),
                 watch.clone(),
                 engine.clone(),
                 reloads.clone(),
@@ -269,6 +270,7 @@ fn refuse_gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Resul
 }
 
 async fn install_changes(
+    pg: Pg,
     watch: Watch,
     engine: Arc<Engine>,
     reloads: Arc<AtomicU64>,
@@ -282,6 +284,8 @@ async fn install_changes(
     while generations.changed().await.is_ok() {
         let catalog = watch.current();
         let generation = catalog.generation;
+        // A change may have been seen by nothing but the new catalogue.
+        pg.forget_plans();
         engine.install(catalog);
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");

@@ -439,6 +439,34 @@ async fn a_notification_brings_the_change_and_a_lost_database_keeps_the_old_one(
 }
 
 #[tokio::test]
+async fn another_sessions_open_ddl_does_not_stop_the_watching() {
+    let db = TestDb::empty().await;
+    let role = role_name("locked");
+    batch(
+        &db,
+        &format!(
+            "create table t (id int); create policy p on t using (id = 1);
+             create view v as select id from t; create role {role}"
+        ),
+    )
+    .await;
+    let watch = Watch::start(pg(&db.owner_url()), schema(&["public"])).await.unwrap();
+    let blocker = db.client().await;
+    blocker.batch_execute("begin; lock table t in access exclusive mode").await.unwrap();
+    batch(&db, &format!("grant app_user to {role}")).await;
+    watch.suspect_roles();
+    let failing = async {
+        while watch.failures() == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), failing).await.expect("the failure is counted");
+    blocker.batch_execute("commit").await.unwrap();
+    until(&watch, |catalog| !catalog.role(&role).unwrap().member_of.is_empty()).await;
+    batch(&db, &format!("drop role {role}")).await;
+}
+
+#[tokio::test]
 async fn doors_beside_the_fence_are_not_shown() {
     let db = TestDb::empty().await;
     if !has_invoker_views(&db).await {

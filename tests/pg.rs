@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{AUTHENTICATOR, TestDb};
+use harness::{AUTHENTICATOR, TestDb, role_name};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ringfence::base::{ApiError, Code};
 use ringfence::cluster::{Cluster, ClusterOptions};
@@ -715,6 +715,60 @@ async fn statements_survive_ddl_and_deallocation() {
     let tx = pg.begin_as(&ctx, Mode::ReadWrite).await.expect("prepared again");
     tx.rollback().await.unwrap();
     assert_eq!(pg.stats()[0].opened, 1);
+}
+
+#[tokio::test]
+async fn plans_of_revoked_rights_can_be_forgotten() {
+    let fixture = Fixture::new().await;
+    let (role, group) = (role_name("planned"), role_name("group"));
+    let run = async |sql: &str| fixture.client.batch_execute(sql).await.unwrap();
+    run(&format!(
+        "create role {role}; create role {group}; grant {role} to {AUTHENTICATOR};
+         create function app.seen() returns bigint language plpgsql as
+           'begin return (select count(*) from app.notes); end';
+         create policy grouped on app.notes to {group} using (true);
+         grant usage on schema app to {role}; grant select on app.notes to {role}"
+    ))
+    .await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = TxContext::new(&session, &role, &fixture.settings);
+    let plain = Statement::new("select to_json(count(*)) from app.notes", true);
+    let inside = Statement::new("select to_json(app.seen())", true);
+    // Often enough for a generic plan.
+    let count = async |wanted: &str| {
+        for statement in [&plain, &inside] {
+            for _ in 0..7 {
+                assert_eq!(text(&pg, &ctx, statement, &[]).await.unwrap(), wanted);
+            }
+        }
+    };
+    count("2").await;
+    for (give, take) in [
+        (format!("grant {group} to {role}"), format!("revoke {group} from {role}")),
+        (format!("alter role {role} bypassrls"), format!("alter role {role} nobypassrls")),
+    ] {
+        run(&give).await;
+        pg.forget_plans();
+        count("3").await;
+        run(&take).await;
+        pg.forget_plans();
+        let before = pg.stats()[0];
+        count("2").await;
+        let after = pg.stats()[0];
+        assert_eq!(after.round_trips - before.round_trips, 14, "forgetting costs no round trip");
+        assert_eq!(after.statement_misses, before.statement_misses);
+    }
+    for mode in [Mode::ReadOnly, Mode::Snapshot, Mode::ReadWrite] {
+        pg.forget_plans();
+        let mut tx = pg.begin_as(&ctx, mode).await.unwrap();
+        assert_eq!(&tx.query_json(&plain, &[]).await.unwrap()[..], b"2");
+        tx.commit().await.unwrap();
+    }
+    run(&format!(
+        "drop policy grouped on app.notes; drop owned by {role}; drop role {role}, {group}"
+    ))
+    .await;
 }
 
 #[tokio::test]

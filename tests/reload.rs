@@ -148,3 +148,41 @@ async fn changes_show_where_an_event_trigger_tells_of_them() {
 async fn changes_show_where_no_event_trigger_may_be_made() {
     follows_changes(TestDb::owner_url).await;
 }
+
+/// Postgres itself keeps plans that were made with rights that are gone.
+#[tokio::test]
+async fn warm_statements_follow_revoked_memberships_and_attributes() {
+    let db = TestDb::new(SCHEMA).await;
+    let owner = db.superuser_url();
+    let app = App::start(db.config(&[("database.owner_url", &owner)])).await.expect("starts");
+    let sql = db.client().await;
+    let run = async |statement: &str| sql.batch_execute(statement).await.expect("runs");
+    let (role, group) = (role_name("warm"), role_name("warm_group"));
+    let query = "{ items(order_by: {id: asc}) { id } }";
+    let both = r#"{"items":[{"id":1}, {"id":2}]}"#;
+    run(&format!(
+        "create role {role}; create role {group}; grant {role} to test_authenticator;
+         grant select on items to {role}; create policy grouped on items to {group} using (true);
+         grant {group} to {role}"
+    ))
+    .await;
+    until(&app, &role, query, both).await;
+    // Warm on every connection.
+    for _ in 0..20 {
+        assert_eq!(shown(&ask(&app, &role, query).await), both);
+    }
+    run(&format!("revoke {group} from {role}")).await;
+    until(&app, &role, query, r#""items":[]"#).await;
+    for _ in 0..20 {
+        assert_eq!(shown(&ask(&app, &role, query).await), r#"{"items":[]}"#);
+    }
+    // A change that is taken back before anyone looks.
+    run(&format!("alter role {role} bypassrls")).await;
+    for _ in 0..20 {
+        ask(&app, &role, "{ items(limit: 9) { id } }").await;
+    }
+    run(&format!("alter role {role} nobypassrls")).await;
+    until(&app, &role, "{ items(limit: 9) { id } }", r#""items":[]"#).await;
+    run(&format!("drop policy grouped on items; drop owned by {role}; drop role {role}, {group}"))
+        .await;
+}

@@ -29,7 +29,8 @@ pub const INTROSPECT: &str = include_str!("introspect.sql");
 /// path every name in an expression comes out qualified, and compiling the
 /// statement would take longer than running it.
 pub const PREPARE: &str =
-    "select set_config('search_path', 'pg_catalog', true), set_config('jit', 'off', true)";
+    "select set_config('search_path', 'pg_catalog', true), set_config('jit', 'off', true),
+            set_config('lock_timeout', '2s', true), set_config('statement_timeout', '30s', true)";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -39,6 +40,8 @@ pub enum CatalogError {
     Empty,
     #[error("the catalogue document cannot be read: {0}")]
     Document(#[from] serde_json::Error),
+    #[error("reading the catalogue took longer than {} s", .0.as_secs())]
+    Slow(std::time::Duration),
     #[error("reading the catalogue was aborted: {0}")]
     Aborted(String),
     #[error("the database has more than {limit} {what}, which is more than can be served")]

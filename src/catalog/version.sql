@@ -1,5 +1,5 @@
 -- Tells whether the catalogue may have changed, without reading it:
--- {snapshot, catalog, roles, trigger}.
+-- {snapshot, catalog, roles, role_writes, trigger}. It takes no lock on any table of a user.
 --
 -- Every change of a row writes a new row with a higher xmin than any before,
 -- so for a given number of rows the sum of xmin only grows: (count, sum)
@@ -61,6 +61,9 @@ select json_build_object(
       union all select 'm' || m.member || ' ' || m.roleid || ' ' || m.xmin from pg_auth_members m
       union all select 's' || s.setrole || ' ' || s.setdatabase || ' ' || s.xmin
         from pg_db_role_setting s) parts),
+  'role_writes', (select string_agg((pg_stat_get_tuples_inserted(t) + pg_stat_get_tuples_updated(t)
+                                     + pg_stat_get_tuples_deleted(t))::text, ' ')
+                  from unnest(array['pg_authid', 'pg_auth_members']::regclass[]) t),
   'trigger', 2 = (select count(*) from pg_event_trigger
                   where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop') and evtenabled in ('O', 'A'))
 )::text

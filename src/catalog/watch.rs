@@ -9,6 +9,10 @@
 //! Readers take the current [`Catalog`] and keep it for the request; a new one
 //! is built beside it and swapped in. What fails leaves the old one in place
 //! and is tried again.
+//!
+//! Rows depend on roles twice: here, and in the plans that Postgres keeps. Those
+//! are forgotten as soon as roles may have changed, even when the catalogue
+//! itself cannot be read because another session holds a table locked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,6 +42,17 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Between two checks that suspicions about roles ask for.
 const SUSPICION: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// SQLSTATE of a lock that was not to be had in time.
+const LOCKED: &str = "55P03";
+/// How long one transaction of ours may take; a connection whose other end went
+/// away without a word must not stop the watching.
+const LIMIT: Duration = Duration::from_secs(40);
+/// Reading the catalogue gives way to a lock within seconds, and a server that
+/// starts has nothing else to do than to try again.
+const FIRST_ATTEMPTS: u32 = 30;
+/// A change of roles that was taken back before anyone looked, and that the
+/// statistics did not tell of, lives on in plans for no longer than this.
+const PLANS_AGE: Duration = Duration::from_secs(60);
 
 /// A cheap handle; the watching ends with the last one.
 #[derive(Debug, Clone)]
@@ -73,6 +88,9 @@ struct Version {
     snapshot: String,
     catalog: Option<String>,
     roles: Option<String>,
+    /// How many rows of roles and memberships were ever written: tells of a
+    /// change that was taken back, too.
+    role_writes: String,
     trigger: bool,
 }
 
@@ -80,12 +98,20 @@ impl Version {
     fn same_objects(&self, other: &Version) -> bool {
         self.catalog == other.catalog && self.roles == other.roles
     }
+
+    /// As [`snapshot`] tells it.
+    fn is_at(&self, snapshot: &str) -> bool {
+        snapshot
+            .strip_prefix(&self.snapshot)
+            .and_then(|rest| rest.strip_prefix(' '))
+            .is_some_and(|writes| writes == self.role_writes)
+    }
 }
 
 impl Watch {
     /// Loads the catalogue and starts to watch it. Must be called in a runtime.
     pub async fn start(pg: Pg, config: SchemaConfig) -> Result<Watch, CatalogError> {
-        let (version, mut catalog) = fetch(&pg, &config).await?;
+        let (version, mut catalog) = fetch_first(&pg, &config).await?;
         catalog.generation = 1;
         let shared = Arc::new(Shared {
             current: ArcSwap::from_pointee(catalog),
@@ -95,7 +121,8 @@ impl Watch {
             listening: AtomicBool::new(false),
             failures: AtomicU64::new(0),
         });
-        let watcher = Watcher { pg, config, shared: shared.clone(), seen: version };
+        let plans = Plans::of(&version);
+        let watcher = Watcher { pg, config, shared: shared.clone(), seen: version, plans };
         let task = tokio::spawn(watcher.run()).abort_handle();
         Ok(Watch(Arc::new(Handle { shared, task })))
     }
@@ -139,6 +166,31 @@ struct Watcher {
     config: SchemaConfig,
     shared: Arc<Shared>,
     seen: Version,
+    plans: Plans,
+}
+
+/// The roles that the oldest plans may be made for.
+struct Plans {
+    roles: Option<String>,
+    role_writes: String,
+    since: Instant,
+    /// Something was committed since.
+    doubtful: bool,
+}
+
+impl Plans {
+    fn of(version: &Version) -> Self {
+        Plans {
+            roles: version.roles.clone(),
+            role_writes: version.role_writes.clone(),
+            since: Instant::now(),
+            doubtful: false,
+        }
+    }
+
+    fn fits(&self, version: &Version) -> bool {
+        self.roles == version.roles && self.role_writes == version.role_writes
+    }
 }
 
 impl Watcher {
@@ -172,14 +224,29 @@ impl Watcher {
         }
     }
 
-    async fn check(&mut self) -> Result<(), CatalogError> {
+    /// The version, when anything was committed since the last one.
+    async fn changed_version(&self) -> Result<Option<Version>, CatalogError> {
         let tx = self.pg.begin_system("check the catalogue's version").await?;
-        let version = if snapshot(&tx).await? == self.seen.snapshot {
-            None
-        } else {
-            Some(version(&tx).await?)
-        };
+        let version =
+            if self.seen.is_at(&snapshot(&tx).await?) { None } else { Some(version(&tx).await?) };
         tx.commit().await?;
+        Ok(version)
+    }
+
+    fn forget_plans(&mut self, changed: Option<&Version>) {
+        self.plans.doubtful |= changed.is_some();
+        let other_roles = changed.is_some_and(|version| !self.plans.fits(version));
+        let old = self.plans.doubtful && self.plans.since.elapsed() >= PLANS_AGE;
+        if other_roles || old {
+            tracing::debug!(other_roles, "plans are made again");
+            self.pg.forget_plans();
+            self.plans = Plans::of(changed.unwrap_or(&self.seen));
+        }
+    }
+
+    async fn check(&mut self) -> Result<(), CatalogError> {
+        let version = limited(self.changed_version()).await?;
+        self.forget_plans(version.as_ref());
         let Some(version) = version else { return Ok(()) };
         if version.same_objects(&self.seen) {
             self.seen = version;
@@ -200,8 +267,36 @@ impl Watcher {
     }
 }
 
-/// The version is read first: what changes in between is found again.
+async fn limited<T>(
+    work: impl Future<Output = Result<T, CatalogError>>,
+) -> Result<T, CatalogError> {
+    match tokio::time::timeout(LIMIT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(CatalogError::Slow(LIMIT)),
+    }
+}
+
+async fn fetch_first(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), CatalogError> {
+    let mut attempt = 1;
+    loop {
+        match fetch(pg, config).await {
+            Err(CatalogError::Database(error))
+                if error.sqlstate() == Some(LOCKED) && attempt < FIRST_ATTEMPTS =>
+            {
+                tracing::warn!(attempt, "the catalogue cannot be read: a table is locked");
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
 async fn fetch(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), CatalogError> {
+    limited(read(pg, config)).await
+}
+
+/// The version is read first: what changes in between is found again.
+async fn read(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), CatalogError> {
     let tx = pg.begin_system("read the catalogue").await?;
     let version = version(&tx).await?;
     let catalog = load(&tx, config).await?;
@@ -211,10 +306,15 @@ async fn fetch(pg: &Pg, config: &SchemaConfig) -> Result<(Version, Catalog), Cat
 
 /// While this is the same nothing was committed in the whole cluster. The
 /// snapshot of a standby does not name the transactions that are running, so
-/// there the place in the log is part of it.
+/// there the place in the log is part of it. The statistics may tell of a
+/// change of roles later than its commit.
 async fn snapshot(tx: &SystemTx) -> Result<String, CatalogError> {
     let sql = "select pg_catalog.pg_current_snapshot()::text
-               || coalesce(pg_catalog.pg_last_wal_replay_lsn()::text, '')";
+               || coalesce(pg_catalog.pg_last_wal_replay_lsn()::text, '') || ' '
+               || (select pg_catalog.string_agg((pg_catalog.pg_stat_get_tuples_inserted(t)
+                     + pg_catalog.pg_stat_get_tuples_updated(t)
+                     + pg_catalog.pg_stat_get_tuples_deleted(t))::text, ' ')
+                   from pg_catalog.unnest(array['pg_catalog.pg_authid', 'pg_catalog.pg_auth_members']::regclass[]) t)";
     tx.query_text(sql, &[]).await?.ok_or(CatalogError::Empty)
 }
 

@@ -27,6 +27,7 @@ mod url;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use bootstrap::{BootstrapError, Given, Logins, Urls, bootstrap};
@@ -131,6 +132,15 @@ impl Mode {
             Mode::ReadWrite => "BEGIN READ WRITE",
         }
     }
+
+    /// The same for a connection whose plans may be out of date.
+    const fn begin_without_plans(self) -> &'static str {
+        match self {
+            Mode::ReadOnly => "BEGIN READ ONLY; DISCARD PLANS",
+            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DISCARD PLANS",
+            Mode::ReadWrite => "BEGIN READ WRITE; DISCARD PLANS",
+        }
+    }
 }
 
 /// Postgres; cheap to clone.
@@ -142,6 +152,8 @@ struct Inner {
     admin: Option<Pool>,
     owner: Option<Pool>,
     options: Options,
+    /// Shared with the pools; see [`Pg::forget_plans`].
+    epoch: Arc<AtomicU64>,
 }
 
 impl Pg {
@@ -149,6 +161,7 @@ impl Pg {
     /// called inside a tokio runtime.
     pub fn new(options: Options) -> Result<Self, PgError> {
         let startup = options.startup();
+        let epoch = Arc::new(AtomicU64::new(0));
         let make = |name, url: &ConnectionString, size: usize, startup: &str| {
             Pool::new(
                 url,
@@ -161,6 +174,7 @@ impl Pg {
                         .unwrap_or(NonZeroUsize::MIN),
                     idle: options.connection_idle_timeout,
                     startup: startup.to_owned(),
+                    epoch: Arc::clone(&epoch),
                 },
             )
         };
@@ -176,11 +190,22 @@ impl Pg {
             .as_ref()
             .map(|url| make("owner", url, options.owner_pool_size, ""))
             .transpose()?;
-        Ok(Pg(Arc::new(Inner { request, admin, owner, options })))
+        Ok(Pg(Arc::new(Inner { request, admin, owner, options, epoch })))
     }
 
     pub fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// Plans that exist now are not used by any transaction that takes its
+    /// connection after this call.
+    ///
+    /// Which policies apply is decided when a statement is planned. Postgres
+    /// plans again when a table or policy changes, but not when a role gets or
+    /// loses a membership or BYPASSRLS, so the rows of a warm statement would
+    /// follow the old rights for as long as its connection lives.
+    pub fn forget_plans(&self) {
+        self.0.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn has_owner(&self) -> bool {

@@ -23,6 +23,7 @@ use tokio_postgres::config::{SslMode as DriverMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Mode;
 use super::error::PgError;
 use super::tls::{self, TlsError};
 use super::url::{ConnectionString, SslMode};
@@ -89,6 +90,8 @@ pub(super) struct PoolOptions {
     pub(super) idle: Option<Duration>,
     /// Sent at login (`-c name=value`).
     pub(super) startup: String,
+    /// See [`super::Pg::forget_plans`].
+    pub(super) epoch: Arc<AtomicU64>,
 }
 
 /// A prepared statement and what it was prepared from.
@@ -174,6 +177,8 @@ impl Statements {
 pub(super) struct Connection {
     client: ClientWrapper,
     pub(super) statements: Statements,
+    /// The epoch that no plan on the server is older than.
+    epoch: u64,
 }
 
 impl Connection {
@@ -274,6 +279,7 @@ pub(super) struct Manager {
     inner: deadpool_postgres::Manager,
     statements: NonZeroUsize,
     counters: Arc<Counters>,
+    epoch: Arc<AtomicU64>,
 }
 
 impl managed::Manager for Manager {
@@ -281,9 +287,10 @@ impl managed::Manager for Manager {
     type Error = tokio_postgres::Error;
 
     async fn create(&self) -> Result<Connection, tokio_postgres::Error> {
+        let epoch = self.epoch.load(Ordering::Acquire);
         let client = managed::Manager::create(&self.inner).await?;
         count(&self.counters.opened);
-        Ok(Connection { client, statements: Statements::new(self.statements) })
+        Ok(Connection { client, statements: Statements::new(self.statements), epoch })
     }
 
     async fn recycle(
@@ -316,6 +323,7 @@ struct Shared {
     max_waiting: usize,
     tls: MakeRustlsConnect,
     counters: Arc<Counters>,
+    epoch: Arc<AtomicU64>,
     runtime: Handle,
 }
 
@@ -334,6 +342,7 @@ impl Pool {
             ),
             statements: options.statements,
             counters: Arc::clone(&counters),
+            epoch: Arc::clone(&options.epoch),
         };
         // The hottest connection first: its statements are prepared already.
         let pool = managed::Pool::builder(manager)
@@ -354,6 +363,7 @@ impl Pool {
                 max_waiting: options.max_waiting,
                 tls,
                 counters,
+                epoch: options.epoch,
                 runtime: Handle::current(),
             }),
         })
@@ -376,6 +386,7 @@ impl Pool {
             Ok(object) => Ok(Lease {
                 object: Some(object),
                 state: LeaseState::Idle,
+                epoch: shared.epoch.load(Ordering::Acquire),
                 shared: Arc::clone(shared),
             }),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
@@ -468,6 +479,8 @@ pub(super) struct Lease {
     /// `None` only after `drop` took it.
     object: Option<Object<Manager>>,
     state: LeaseState,
+    /// The epoch when the connection was taken.
+    epoch: u64,
     shared: Arc<Shared>,
 }
 
@@ -478,6 +491,21 @@ impl Lease {
 
     pub(super) fn client(&self) -> Result<&Client, PgError> {
         self.object.as_ref().map(|object| object.client()).ok_or_else(gone)
+    }
+
+    /// How to begin a transaction here: plans of an earlier epoch are made
+    /// again, those inside of functions included.
+    pub(super) fn begin(&self, mode: Mode) -> &'static str {
+        let outdated = self.object.as_ref().is_some_and(|object| object.epoch < self.epoch);
+        if outdated { mode.begin_without_plans() } else { mode.begin() }
+    }
+
+    /// What [`Lease::begin`] gave was run.
+    pub(super) fn begun(&mut self) {
+        let epoch = self.epoch;
+        if let Some(object) = self.object.as_deref_mut() {
+            object.epoch = object.epoch.max(epoch);
+        }
     }
 
     pub(super) fn counters(&self) -> &Counters {

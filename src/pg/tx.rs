@@ -170,7 +170,7 @@ impl Pg {
         }
         lease.set_busy();
         let client = lease.client()?;
-        let begin = client.batch_execute("BEGIN READ ONLY");
+        let begin = client.batch_execute(lease.begin(Mode::ReadOnly));
         let set = run_settings(client, settings.as_ref(), ctx, &settings_params);
         let query = async {
             match &prepared {
@@ -182,6 +182,9 @@ impl Pg {
         let (begin, set, row, commit) = pipeline(begin, set, query, commit).await;
         count(&lease.counters().round_trips);
         let begun = begin.is_ok();
+        if begun {
+            lease.begun();
+        }
         let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, params);
         let result = begin
             .map_err(driver)
@@ -211,8 +214,7 @@ impl Pg {
         statement: &Statement,
         params: &[TextParam],
     ) -> Result<Bytes, Failure> {
-        let begun =
-            self.begin_and_prepare(lease, ctx, settings, "BEGIN READ ONLY", Some(statement));
+        let begun = self.begin_and_prepare(lease, ctx, settings, Mode::ReadOnly, Some(statement));
         let prepared = match begun.await {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return Err(PgError::Protocol("nothing was prepared".to_owned()).into()),
@@ -249,7 +251,7 @@ impl Pg {
         lease: &mut Lease,
         ctx: &TxContext<'_>,
         settings: Option<&tokio_postgres::Statement>,
-        begin: &'static str,
+        mode: Mode,
         statement: Option<&Statement>,
     ) -> Result<Option<tokio_postgres::Statement>, Failure> {
         let values = ctx.settings.values(ctx.session);
@@ -259,7 +261,7 @@ impl Pg {
             None => lease.set_busy(),
         }
         let client = lease.client()?;
-        let begin = client.batch_execute(begin);
+        let begin = client.batch_execute(lease.begin(mode));
         let set = run_settings(client, settings, ctx, &settings_params);
         let prepare = async {
             match statement {
@@ -271,6 +273,9 @@ impl Pg {
         count(&lease.counters().round_trips);
         lease.set_busy();
         let begun = begin.is_ok();
+        if begun {
+            lease.begun();
+        }
         // A statement that was parsed although the transaction or the settings
         // failed was parsed without the role: dropping it closes it.
         let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, &[]);
@@ -334,7 +339,7 @@ impl Pg {
                 let begun = match settings {
                     Ok(settings) => {
                         let settings = settings.as_ref();
-                        self.begin_and_prepare(&mut lease, ctx, settings, mode.begin(), None)
+                        self.begin_and_prepare(&mut lease, ctx, settings, mode, None)
                             .await
                             .map(|_| ())
                     }
