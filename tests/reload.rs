@@ -134,6 +134,19 @@ async fn follows_changes(owner: impl Fn(&TestDb) -> String) {
     run(&format!("drop policy reload on items; revoke all on items from {role}; drop role {role}"))
         .await;
 
+    // A table whose policies stop binding the role is hidden: its owner without
+    // FORCE sees every row.
+    let own = role_name("reload_owner");
+    run(&format!(
+        "create role {own}; grant {own} to app_user; grant usage, create on schema public to {own};
+         alter table later owner to {own}"
+    ))
+    .await;
+    until(&app, "user", "{ later { id } }", "not found in type").await;
+    run(&format!("alter table later owner to test_owner; drop owned by {own}; drop role {own}"))
+        .await;
+    until(&app, "user", "{ later { id } }", r#"[{"id":8}]"#).await;
+
     stop.store(true, Ordering::Relaxed);
     background.await.expect("no request failed");
     assert!(asked.load(Ordering::Relaxed) > 10, "requests ran meanwhile");
