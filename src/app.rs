@@ -92,6 +92,12 @@ impl App {
     pub async fn start(config: Config) -> Result<App, AppError> {
         let schemas = &config.schema.expose;
         let (pg, logins) = Pg::start(&config.database, schemas).await?;
+        if logins.given == Given::Restricted && config.auth.admin_secret.is_some() {
+            tracing::warn!(
+                "auth.admin_secret is set, but there is no administrator: database.url is a restricted login; \
+                 give the owner's URL in database.owner_url, or leave the secret out"
+            );
+        }
         let authenticator = logins.request.user().unwrap_or_default().to_owned();
         let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
         refuse_gaps(&config, &watch.current(), &authenticator)?;

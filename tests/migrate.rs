@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence::base::{ApiError, Code};
 use ringfence::cluster::{Cluster, ClusterOptions};
 use ringfence::config::Config;
 use ringfence::pg::migrate::{self, MigrateError, Scope};
@@ -79,7 +80,8 @@ async fn connect(url: &str) -> Client {
 }
 
 fn urls(url: &str, owner: Option<&str>) -> Urls {
-    Urls { url: url.parse().unwrap(), owner: owner.map(|owner| owner.parse().unwrap()) }
+    let owner = owner.map(|owner| owner.parse().unwrap());
+    Urls { url: url.parse().unwrap(), owner, allow_unsafe: false }
 }
 
 fn schemas() -> Vec<String> {
@@ -151,7 +153,7 @@ async fn is_refused(url: &ConnectionString) -> bool {
 async fn the_life_of_a_database() {
     let server = Server::start();
     let root = server.client("test").await;
-    for name in ["one", "two", "three", "four"] {
+    for name in ["one", "two", "three", "four", "five"] {
         root.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
     }
     let rows = root
@@ -176,6 +178,7 @@ async fn the_life_of_a_database() {
     owner_without_superuser(&server).await;
     owner_without_createrole(&server).await;
     restricted_login_alone(&server).await;
+    wrong_pairs(&server).await;
     removal(&server).await;
     drop(root);
     server.cluster.stop().expect("stops");
@@ -216,7 +219,10 @@ async fn privileged_login_alone(server: &Server) {
     let printed = migrate::print(&urls.url, Scope { request_login: None, schemas: &schemas() })
         .await
         .unwrap();
-    assert_eq!(printed, "set lock_timeout = '2s';\n");
+    let (comment, rest): (Vec<&str>, Vec<&str>) =
+        printed.lines().partition(|line| line.starts_with("-- "));
+    assert_eq!(rest, ["set lock_timeout = '2s';"]);
+    assert!(comment.join("\n").contains("Not to be run by hand"), "{printed}");
 
     client
         .batch_execute(
@@ -381,37 +387,86 @@ async fn restricted_login_alone(server: &Server) {
     let left: Vec<_> =
         traces(&client).await.into_iter().filter(|t| !t.starts_with("role")).collect();
     assert_eq!(left, Vec::<String>::new());
+    let names = BTreeSet::new();
+    let settings = SettingsPlan::new(&names, &[]);
+    let admin = session(Authority::Admin, "a");
+    let ctx = TxContext::new(&admin, "ringfence_admin", &settings);
+    let ids = Statement::new("select json_agg(id) from notes", false);
+    let error = ApiError::from(pg(&logins).query_json(&ctx, &ids, &[]).await.unwrap_err());
+    assert_eq!(error.code, Code::AccessDenied);
+    assert!(error.message.contains("no administrator"), "{}", error.message);
+}
+
+/// A login of requests and an owner that do not fit change nothing.
+async fn wrong_pairs(server: &Server) {
+    let client = server.database("five", "postgres").await;
+    let login = server.url("rf_login", "pw", "five");
+    let refused = async |url: &str, owner: &str| {
+        let error = bootstrap(&urls(url, Some(owner)), &schemas()).await.unwrap_err().to_string();
+        let left = traces(&client).await;
+        assert!(left.iter().all(|trace| trace.starts_with("role")), "{left:?}");
+        error
+    };
+    let error = refused(&login, &server.superuser("test")).await;
+    assert!(error.contains("\"five\"") && error.contains("\"test\""), "{error}");
+    let root = server.superuser("five");
+    let error = refused(&root, &root).await;
+    assert!(error.contains("a superuser") && error.contains("database.owner_url"), "{error}");
+
+    let owner = server.url("rf_owner", "pw", "five");
+    let error = refused(&login, &owner).await;
+    assert!(error.contains("permission denied for database five"), "{error}");
+    assert!(error.contains("give the login that owns"), "{error}");
+    client.batch_execute("create schema ringfence").await.unwrap();
+    let error = bootstrap(&urls(&login, Some(&owner)), &schemas()).await.unwrap_err().to_string();
+    assert!(error.contains("permission denied for schema ringfence"), "{error}");
+    assert!(!error.contains("``") && !error.contains("db error"), "{error}");
+    client.batch_execute("drop schema ringfence").await.unwrap();
 }
 
 /// Removing names what still uses a helper, and leaves nothing otherwise.
 async fn removal(server: &Server) {
     let one = server.client("one").await;
     let owner: ConnectionString = server.superuser("one").parse().unwrap();
-    let error = migrate::remove(&owner).await.unwrap_err().to_string();
+    let error = migrate::remove(&owner, None).await.unwrap_err().to_string();
     assert!(error.contains("tenant_id"), "{error}");
     assert!(!traces(&one).await.is_empty(), "a failed removal changes nothing");
     one.batch_execute("drop policy tenant on notes").await.unwrap();
 
-    let script = migrate::print_remove(&owner).await.unwrap();
+    let script = migrate::print_remove(&owner, None).await.unwrap();
     assert!(script.contains("drop schema ringfence;"), "{script}");
-    let removed = migrate::remove(&owner).await.unwrap();
+    assert!(script.contains("-- kept: role ringfence_api"), "{script}");
+    let removed = migrate::remove(&owner, None).await.unwrap();
     assert!(
         removed.kept.iter().any(|k| k.contains("ringfence_admin")),
         "others use it: {removed:?}"
     );
+    assert!(
+        removed.kept.iter().any(|k| {
+            k.contains("role ringfence_api") && k.contains("role ringfence_authenticator_")
+        }),
+        "the logins of other databases are its members: {removed:?}"
+    );
     let left: Vec<_> = traces(&one).await;
+    assert!(left.contains(&"role ringfence_api".to_owned()), "{left:?}");
     assert!(!left.contains(&"role ringfence_authenticator".to_owned()), "{left:?}");
     assert!(left.iter().all(|trace| trace.starts_with("role")), "{left:?}");
 
-    migrate::remove(&server.superuser("two").parse().unwrap()).await.unwrap();
-    let removed = migrate::remove(&server.superuser("three").parse().unwrap()).await.unwrap();
+    migrate::remove(&server.superuser("two").parse().unwrap(), None).await.unwrap();
+    let three: ConnectionString = server.superuser("three").parse().unwrap();
+    let removed = migrate::remove(&three, Some("rf_login")).await.unwrap();
+    // Made for "four", which was dropped without a removal.
+    assert!(removed.kept.iter().any(|k| k.contains("role ringfence_api")), "{removed:?}");
+    let orphans = "select format('drop role %I', rolname) from pg_roles where rolname ~ '^ringfence_.*[0-9]$'";
+    for row in one.query(orphans, &[]).await.unwrap() {
+        one.batch_execute(row.get(0)).await.unwrap();
+    }
+    let removed = migrate::remove(&three, None).await.unwrap();
+    assert!(removed.kept.iter().any(|k| k.contains("role rf_login is a member")), "{removed:?}");
+    let removed = migrate::remove(&three, Some("rf_login")).await.unwrap();
     assert_eq!(removed.kept, Vec::<String>::new());
     for name in ["one", "two", "three"] {
-        let left: Vec<_> = traces(&server.client(name).await)
-            .await
-            .into_iter()
-            .filter(|trace| !trace.ends_with(char::is_numeric))
-            .collect();
+        let left = traces(&server.client(name).await).await;
         assert_eq!(left, Vec::<String>::new(), "{name}");
     }
 }

@@ -36,10 +36,10 @@ pub(super) async fn run(settings: &SettingsArgs, args: &MigrateArgs) -> Result<(
     }
     let (owner, request_login) = urls.owner().await?.ok_or_else(no_owner)?;
     match (args.print, args.remove) {
-        (true, true) => print(&migrate::print_remove(owner).await?),
+        (true, true) => print(&migrate::print_remove(owner, request_login).await?),
         (true, false) => print(&migrate::print(owner, Scope { request_login, schemas }).await?),
         (false, _) => {
-            let removed = migrate::remove(owner).await?;
+            let removed = migrate::remove(owner, request_login).await?;
             for sql in &removed.done {
                 print(&format!("{sql};\n"))?;
             }

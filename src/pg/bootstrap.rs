@@ -6,10 +6,10 @@
 //! | `database.url` and `database.owner_url` | both as given; the rest is made by `migrate` |
 //! | a privileged `database.url` | it is the owner; `migrate` makes the login of requests |
 
+use serde::Deserialize;
 use thiserror::Error;
 
-use super::migrate::{self, MigrateError, Report, Scope};
-use super::pool::Connector;
+use super::migrate::{self, MigrateError, Report, Scope, Session};
 use super::url::{ConnectionString, UrlError};
 use super::{Options, Pg, PgError, Pooler};
 use crate::config::DatabaseConfig;
@@ -27,6 +27,17 @@ pub enum BootstrapError {
          to the server itself or to a pooler in session mode"
     )]
     PooledOwner,
+    #[error(
+        "database.url leads to the database \"{request}\" and database.owner_url to \"{owner}\"{}; both must lead to \
+         the same database", if *.same_server { "" } else { " on another server" }
+    )]
+    OtherDatabase { request: String, owner: String, same_server: bool },
+    #[error(
+        "the login \"{login}\" of database.url is {what}, so row-level security would bind no request; give a \
+         restricted login there, or give this URL as database.url without database.owner_url, and a restricted login \
+         is made (nothing was changed; database.allow_unsafe_roles = true overrides this, for trials only)"
+    )]
+    UnsafeLogin { login: String, what: &'static str },
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error(transparent)]
@@ -60,6 +71,8 @@ pub struct Logins {
 pub struct Urls {
     pub url: ConnectionString,
     pub owner: Option<ConnectionString>,
+    /// Requests may run as a login that row-level security does not bind.
+    pub allow_unsafe: bool,
 }
 
 impl Urls {
@@ -80,6 +93,7 @@ impl Urls {
                 .as_ref()
                 .map(|owner| parse("database.owner_url", owner.expose()))
                 .transpose()?,
+            allow_unsafe: config.allow_unsafe_roles,
         })
     }
 
@@ -107,6 +121,9 @@ pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, Bootst
     };
     if owner.pooled || (urls.url.pooled && owner.is_same_server(&urls.url)) {
         return Err(BootstrapError::PooledOwner);
+    }
+    if request_login.is_some() {
+        check_pair(urls, owner).await?;
     }
     let outcome = migrate::run(owner, Scope { request_login, schemas }).await?;
     let given = if request_login.is_some() { Given::Both } else { Given::Privileged };
@@ -180,17 +197,64 @@ const PRIVILEGED: &str = "select (r.rolsuper or r.rolbypassrls or r.rolcreaterol
   where r.rolname = current_user and d.datname = current_database()";
 
 async fn is_privileged(url: &ConnectionString) -> Result<bool, BootstrapError> {
-    let fail = |cause| MigrateError::Connect { login: url.to_string(), cause };
-    let connector =
-        Connector::new(url, "").map_err(|error| fail(PgError::Unavailable(error.to_string())))?;
-    let (client, connection) =
-        connector.open().await.map_err(|error| fail(PgError::from_connect(&error)))?;
-    let task = tokio::spawn(connection);
-    let row = client.query_typed_one(PRIVILEGED, &[]).await;
-    drop(client);
-    task.abort();
-    let text: String = row
-        .and_then(|row| row.try_get(0))
-        .map_err(|error| fail(PgError::from_driver(&error, &[])))?;
-    Ok(text == "true")
+    Ok(Session::open(url).await?.json(PRIVILEGED, &[]).await?)
+}
+
+#[derive(Deserialize)]
+struct Place {
+    superuser: bool,
+    bypassrls: bool,
+    database: String,
+    oid: u32,
+}
+
+const PLACE: &str = "select json_build_object(
+    'superuser', r.rolsuper, 'bypassrls', r.rolbypassrls,
+    'database', d.datname, 'oid', d.oid::bigint)::text
+  from pg_roles r, pg_database d
+  where r.rolname = current_user and d.datname = current_database()";
+/// The same on a primary and its standbys, different everywhere else.
+const SYSTEM: &str = "select to_json(system_identifier::text)::text from pg_control_system()";
+
+/// Whether a given login of requests and an owner fit together. Looked at
+/// before anything is granted.
+async fn check_pair(urls: &Urls, owner: &ConnectionString) -> Result<(), BootstrapError> {
+    let look = async |url: &ConnectionString| {
+        let session = Session::open(url).await?;
+        let place: Place = session.json(PLACE, &[]).await?;
+        // A host may withhold it; then the database's name and oid have to do.
+        let system: Option<String> = match session.json(SYSTEM, &[]).await {
+            Ok(id) => Some(id),
+            Err(MigrateError::Step { cause, .. })
+                if matches!(cause.sqlstate(), Some("42501" | "42883" | "0A000")) =>
+            {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((place, system))
+    };
+    let ((request, request_system), (owner, owner_system)) =
+        tokio::try_join!(look(&urls.url), look(owner))?;
+    let same_server = match (request_system, owner_system) {
+        (Some(one), Some(other)) => one == other,
+        _ => request.oid == owner.oid,
+    };
+    if !same_server || request.oid != owner.oid {
+        return Err(BootstrapError::OtherDatabase {
+            request: request.database,
+            owner: owner.database,
+            same_server,
+        });
+    }
+    let what = match request {
+        Place { superuser: true, .. } => "a superuser",
+        Place { bypassrls: true, .. } => "BYPASSRLS",
+        _ => return Ok(()),
+    };
+    if urls.allow_unsafe {
+        return Ok(());
+    }
+    let login = urls.url.user().unwrap_or_default().to_owned();
+    Err(BootstrapError::UnsafeLogin { login, what })
 }

@@ -52,6 +52,11 @@ pub enum MigrateError {
     Step { step: String, cause: PgError },
     #[error("migrating the database failed: {0}")]
     History(String),
+    #[error(
+        "the login {login} lacks rights on this database (at `{step}`: {cause}); give the login that owns the \
+         database in database.owner_url (RINGFENCE_DATABASE_OWNER_URL)"
+    )]
+    Rights { login: String, step: String, cause: PgError },
     #[error("the database is a standby; run this on its primary")]
     Standby,
 }
@@ -171,13 +176,13 @@ struct Step {
 }
 
 /// A connection of our own, outside of the pools.
-struct Session {
+pub(super) struct Session {
     client: Client,
     login: String,
 }
 
 impl Session {
-    async fn open(url: &ConnectionString) -> Result<Self, MigrateError> {
+    pub(super) async fn open(url: &ConnectionString) -> Result<Self, MigrateError> {
         let fail = |cause| MigrateError::Connect { login: url.to_string(), cause };
         let connector = Connector::new(url, "")
             .map_err(|error| fail(PgError::Unavailable(error.to_string())))?;
@@ -199,8 +204,18 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|error| PgError::from_driver(&error, &[]))
     }
 
+    /// Says what to do when the step failed because this login may not.
+    fn lacks_rights(&self, error: MigrateError) -> MigrateError {
+        match error {
+            MigrateError::Step { step, cause } if refused(&cause) => {
+                MigrateError::Rights { login: self.login.clone(), step, cause }
+            }
+            other => other,
+        }
+    }
+
     /// One row, one column of JSON text.
-    async fn json<T: DeserializeOwned>(
+    pub(super) async fn json<T: DeserializeOwned>(
         &self,
         sql: &str,
         params: &[&str],
@@ -256,14 +271,15 @@ pub(super) async fn run(
     // Another server may have been at work until now.
     let facts: Facts = session.json(FACTS, &[]).await?;
     if !facts.has_schema {
-        session.run("create schema if not exists ringfence").await?;
+        let made = session.run("create schema if not exists ringfence").await;
+        made.map_err(|error| session.lacks_rights(error))?;
         report.done.push("create schema ringfence".to_owned());
     }
     let applied = embedded::migrations::runner()
         .set_migration_table_name(HISTORY)
         .run_async(&mut session.client)
         .await
-        .map_err(history_error)?;
+        .map_err(|error| session.lacks_rights(history_error(error)))?;
     report.done.extend(applied.applied_migrations().iter().map(|m| format!("sql/{m}.sql")));
 
     let mut outcome = make_logins(&session, owner, scope, facts.database_oid, report).await?;
@@ -274,16 +290,15 @@ pub(super) async fn run(
 
 /// The driver's error says more than refinery's around it.
 fn history_error(error: refinery::Error) -> MigrateError {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        if let Some(db) = inner.downcast_ref::<tokio_postgres::Error>() {
-            return step(&text, PgError::from_driver(db, &[]));
+    match error.kind() {
+        refinery::error::Kind::Connection(what, inner) => {
+            match inner.downcast_ref::<tokio_postgres::Error>() {
+                Some(db) => step(what.trim(), PgError::from_driver(db, &[])),
+                None => MigrateError::History(format!("{}: {inner}", what.trim())),
+            }
         }
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+        _ => MigrateError::History(error.to_string()),
     }
-    MigrateError::History(text)
 }
 
 const LOGINS: &str = "select coalesce(json_agg(json_build_object(
@@ -565,12 +580,19 @@ async fn finish(
     Ok(())
 }
 
-/// The statements that `migrate` would run on this database, as a script for
-/// an administrator. Passwords of logins are left to fill in.
+/// The first lines of what [`print`] gives.
+const PRINTED: &str = "\
+-- What `ringfence migrate` would do to this database now, to be read and reviewed.
+-- Not to be run by hand: `ringfence migrate` also chooses the passwords of its logins,
+-- keeps them in ringfence.logins and notes in ringfence.migrations what has run.
+-- Where its login may not make a role, it ends with the statements to be run by hand.
+";
+
+/// The statements that `migrate` would run on this database, to be read.
 pub async fn print(owner: &ConnectionString, scope: Scope<'_>) -> Result<String, MigrateError> {
     let session = Session::open(owner).await?;
     let facts: Facts = session.json(FACTS, &[]).await?;
-    let mut text = String::new();
+    let mut text = PRINTED.to_owned();
     let mut push = |sql: &str| {
         text.push_str(sql.trim_end());
         text.push_str(if sql.trim_end().ends_with(';') { "\n" } else { ";\n" });
@@ -636,11 +658,12 @@ pub struct Removed {
 struct Removal {
     steps: Vec<String>,
     roles: Vec<String>,
+    kept: Vec<String>,
 }
 
 /// The statements of [`remove`], in order: those of this database, then those
 /// of roles, which may stay when another database uses them.
-async fn removal(session: &Session) -> Result<Removal, MigrateError> {
+async fn removal(session: &Session, request_login: Option<&str>) -> Result<Removal, MigrateError> {
     let facts: Facts = session.json(FACTS, &[]).await?;
     if facts.standby {
         return Err(MigrateError::Standby);
@@ -652,25 +675,34 @@ async fn removal(session: &Session) -> Result<Removal, MigrateError> {
         .map(|login| login.role)
         .collect();
     let logins = serde_json::Value::from(logins).to_string();
-    session.json(include_str!("remove.sql"), &[&logins]).await
+    let request_login = request_login.unwrap_or_default();
+    session.json(include_str!("remove.sql"), &[&logins, request_login]).await
 }
 
 /// The script of [`remove`].
-pub async fn print_remove(owner: &ConnectionString) -> Result<String, MigrateError> {
+pub async fn print_remove(
+    owner: &ConnectionString,
+    request_login: Option<&str>,
+) -> Result<String, MigrateError> {
     let session = Session::open(owner).await?;
-    let Removal { steps, roles } = removal(&session).await?;
-    Ok(steps.iter().chain(&roles).fold(String::new(), |text, sql| text + sql + ";\n"))
+    let Removal { steps, roles, kept } = removal(&session, request_login).await?;
+    let text = steps.iter().chain(&roles).fold(String::new(), |text, sql| text + sql + ";\n");
+    Ok(kept.iter().fold(text, |text, reason| text + "-- kept: " + reason + "\n"))
 }
 
 /// Drops everything of ours, in one transaction; roles last, one by one. What
-/// a user built on a helper function makes it fail and name that object.
-pub async fn remove(owner: &ConnectionString) -> Result<Removed, MigrateError> {
+/// a user built on a helper function makes it fail and name that object. The
+/// given login of requests does not count as another user of the shared roles.
+pub async fn remove(
+    owner: &ConnectionString,
+    request_login: Option<&str>,
+) -> Result<Removed, MigrateError> {
     let session = Session::open(owner).await?;
     session.run(WAIT).await?;
     session.run(LOCK).await?;
     session.run(LIMITS).await?;
-    let Removal { steps, roles } = removal(&session).await?;
-    let mut removed = Removed::default();
+    let Removal { steps, roles, kept } = removal(&session, request_login).await?;
+    let mut removed = Removed { done: Vec::new(), kept };
     session.run("begin").await?;
     for sql in steps {
         session.run(&sql).await?;

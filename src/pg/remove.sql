@@ -2,6 +2,7 @@
 -- out again. Nothing is dropped with CASCADE: what a user built on a helper
 -- function stays, and is named by the error.
 -- $1 logins made for this database (JSON array of names).
+-- $2 the login of requests that was given for this database; empty for none.
 with
 ours (name, shared) as (
   values ('ringfence_api', true), ('ringfence_admin', true)
@@ -55,9 +56,37 @@ step (ord, sql) as (
   union all
   select 50, 'drop schema ringfence' where to_regnamespace('ringfence') is not null
 ),
-drops (ord, shared, sql) as (
-  select case when r.shared then 61 else 60 end, r.shared, format('drop role %I', r.rolname) from role r
+-- Postgres drops a role that others are members of without complaint, so who
+-- else uses a shared role is looked up. Who may administer it does not use it.
+other_use (rolname, used_by) as (
+  select r.rolname, format('role %I is a member of it', m.rolname)
+  from role r
+  join pg_auth_members a on a.roleid = r.oid
+  join pg_roles m on m.oid = a.member
+  where r.shared
+    and m.rolname not in (select name from ours)
+    and m.rolname not in ($2::text, current_user)
+    and not exists (
+      select from pg_auth_members b
+      where b.roleid = a.roleid and b.member = a.member and b.admin_option)
+
+  union
+  select r.rolname, format('database %I depends on it', d.datname)
+  from role r
+  join pg_shdepend s on s.refclassid = 'pg_authid'::regclass and s.refobjid = r.oid
+  join pg_database d
+    on d.oid = case when s.classid = 'pg_database'::regclass then s.objid else s.dbid end
+  where r.shared and d.datname <> current_database()
+),
+-- The shared roles stay or go together: a database that uses one needs the other.
+kept (used_by) as (select string_agg(rolname || ': ' || used_by, '; ' order by rolname, used_by) from other_use),
+drops (ord, sql) as (
+  select case when r.shared then 61 else 60 end, format('drop role %I', r.rolname)
+  from role r cross join kept k
+  where not r.shared or k.used_by is null
 )
 select json_build_object(
   'steps', (select coalesce(json_agg(sql order by ord, sql), '[]') from step),
-  'roles', (select coalesce(json_agg(sql order by ord, sql), '[]') from drops))::text
+  'roles', (select coalesce(json_agg(sql order by ord, sql), '[]') from drops),
+  'kept', (select coalesce(json_agg(format('role %I (%s)', r.rolname, k.used_by) order by r.rolname), '[]')
+           from role r cross join kept k where r.shared and k.used_by is not null))::text

@@ -27,7 +27,12 @@ pub(super) fn to_api(error: &PgError) -> ApiError {
                 .with_detail(detail)
         }
         PgError::Database(fault) => fault_to_api(fault),
-        PgError::NoLogin(_) | PgError::Protocol(_) => ApiError::internal(detail),
+        PgError::NoLogin(_) => ApiError::new(
+            Code::AccessDenied,
+            "this server has no administrator: it runs without an owner login",
+        )
+        .with_detail(detail),
+        PgError::Protocol(_) => ApiError::internal(detail),
     }
 }
 
