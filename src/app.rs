@@ -244,24 +244,36 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
     }
 }
 
-/// The findings that keep the server from starting.
-fn gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
+/// What is wrong with the database.
+fn examine(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
     let mapped: Vec<String> = config.roles.map.values().cloned().collect();
-    let mut findings = doctor::run(&DoctorInput {
+    doctor::run(&DoctorInput {
         catalog,
         authenticator,
         mapped_roles: &mapped,
+        schemas: &config.schema.expose,
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,
         capabilities: None,
-    });
+    })
+}
+
+/// The findings that keep the server from starting.
+fn gaps(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.retain(|finding| finding.severity == Severity::Refuse);
     findings
 }
 
+/// Names in the configuration that mean nothing in the database.
+const MISNAMED: [&str; 3] = ["role-missing", "role-not-granted", "schema-missing"];
+
 fn refuse_gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Result<(), AppError> {
-    let found = gaps(config, catalog, authenticator);
+    let found = examine(config, catalog, authenticator);
+    for finding in found.iter().filter(|finding| MISNAMED.contains(&finding.id)) {
+        tracing::warn!(fix = finding.fix, "{}: {}", finding.object, finding.message);
+    }
+    let found = gaps(found);
     if found.is_empty() {
         return Ok(());
     }
@@ -295,7 +307,7 @@ async fn install_changes(
         engine.install(catalog);
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");
-        let found = gaps(&config, &watch.current(), &authenticator);
+        let found = gaps(examine(&config, &watch.current(), &authenticator));
         if !found.is_empty() {
             tracing::error!("a change opened gaps in row-level security{}", list(&found));
         }

@@ -795,6 +795,7 @@ async fn a_thousand_tables_load() {
         catalog: &catalog,
         authenticator: AUTHENTICATOR,
         mapped_roles: &[],
+        schemas: &["public".to_owned()],
         production: true,
         tenant_columns: &["tenant_id".to_owned()],
         expose_owner_views: false,

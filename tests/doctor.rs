@@ -31,6 +31,7 @@ async fn findings_for(db: &TestDb, authenticator: &str, production: bool) -> Vec
         catalog: &catalog(db).await,
         authenticator,
         mapped_roles: &[],
+        schemas: &["public".to_owned()],
         production,
         tenant_columns: &["tenant_id".to_owned()],
         expose_owner_views: false,
@@ -511,6 +512,47 @@ async fn logins_and_roles_that_see_past_the_fence_refuse() {
 }
 
 #[tokio::test]
+async fn names_of_the_configuration_that_mean_nothing_are_told() {
+    let db = TestDb::empty().await;
+    let [missing, apart, boss] = ["gone", "apart", "boss"].map(role_name);
+    batch(&db, &format!("create role {apart}; create role {boss} bypassrls")).await;
+    let mapped = [&missing, &apart, &boss, "app_user"].map(|role| role.to_owned());
+    let schemas = ["public", "not here"].map(str::to_owned);
+    let found = async || {
+        let mut found = doctor::run(&DoctorInput {
+            catalog: &catalog(&db).await,
+            authenticator: AUTHENTICATOR,
+            mapped_roles: &mapped,
+            schemas: &schemas,
+            production: true,
+            tenant_columns: &[],
+            expose_owner_views: false,
+            capabilities: None,
+        });
+        let ids = ["role-missing", "role-not-granted", "schema-missing"];
+        found.retain(|finding| ids.contains(&finding.id));
+        found
+    };
+    let before = found().await;
+    let mut told: Vec<_> = before.iter().map(|f| (f.id, f.object.clone())).collect();
+    told.sort();
+    let mut expected = vec![
+        ("role-missing", format!("role {missing}")),
+        ("role-not-granted", format!("role {apart}")),
+        ("role-not-granted", format!("role {boss}")),
+        ("schema-missing", "schema \"not here\"".to_owned()),
+    ];
+    expected.sort();
+    assert_eq!(told, expected);
+    mend(&db, &before).await;
+    // No statement is offered that would let requests past the policies.
+    let left = found().await;
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!((left[0].object.as_str(), &left[0].fix), (&*format!("role {boss}"), &None));
+    batch(&db, &format!("drop role {missing}, {apart}, {boss}")).await;
+}
+
+#[tokio::test]
 async fn development_warns_where_production_refuses() {
     let db = TestDb::empty().await;
     batch(
@@ -536,6 +578,7 @@ async fn capabilities_name_what_is_lost() {
         catalog: &catalog(&db).await,
         authenticator: AUTHENTICATOR,
         mapped_roles: &[],
+        schemas: &["public".to_owned()],
         production: true,
         tenant_columns: &[],
         expose_owner_views: false,

@@ -49,6 +49,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
         catalog: &catalog,
         authenticator,
         mapped_roles: &mapped,
+        schemas: &config.schema.expose,
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,

@@ -61,6 +61,8 @@ pub struct DoctorInput<'a> {
     /// Database roles that the configuration maps GraphQL roles to. Those that
     /// the authenticator may set are added.
     pub mapped_roles: &'a [String],
+    /// `schema.expose`
+    pub schemas: &'a [String],
     /// In production a tenant's table without row-level security refuses.
     pub production: bool,
     /// `schema.tenant_columns`

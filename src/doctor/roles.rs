@@ -1,6 +1,8 @@
 //! Who could see past the policies: the login of requests and the roles that
 //! requests run as.
 
+use std::collections::BTreeSet;
+
 use super::text::{ident, relation, roles};
 use super::{ADMIN_ROLE, Context, Findings, Severity};
 use crate::catalog::model::{Oid, Privilege, Role};
@@ -17,7 +19,13 @@ const READ_ALL: &str = "pg_read_all_data";
 const INHERITS: &str = "The login of requests should be able to do nothing until a role is set, \
     so that a statement without a role fails instead of reading.";
 
+const MISSING: &str = "Requests with this role fail: they would have to run as a database role \
+    that does not exist.";
+const NOT_GRANTED: &str = "Requests with this role fail: the login of requests may not become the \
+    database role that they run as.";
+
 pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
+    missing(cx, findings);
     let Some(login) = cx.authenticator.and_then(|oid| cx.catalog.roles.get(&oid)) else {
         findings.add(
             "login-missing",
@@ -40,8 +48,58 @@ pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
         owned_tables(cx, *oid, findings);
         reads_all(cx, *oid, findings);
     }
+    not_granted(cx, login, findings);
     inherits(cx, login, findings);
     own_rights(cx, login, findings);
+}
+
+/// The database roles of `roles.map`, each once.
+fn mapped<'a>(cx: &Context<'a>) -> BTreeSet<&'a str> {
+    cx.input.mapped_roles.iter().map(String::as_str).collect()
+}
+
+fn grant(cx: &Context<'_>, role: &str) -> String {
+    // Without these words the login would have the rights of the role at once.
+    let apart =
+        if cx.catalog.server_version >= 160_000 { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+    format!("GRANT {} TO {}{apart};", ident(role), ident(cx.input.authenticator))
+}
+
+fn missing(cx: &Context<'_>, findings: &mut Findings) {
+    for role in mapped(cx).into_iter().filter(|role| cx.catalog.role(role).is_none()) {
+        let name = ident(role);
+        findings.add(
+            "role-missing",
+            Severity::Warn,
+            format!("role {name}"),
+            format!("roles.map names the database role {name}, which does not exist"),
+            MISSING,
+            Some(format!("CREATE ROLE {name} NOLOGIN NOINHERIT;\n{}", grant(cx, role))),
+        );
+    }
+}
+
+fn not_granted(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
+    for role in mapped(cx).into_iter().filter_map(|role| cx.catalog.role(role)) {
+        if cx.catalog.may_set_role(login.oid, role.oid) {
+            continue;
+        }
+        let name = ident(&role.name);
+        // A role that is not to be granted has no statement that mends it.
+        let safe = !role.superuser && !role.bypass_rls && *role.name != *ADMIN_ROLE;
+        findings.add(
+            "role-not-granted",
+            Severity::Warn,
+            format!("role {name}"),
+            format!(
+                "roles.map names the database role {name}, which the login of requests, {}, may \
+                 not become",
+                ident(&login.name)
+            ),
+            NOT_GRANTED,
+            safe.then(|| grant(cx, &role.name)),
+        );
+    }
 }
 
 fn attributes(login: &Role, findings: &mut Findings) {

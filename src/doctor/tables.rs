@@ -30,7 +30,10 @@ const UNIQUE: &str = "A duplicate of another tenant's value is refused, which te
 const NAMES: &str = "GraphQL names have the form [_A-Za-z][_0-9A-Za-z]* and do not begin with two \
     underscores.";
 
+const NO_SCHEMA: &str = "None of its tables can be shown until it exists.";
+
 pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
+    schemas(cx, findings);
     for table in &cx.catalog.tables {
         names(table, findings);
         if table.is_partition {
@@ -44,6 +47,24 @@ pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
                 uniques(cx, table, tenant, findings);
             }
         }
+    }
+}
+
+fn schemas(cx: &Context<'_>, findings: &mut Findings) {
+    let exposed: BTreeSet<&str> = cx.input.schemas.iter().map(String::as_str).collect();
+    for schema in exposed {
+        if cx.catalog.schemas.values().any(|known| *known.name == *schema) {
+            continue;
+        }
+        let name = ident(schema);
+        findings.add(
+            "schema-missing",
+            Severity::Warn,
+            format!("schema {name}"),
+            format!("schema.expose names the schema {name}, which does not exist"),
+            NO_SCHEMA,
+            Some(format!("CREATE SCHEMA {name};")),
+        );
     }
 }
 
