@@ -39,8 +39,9 @@ const SCHEMA: &str = "
     insert into items select n, 'a', 'item ' || n, 12345678901234567890.120 from generate_series(1, 2000) n;
     insert into items values (9001, 'b', 'of b', 1);
     create view slow as select 1 as id from pg_sleep(2);
+    create view wide as select n as id, repeat('x', 1000000) as name from generate_series(1, 60) n;
     create view endless as select 1 as id from pg_sleep(600);
-    grant select on items, slow, endless to app_user;
+    grant select on items, slow, wide, endless to app_user;
 ";
 const SMALL: &str = "{items(where:{id:{_eq:1}}){id name}}";
 const SMALL_ANSWER: &str = r#"{"data":{"items":[{"id":1,"name":"item 1"}]}}"#;
@@ -71,7 +72,7 @@ impl Server {
         let edge = Arc::new(Edge::new(
             engine,
             Authenticator::new(&auth).unwrap(),
-            EdgeOptions { read_time, ..EdgeOptions::from(&config) },
+            EdgeOptions { read_time, write_time: read_time, ..EdgeOptions::from(&config) },
             Arc::new(Metrics::new(None)),
             Arc::new(move || {
                 let ready = is_ready.load(Ordering::SeqCst);
@@ -431,8 +432,11 @@ async fn bodies_are_bounded_before_and_after_decompression() {
     let answer = server.raw(&chunked).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     // Who asks first is told before it sends.
-    let asking = "POST /v1/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-                  content-length: 10000000\r\nexpect: 100-continue\r\n\r\n";
+    let asking = format!(
+        "POST /v1/graphql HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+         content-length: 10000000\r\nexpect: 100-continue\r\n\r\n",
+        server.bearer
+    );
     let answer = server.raw(asking.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     let response = server.ask(SMALL).send().await.unwrap();
@@ -629,6 +633,51 @@ async fn slow_clients_are_not_waited_for() {
     let answer = server.raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("time-limit-exceeded"), "{answer}");
+}
+
+#[tokio::test]
+async fn bodies_of_strangers_are_not_waited_for() {
+    let server = Server::start(&[]).await;
+    // The server closes by itself although the body has not ended.
+    for framing in [
+        "content-length: 1000000\r\n\r\n{",
+        "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
+        "content-length: 1000000\r\nexpect: 100-continue\r\n\r\n",
+    ] {
+        let head = "POST /v1/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+        let answer = server.raw(format!("{head}{framing}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{framing}: {answer}");
+        assert!(answer.contains("connection: close"), "{framing}: {answer}");
+        assert!(answer.contains("Missing 'Authorization'"), "{framing}: {answer}");
+    }
+    // A body that is there is read over, and the connection goes on.
+    let one = "POST /v1/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+               content-length: 2\r\n\r\n{}";
+    let answer = server.raw(format!("{one}{one}GET / HTTP/1.0\r\n\r\n").as_bytes()).await;
+    assert_eq!(answer.matches("Missing 'Authorization'").count(), 2, "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_dropped() {
+    let settings = [("server.shutdown_grace", "1h")];
+    let server = Server::start_with(&settings, Duration::from_millis(500)).await;
+    let body = json!({"query": "{wide{id name}}"}).to_string();
+    let request = format!(
+        "POST /v1/graphql HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        server.bearer,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    // The connection is all that the server waits for.
+    server.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(60), server.serving).await;
+    ended.expect("the connection is dropped").unwrap();
+    drop(stream);
 }
 
 #[tokio::test]

@@ -48,6 +48,15 @@ async fn every_request_leaves_a_line_without_its_secrets() {
     assert_eq!(ask("the-good-one", good).await.unwrap().status(), 200);
     ask("the-unknown-field", json!({"query": "{hunter2}"})).await.unwrap();
     ask("the-batch", json!([{"query": "{notes{id}}"}, {"query": "{notes{id}}"}])).await.unwrap();
+    let long = "A".repeat(300);
+    let named = format!("query {long} {{notes{{id}}}}");
+    assert_eq!(ask("the-long-name", json!({"query": named})).await.unwrap().status(), 200);
+    for (id, name) in [("the-huge-name", "B".repeat(500_000)), ("the-odd-name", "x\ny".to_owned())]
+    {
+        let odd = ask(id, json!({"query": "{notes{id}}", "operationName": name})).await.unwrap();
+        let answer = odd.text().await.unwrap();
+        assert!(answer.contains("parse-failed") && answer.len() < 500, "{answer}");
+    }
     let secret = client
         .post(&url)
         .header("content-type", "application/json")
@@ -80,6 +89,10 @@ async fn every_request_leaves_a_line_without_its_secrets() {
     assert_eq!(line("the-batch")["batch"], 2);
     assert_eq!(line("the-wrong-secret")["code"], "access-denied");
     assert_eq!(line("the-wrong-secret").get("role"), None);
+
+    assert_eq!(line("the-long-name")["operation"], "A".repeat(128));
+    assert_eq!(line("the-huge-name").get("operation"), None);
+    assert_eq!(line("the-odd-name").get("operation"), None);
 
     let log = instance.log();
     for secret in ["hunter2", "t-hidden", bearer.trim_start_matches("Bearer "), harness::JWT_KEY] {

@@ -9,13 +9,14 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use rust_embed::RustEmbed;
 use serde::Serialize;
@@ -130,8 +131,15 @@ struct PageToken<'a> {
     token: &'a str,
 }
 
-async fn config(State(console): State<Console>, headers: HeaderMap) -> Response {
-    let tokens = if reads_from_own_machine(&headers) {
+async fn config(
+    State(console): State<Console>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+) -> Response {
+    let own = peer.is_some_and(|Extension(ConnectInfo(peer))| {
+        peer.ip().to_canonical().is_loopback() && reads_from_own_machine(&headers)
+    });
+    let tokens = if own {
         console
             .settings
             .tokens
@@ -152,7 +160,8 @@ async fn config(State(console): State<Console>, headers: HeaderMap) -> Response 
 
 /// Development tokens go to a page of this origin on a loopback name only. The
 /// name is checked against DNS rebinding, the fetch metadata against other
-/// sites' scripts, whatever CORS allows elsewhere.
+/// sites' scripts, whatever CORS allows elsewhere. Headers are only what a
+/// browser says; that the peer is this machine is checked beside them.
 fn reads_from_own_machine(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
     let Some(host) = text(header::HOST) else {
@@ -360,6 +369,15 @@ mod tests {
     }
 
     async fn get(lookup: Lookup, path: &str, headers: &[(&str, &str)]) -> (Response<()>, Bytes) {
+        get_from(Some("127.0.0.1:50000"), lookup, path, headers).await
+    }
+
+    async fn get_from(
+        peer: Option<&str>,
+        lookup: Lookup,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (Response<()>, Bytes) {
         let settings = ConsoleSettings {
             endpoint: "/v1/graphql".into(),
             tokens: vec![DevToken { label: "alice".into(), token: Secret::new("a.b.c".into()) }],
@@ -367,6 +385,9 @@ mod tests {
         let mut request = Request::get(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(peer) = peer {
+            request = request.extension(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
         }
         let response = with_lookup::<()>(settings, lookup)
             .oneshot(request.body(Body::empty()).unwrap())
@@ -450,6 +471,19 @@ mod tests {
             assert_eq!(config["endpoint"], "/v1/graphql");
             let tokens = config["tokens"].as_array().unwrap();
             assert_eq!(tokens.len(), usize::from(given), "{headers:?}");
+        }
+        for (peer, given) in [
+            (Some("127.0.0.2:1"), 1),
+            (Some("[::1]:1"), 1),
+            (Some("[::ffff:127.0.0.1]:1"), 1),
+            (Some("192.0.2.1:1"), 0),
+            (Some("[::ffff:192.0.2.1]:1"), 0),
+            (None, 0),
+        ] {
+            let headers = [("host", "localhost:8080"), ("sec-fetch-site", "same-origin")];
+            let (_, body) = get_from(peer, nothing, "/console/config.json", &headers).await;
+            let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(config["tokens"].as_array().unwrap().len(), given, "{peer:?}");
         }
     }
 }

@@ -136,19 +136,37 @@ where
     if rest.is_empty() { Ok(first.unwrap_or_default()) } else { Ok(rest.freeze()) }
 }
 
-async fn drain<B: Body<Data = Bytes>>(mut body: std::pin::Pin<&mut B>) {
+/// Lets go of the body of a request that is refused whatever the body says,
+/// without keeping any of it; false when the connection cannot be used again.
+pub(super) async fn discard<B>(headers: &HeaderMap, body: B) -> bool
+where
+    B: Body<Data = Bytes>,
+{
+    let body = pin!(body);
+    if headers.contains_key(EXPECT) {
+        return body.is_end_stream();
+    }
+    drain(body).await
+}
+
+/// Whether the body ended.
+async fn drain<B: Body<Data = Bytes>>(mut body: std::pin::Pin<&mut B>) -> bool {
     let reading = async {
         let mut drained = 0;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
             drained += frame.data_ref().map_or(0, Bytes::len);
             if drained > DRAIN_BYTES {
-                break;
+                return false;
             }
         }
+        true
     };
-    if tokio::time::timeout(DRAIN_TIME, reading).await.is_err() {
+    let ended = tokio::time::timeout(DRAIN_TIME, reading).await.unwrap_or(false);
+    if !ended {
         tracing::debug!("a refused body was not sent to its end");
     }
+    ended
 }
 
 fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, Refusal> {

@@ -10,6 +10,10 @@ use super::respond::Refusal;
 use crate::base::{ApiError, Code, JsonPath};
 use crate::engine::GraphqlRequest;
 
+/// Longer names of operations are refused unseen: they travel into the log and
+/// into errors.
+const NAME_BYTES: usize = 256;
+
 /// What a body asks for.
 #[derive(Debug)]
 pub(super) enum Envelope {
@@ -134,7 +138,7 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
     let query = string(query, "query")?;
     let operation_name = match fields.operation_name {
         None => None,
-        Some(raw) => Some(string(raw, "operationName")?).filter(|name| !name.is_empty()),
+        Some(raw) => operation_name(string(raw, "operationName")?, path)?,
     };
     let variables = match fields.variables {
         None => None,
@@ -145,6 +149,20 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
         }
     };
     Ok(GraphqlRequest { query, operation_name, variables, queries_only: false })
+}
+
+/// Empty is none.
+fn operation_name(name: String, path: &JsonPath) -> Result<Option<String>, ApiError> {
+    let is_name = name.len() <= NAME_BYTES
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name {
+        let message = format!(
+            "expected the name of an operation: letters, digits and _, at most {NAME_BYTES} bytes"
+        );
+        return Err(shape(path.clone().key("operationName"), message));
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
 /// Reads the query string of a `GET`.
@@ -185,7 +203,10 @@ pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
             Some(raw)
         }
     };
-    let operation_name = operation_name.filter(|name| !name.is_empty());
+    let operation_name = match operation_name {
+        None => None,
+        Some(name) => self::operation_name(name, &JsonPath::root())?,
+    };
     Ok(GraphqlRequest { query, operation_name, variables, queries_only: true })
 }
 
@@ -224,6 +245,18 @@ mod tests {
                 "parse-failed",
                 "$.operationName",
                 "expected a string, got an object",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"operationName\":\"a\\n2026 forged\"}",
+                "parse-failed",
+                "$.operationName",
+                "letters, digits and _",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"operationName\":\"1a\"}",
+                "parse-failed",
+                "$.operationName",
+                "expected the name",
             ),
             (b"[{},{},{}]", "bad-request", "$", "at most 2"),
         ] {

@@ -15,6 +15,7 @@ mod probes;
 mod respond;
 pub mod router;
 pub mod server;
+mod stall;
 
 pub use authn::{AuthSetupError, Authenticator};
 pub use cors::Cors;

@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use ipnet::IpNet;
@@ -50,6 +53,10 @@ const DIGEST_BYTES: usize = 16 * 1024;
 
 /// Slower clients hold a connection for nothing.
 const READ_TIME: Duration = Duration::from_secs(30);
+/// Who takes nothing of its answer for this long is dropped.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+/// What the log keeps of an operation's name, which is the caller's text.
+const LOGGED_BYTES: usize = 128;
 
 /// How the edge behaves.
 #[derive(Debug, Clone)]
@@ -60,6 +67,8 @@ pub struct EdgeOptions {
     pub batch: usize,
     /// A head, and then a body, has to arrive within this time.
     pub read_time: Duration,
+    /// The longest time in which a client may read nothing of its answer.
+    pub write_time: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub cors: Cors,
     /// Whether `/metrics` is served.
@@ -73,6 +82,7 @@ impl From<&Config> for EdgeOptions {
             body_bytes: usize::try_from(config.limits.body.0).unwrap_or(usize::MAX),
             batch: usize::try_from(config.limits.batch).unwrap_or(usize::MAX),
             read_time: READ_TIME,
+            write_time: WRITE_TIME,
             trusted_proxies: server.trusted_proxies.clone(),
             cors: Cors::new(server.cors, &server.cors_domains, server.cors_max_age),
             metrics: config.telemetry.metrics,
@@ -157,7 +167,7 @@ impl Drop for Account<'_> {
             status: self.status,
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             role: self.session.as_deref().map(|session| &*session.role),
-            operation: self.operation.as_deref(),
+            operation: self.operation.as_deref().map(clipped),
             document: self.document.as_deref(),
             batch: self.batch,
             code: self.error.as_ref().map(|error| error.code.as_str()),
@@ -166,6 +176,10 @@ impl Drop for Account<'_> {
         }
         .log();
     }
+}
+
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOGGED_BYTES)).unwrap_or_default()
 }
 
 /// FNV-1a: stable over restarts, and nothing secret depends on it.
@@ -195,8 +209,9 @@ impl Edge {
         Edge { engine, auth, options, metrics, readiness, stopping, others }
     }
 
-    pub(super) fn read_time(&self) -> Duration {
-        self.options.read_time
+    /// The longest time to read a head, and without progress in writing.
+    pub(super) fn times(&self) -> (Duration, Duration) {
+        (self.options.read_time, self.options.write_time)
     }
 
     /// Answers a request.
@@ -205,7 +220,8 @@ impl Edge {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(ConnectInfo(peer));
         let method = parts.method.clone();
         let preflight = Cors::is_preflight(&method, &parts.headers);
         let _in_flight = self.metrics.begin();
@@ -312,15 +328,25 @@ impl Edge {
                 if let Err(refusal) = graphql::check_content_type(&parts.headers) {
                     return refuse(account, refusal);
                 }
-                // The body is read first: it is there already, and an answer
-                // before its end would cost the connection.
-                let bytes = match super::body::read(&parts.headers, body, &self.options).await {
-                    Ok(bytes) => bytes,
-                    Err(refusal) => return refuse(account, refusal),
-                };
+                // First, so that nobody fills memory without a proof.
                 let session = match self.auth.authenticate(&parts.headers).await {
                     Ok(session) => session,
-                    Err(error) => return self.fail(account, media, error),
+                    Err(error) => {
+                        let ended = super::body::discard(&parts.headers, body).await;
+                        let mut response = self.fail(account, media, error);
+                        if !ended {
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().insert(CONNECTION, close);
+                        }
+                        return response;
+                    }
+                };
+                let bytes = match super::body::read(&parts.headers, body, &self.options).await {
+                    Ok(bytes) => bytes,
+                    Err(refusal) => {
+                        account.session = Some(session);
+                        return refuse(account, refusal);
+                    }
                 };
                 (graphql::read_body(&bytes, self.options.batch), session)
             }

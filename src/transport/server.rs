@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::router::Edge;
+use super::stall::Stalling;
 
 /// Bounds the head: request line and all headers.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -82,7 +83,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let read_time = edge.read_time();
+    let (read_time, write_time) = edge.times();
     let service = service_fn(move |request| {
         let edge = edge.clone();
         async move { Ok::<_, Infallible>(edge.handle(peer, request).await) }
@@ -93,6 +94,7 @@ async fn connection(
         .header_read_timeout(read_time)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS);
+    let stream = Stalling::new(stream, write_time);
     let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
