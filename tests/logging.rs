@@ -103,3 +103,25 @@ async fn every_request_leaves_a_line_without_its_secrets() {
         assert!(parsed["level"].is_string() && parsed["timestamp"].is_string(), "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_start_warns_of_names_that_the_database_does_not_have() {
+    let db = TestDb::new(SCHEMA).await;
+    let started = tokio::task::spawn_blocking(move || {
+        let names = [
+            ("RINGFENCE_ROLES_MAP", "user=app_user,lost=no_such_role"),
+            ("RINGFENCE_SCHEMA_EXPOSE", "public,nowhere"),
+        ];
+        (Instance::start_with(&db, &names), db)
+    });
+    let (instance, _db) = started.await.unwrap();
+    for (told, fix) in [
+        ("roles.map names the database role no_such_role", "CREATE ROLE no_such_role NOLOGIN"),
+        ("schema.expose names the schema nowhere", "CREATE SCHEMA nowhere;"),
+    ] {
+        let line: Value = serde_json::from_str(&wait_for(|| instance.logged(told))).unwrap();
+        assert_eq!(line["level"], "WARN", "{line}");
+        assert!(line["fix"].as_str().unwrap().starts_with(fix), "{line}");
+    }
+    assert!(instance.logged("roles.map names the database role app_user").is_none());
+}

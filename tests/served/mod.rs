@@ -41,6 +41,11 @@ pub struct Instance {
 
 impl Instance {
     pub fn start(db: &TestDb) -> Instance {
+        Self::start_with(db, &[])
+    }
+
+    /// With more of the environment.
+    pub fn start_with(db: &TestDb, more: &[(&str, &str)]) -> Instance {
         let address = free_address();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
             .arg("serve")
@@ -56,6 +61,7 @@ impl Instance {
             .env("RINGFENCE_SERVER_PORT", address.port().to_string())
             .env("RINGFENCE_SERVER_TRUSTED_PROXIES", "127.0.0.1/32")
             .env("RINGFENCE_LOG_FORMAT", "json")
+            .envs(more.iter().copied())
             .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
