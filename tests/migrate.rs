@@ -173,7 +173,10 @@ async fn the_life_of_a_database() {
     .await
     .unwrap();
 
+    root.batch_execute("alter system set log_statement = 'all'").await.unwrap();
+    root.batch_execute("select pg_reload_conf()").await.unwrap();
     privileged_login_alone(&server).await;
+    passwords_are_not_logged(&server).await;
     second_database_of_the_cluster(&server).await;
     owner_without_superuser(&server).await;
     owner_without_createrole(&server).await;
@@ -182,6 +185,19 @@ async fn the_life_of_a_database() {
     removal(&server).await;
     drop(root);
     server.cluster.stop().expect("stops");
+}
+
+/// Whatever Postgres is told to log, it is no place to find a password.
+async fn passwords_are_not_logged(server: &Server) {
+    let client = server.client("one").await;
+    let log = std::fs::read_to_string(server.cluster.folder().join("postgres.log")).unwrap();
+    assert!(log.contains("insert into ringfence.logins"), "statements are logged");
+    let rows = client.query("select password from ringfence.logins", &[]).await.unwrap();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let password: String = row.get(0);
+        assert!(password.len() >= 48 && !log.contains(&password), "{password}");
+    }
 }
 
 /// Case (c), four servers starting at once, and what the result can do.

@@ -301,9 +301,24 @@ async fn a_hidden_value_does_not_leave_through_an_error() {
     let api = ApiError::from(error);
     assert_eq!(api.code, Code::DataException);
     assert!(!api.message.contains("hidden-value"), "{}", api.message);
+    // Nor is a guess confirmed: the same words for a right one as for a wrong one.
+    let guess = Statement::new("select to_json(count(*)) from app.notes where body <> $1", true);
+    for named in [true, false] {
+        let guess = Statement { named, ..guess.clone() };
+        for word in ["hidden-value", "another-value"] {
+            let api = ApiError::from(text(&pg, &ctx, &guess, &[word.into()]).await.unwrap_err());
+            assert_eq!(api.message, "a value has the wrong form or is out of range", "{word}");
+        }
+    }
     let own = Statement::new("select to_json($1::int)", true);
     let api = ApiError::from(text(&pg, &ctx, &own, &["my-value".into()]).await.unwrap_err());
     assert_eq!(api.message, "invalid input syntax for type integer: \"my-value\"");
+    let own = Statement::new("select to_json($1::int)", false);
+    let api = ApiError::from(text(&pg, &ctx, &own, &["my-value".into()]).await.unwrap_err());
+    assert_eq!(api.message, "invalid input syntax for type integer: \"my-value\"");
+    let own = Statement::new("select $1::json", true);
+    let api = ApiError::from(text(&pg, &ctx, &own, &["{no".into()]).await.unwrap_err());
+    assert_eq!(api.message, "invalid input syntax for type json");
 }
 
 #[tokio::test]

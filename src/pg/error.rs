@@ -7,7 +7,6 @@ use std::error::Error as _;
 
 use thiserror::Error;
 
-use super::param::TextParam;
 use crate::base::ApiError;
 
 /// An error that Postgres reported.
@@ -25,9 +24,9 @@ pub struct DbFault {
     pub of_statement: bool,
     /// Raised by `RAISE` in the database's own code.
     pub raised: bool,
-    /// Every value that the message quotes stands in the caller's parameters,
-    /// so the message tells the caller nothing new.
-    pub callers_words: bool,
+    /// Raised while Postgres read a parameter: the message tells the caller
+    /// nothing new.
+    pub of_parameter: bool,
 }
 
 #[derive(Debug, Clone, Error)]
@@ -78,8 +77,8 @@ impl PgError {
         self.sqlstate().is_some_and(|state| matches!(state, "0A000" | "26000"))
     }
 
-    /// Makes the error from the driver's; `params` are what the caller sent.
-    pub(super) fn from_driver(error: &tokio_postgres::Error, params: &[TextParam]) -> Self {
+    /// Makes the error from the driver's.
+    pub(super) fn from_driver(error: &tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
             let text = |value: Option<&str>| value.map(Box::from);
             return PgError::Database(Box::new(DbFault {
@@ -93,7 +92,7 @@ impl PgError {
                 constraint: text(db.constraint()),
                 of_statement: db.position().is_some(),
                 raised: db.routine() == Some("exec_stmt_raise"),
-                callers_words: quotes_only(db.message(), params),
+                of_parameter: db.where_().is_some_and(of_parameter),
             }));
         }
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -109,7 +108,7 @@ impl PgError {
     /// Like [`PgError::from_driver`], for the settings statement: a role that is
     /// gone reads as one that may not be set, for both mean the same to a caller.
     pub(super) fn from_settings(error: &tokio_postgres::Error) -> Self {
-        let mut error = PgError::from_driver(error, &[]);
+        let mut error = PgError::from_driver(error);
         if let PgError::Database(fault) = &mut error
             && &*fault.sqlstate == "22023"
         {
@@ -120,7 +119,7 @@ impl PgError {
 
     /// Like [`PgError::from_driver`], for an error while connecting.
     pub(super) fn from_connect(error: &tokio_postgres::Error) -> Self {
-        match PgError::from_driver(error, &[]) {
+        match PgError::from_driver(error) {
             PgError::Database(fault) if fault.sqlstate.starts_with("28") => {
                 PgError::Refused(format!("{} (SQLSTATE {})", fault.message, fault.sqlstate))
             }
@@ -133,16 +132,18 @@ impl PgError {
     }
 }
 
-/// Whether each value in double quotes is one of the parameters. Containment
-/// would not do: a parameter that lists guesses would make the message tell
-/// which of them is a hidden value.
-fn quotes_only(message: &str, params: &[TextParam]) -> bool {
-    let Some((first, last)) = message.find('"').zip(message.rfind('"')) else { return true };
-    let known = |text: &str| params.iter().any(|param| param.as_str() == Some(text));
-    // The value may itself hold quotes: the whole stretch first, then its parts.
-    message.get(first + 1..last).is_some_and(known)
-        || message.matches('"').count().is_multiple_of(2)
-            && message.split('"').skip(1).step_by(2).all(known)
+/// Whether an error was raised while Postgres read a parameter, so that its
+/// message is made of that parameter and a type. What the message quotes would
+/// not tell: a caller may send a guess, and an expression over a hidden row that
+/// fails would then confirm it.
+fn of_parameter(context: &str) -> bool {
+    // JSON says first where in the text it failed. Postgres cuts that at the end
+    // of a line, so no value can continue it with a line of its own.
+    let rest = match context.split_once('\n') {
+        Some((first, rest)) if first.starts_with("JSON data, line ") => rest,
+        _ => context,
+    };
+    rest.starts_with("unnamed portal parameter $")
 }
 
 impl From<PgError> for ApiError {
@@ -156,21 +157,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_callers_own_values_are_their_words() {
-        let params = [
-            TextParam::from("abc"),
-            TextParam::from("say \"hi\" now"),
-            TextParam::from("x hidden y"),
-        ];
-        for (message, expected) in [
-            ("division by zero", true),
-            ("invalid input syntax for type uuid: \"abc\"", true),
-            ("invalid input syntax for type uuid: \"hidden\"", false),
-            ("invalid input syntax for type integer: \"say \"hi\" now\"", true),
-            ("two values: \"abc\" and \"hidden\"", false),
-            ("broken \"abc", false),
+    fn only_the_reading_of_a_parameter_is_told_of() {
+        for (context, expected) in [
+            ("unnamed portal parameter $1", true),
+            ("unnamed portal parameter $2 = '...'", true),
+            ("JSON data, line 1: x\nunnamed portal parameter $1", true),
+            ("JSON data, line 1: unnamed portal parameter $1", false),
+            ("PL/pgSQL function f() line 1 at RETURN\nunnamed portal parameter $1", false),
+            ("SQL function \"f\" statement 1", false),
+            ("", false),
         ] {
-            assert_eq!(quotes_only(message, &params), expected, "{message}");
+            assert_eq!(of_parameter(context), expected, "{context}");
         }
     }
 }

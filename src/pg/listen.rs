@@ -105,7 +105,7 @@ async fn listen_once(
                         .is_err();
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return PgError::from_driver(&error, &[]),
+                Some(Err(error)) => return PgError::from_driver(&error),
                 None => return PgError::Unavailable("the connection ended".to_owned()),
             }
         }
@@ -113,7 +113,7 @@ async fn listen_once(
     let asking = async {
         let listen: String = channels.iter().map(|channel| format!("listen {channel};")).collect();
         if let Err(error) = client.batch_execute(&listen).await {
-            return PgError::from_driver(&error, &[]);
+            return PgError::from_driver(&error);
         }
         if sender.send(ListenEvent::Lost).await.is_err() {
             return PgError::Unavailable("nobody listens any more".to_owned());
@@ -122,7 +122,7 @@ async fn listen_once(
             tokio::time::sleep(PING_EVERY).await;
             match tokio::time::timeout(PING_LIMIT, client.batch_execute("")).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return PgError::from_driver(&error, &[]),
+                Ok(Err(error)) => return PgError::from_driver(&error),
                 Err(_) => return PgError::Unavailable("no sign of life".to_owned()),
             }
         }

@@ -201,7 +201,7 @@ impl Session {
     }
 
     async fn try_run(&self, sql: &str) -> Result<(), PgError> {
-        self.client.batch_execute(sql).await.map_err(|error| PgError::from_driver(&error, &[]))
+        self.client.batch_execute(sql).await.map_err(|error| PgError::from_driver(&error))
     }
 
     /// Says what to do when the step failed because this login may not.
@@ -220,7 +220,7 @@ impl Session {
         sql: &str,
         params: &[&str],
     ) -> Result<T, MigrateError> {
-        let fail = |error: &tokio_postgres::Error| step(sql, PgError::from_driver(error, &[]));
+        let fail = |error: &tokio_postgres::Error| step(sql, PgError::from_driver(error));
         let params: Vec<_> = params.iter().map(|param| TextRef(param)).collect();
         let typed: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = params
             .iter()
@@ -235,11 +235,6 @@ impl Session {
 fn step(sql: &str, cause: PgError) -> MigrateError {
     let first = sql.lines().next().unwrap_or_default();
     MigrateError::Step { step: first.chars().take(120).collect(), cause }
-}
-
-/// A random password; hex, so it needs no quoting anywhere.
-fn password() -> String {
-    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is sent instead of a password, so that no server log holds it.
@@ -293,7 +288,7 @@ fn history_error(error: refinery::Error) -> MigrateError {
     match error.kind() {
         refinery::error::Kind::Connection(what, inner) => {
             match inner.downcast_ref::<tokio_postgres::Error>() {
-                Some(db) => step(what.trim(), PgError::from_driver(db, &[])),
+                Some(db) => step(what.trim(), PgError::from_driver(db)),
                 None => MigrateError::History(format!("{}: {inner}", what.trim())),
             }
         }
@@ -429,9 +424,7 @@ async fn make_login(
         Some(login) => login,
         None => {
             let role = if exists(kind.base()) { further.clone() } else { kind.base().to_owned() };
-            let login = Login { role, password: password() };
-            keep(session, kind, &login).await?;
-            login
+            keep(session, kind, role).await?
         }
     };
     let verb = if exists(&login.role) { "alter" } else { "create" };
@@ -443,23 +436,26 @@ async fn make_login(
             Err(error) if refused(&error) => return Ok((login, Made::Refused(sql))),
             // Another database of the cluster was faster.
             Err(error) if error.sqlstate() == Some(DUPLICATE) && login.role != further => {
-                login.role.clone_from(&further);
-                keep(session, kind, &login).await?;
+                login = keep(session, kind, further.clone()).await?;
             }
             Err(cause) => return Err(step(&shown, cause)),
         }
     }
 }
 
-/// Both values are of [a-z0-9_], so nothing needs quoting.
-async fn keep(session: &Session, kind: Kind, login: &Login) -> Result<(), MigrateError> {
-    let Login { role, password } = login;
-    let sql = format!(
-        "insert into ringfence.logins (kind, role, password) values ('{}', '{role}', '{password}') \
-         on conflict (kind) do update set role = excluded.role, password = excluded.password",
-        kind.word(),
-    );
-    session.try_run(&sql).await.map_err(|cause| step("keep a login", cause))
+/// Keeps a login under a new password. Postgres makes it, 244 random bits, so
+/// that it stands neither in a statement nor among parameters, both of which
+/// `log_statement` writes to the server's log.
+async fn keep(session: &Session, kind: Kind, role: String) -> Result<Login, MigrateError> {
+    let sql = "with kept as (
+          insert into ringfence.logins (kind, role, password)
+          values ($1, $2, pg_catalog.replace(
+            pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text, '-', ''))
+          on conflict (kind) do update set role = excluded.role, password = excluded.password
+          returning password)
+        select pg_catalog.to_json(password)::text from kept";
+    let password = session.json(sql, &[kind.word(), &role]).await?;
+    Ok(Login { role, password })
 }
 
 /// Whether a role that exists has the attributes and the password that we keep.

@@ -2,8 +2,8 @@
 //!
 //! The codes and phrases are Hasura's. DETAIL, HINT and CONTEXT never leave
 //! the server: they carry keys of rows and bodies of functions. A message of
-//! class 22 leaves only when all it quotes came from the caller's parameters,
-//! because the same error can be raised while a policy looks at a hidden row.
+//! class 22 leaves only when Postgres raised it while it read a parameter, because
+//! the same error can be raised while a policy looks at a hidden row.
 
 use std::borrow::Cow;
 
@@ -99,10 +99,10 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
     api.with_detail(for_the_log(fault))
 }
 
-/// Class 22: the message is for the caller only when it repeats the caller.
+/// Class 22: the message is for the caller only when it speaks of a parameter.
 /// A message of `RAISE` was written by the owner of the database for callers.
 fn data_error(code: Code, fault: &DbFault) -> ApiError {
-    if fault.callers_words || fault.raised {
+    if fault.of_parameter || fault.raised {
         ApiError::new(code, fault.message.to_string())
     } else {
         ApiError::new(code, "a value has the wrong form or is out of range")
@@ -163,7 +163,7 @@ mod tests {
             constraint: None,
             of_statement: true,
             raised: false,
-            callers_words: false,
+            of_parameter: false,
         }
     }
 

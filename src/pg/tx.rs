@@ -185,7 +185,7 @@ impl Pg {
         if begun {
             lease.begun();
         }
-        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, params);
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error);
         let result = begin
             .map_err(driver)
             .and(set.map_err(|error| PgError::from_settings(&error)))
@@ -228,9 +228,8 @@ impl Pg {
         let commit = client.batch_execute("COMMIT");
         let (_, _, row, commit) = pipeline(async {}, async {}, query, commit).await;
         count(&lease.counters().round_trips);
-        let result = row
-            .and_then(|row| commit.map(|()| row))
-            .map_err(|error| PgError::from_driver(&error, params));
+        let result =
+            row.and_then(|row| commit.map(|()| row)).map_err(|error| PgError::from_driver(&error));
         match result {
             Ok(row) => {
                 lease.set_idle();
@@ -278,7 +277,7 @@ impl Pg {
         }
         // A statement that was parsed although the transaction or the settings
         // failed was parsed without the role: dropping it closes it.
-        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, &[]);
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error);
         let prepared = begin
             .map_err(driver)
             .and(set.map_err(|error| PgError::from_settings(&error)))
@@ -318,7 +317,7 @@ impl Pg {
                 Ok(Some(statement))
             }
             Err(error) => {
-                let error = PgError::from_driver(&error, &[]);
+                let error = PgError::from_driver(&error);
                 lease.set_busy();
                 recover(lease, &error).await;
                 Err(error)
@@ -401,7 +400,7 @@ impl Pg {
         let result = lease.client()?.batch_execute("BEGIN").await;
         count(&lease.counters().round_trips);
         if let Err(error) = result {
-            let error = PgError::from_driver(&error, &[]);
+            let error = PgError::from_driver(&error);
             recover(&mut lease, &error).await;
             return Err(error);
         }
@@ -463,7 +462,7 @@ impl SessionTx {
         statement: &Statement,
         params: &[TextParam],
     ) -> Result<(Option<Row>, u64), PgError> {
-        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error, params);
+        let driver = |error: tokio_postgres::Error| PgError::from_driver(&error);
         let lease = &mut self.lease;
         if !(statement.named && self.named) {
             count(&lease.counters().round_trips);
@@ -599,7 +598,7 @@ impl SystemTx {
     }
 
     fn error(&self, error: &tokio_postgres::Error) -> PgError {
-        let error = PgError::from_driver(error, &[]);
+        let error = PgError::from_driver(error);
         tracing::debug!(reason = self.reason, %error, "a system statement failed");
         error
     }
@@ -634,7 +633,7 @@ impl From<PgError> for Fault {
 /// Ends a transaction; the lease is idle when the answer was good.
 async fn finish(lease: &mut Lease, command: &'static str) -> Result<(), PgError> {
     count(&lease.counters().round_trips);
-    lease.client()?.batch_execute(command).await.map_err(|e| PgError::from_driver(&e, &[]))?;
+    lease.client()?.batch_execute(command).await.map_err(|e| PgError::from_driver(&e))?;
     lease.set_ended();
     Ok(())
 }

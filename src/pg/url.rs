@@ -167,6 +167,7 @@ struct Extra {
     fallback_application_name: Option<String>,
     target: Option<String>,
     pooled: bool,
+    keepalives_idle: bool,
 }
 
 impl Extra {
@@ -226,11 +227,20 @@ impl Extra {
                     return Err(UrlError::Value { option: "sslsni", expected: "1" });
                 }
             }
+            "keepalives_idle" => {
+                self.keepalives_idle = true;
+                return Ok(false);
+            }
             _ => return Ok(false),
         }
         Ok(true)
     }
 }
+
+/// Used unless the connection string says otherwise.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVES_RETRIES: u32 = 3;
 
 /// The options that the driver reads.
 const DRIVER_OPTIONS: [&str; 18] = [
@@ -285,7 +295,14 @@ impl FromStr for ConnectionString {
 }
 
 fn finish(config: &mut Config, extra: Extra) -> Result<ConnectionString, UrlError> {
-    let Extra { mut ssl, application_name, fallback_application_name, target, pooled } = extra;
+    let Extra {
+        mut ssl,
+        application_name,
+        fallback_application_name,
+        target,
+        pooled,
+        keepalives_idle,
+    } = extra;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(UrlError::NoHost);
     }
@@ -345,6 +362,16 @@ fn finish(config: &mut Config, extra: Extra) -> Result<ConnectionString, UrlErro
         }
     };
     config.target_session_attrs(target);
+    // A server that went away without a word is noticed in a minute and a half.
+    if !keepalives_idle {
+        config.keepalives_idle(KEEPALIVES_IDLE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(KEEPALIVES_INTERVAL);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(KEEPALIVES_RETRIES);
+    }
     config.application_name(
         application_name.or(fallback_application_name).unwrap_or_else(|| "ringfence".to_owned()),
     );
@@ -510,6 +537,18 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
             assert!(!error.to_lowercase().contains("secret"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn silent_connections_are_asked_for_a_sign_of_life() {
+        let keepalives = |text: &str| {
+            let config = parse(text).expect("known").config;
+            let interval = config.get_keepalives_interval().expect("set").as_secs();
+            (config.get_keepalives_idle().as_secs(), interval, config.get_keepalives_retries())
+        };
+        assert_eq!(keepalives("postgres://u@h/d"), (60, 10, Some(3)));
+        let given = "host=h user=u keepalives_idle=7200 keepalives_interval=5 keepalives_retries=9";
+        assert_eq!(keepalives(given), (7200, 5, Some(9)));
     }
 
     #[test]
