@@ -21,8 +21,8 @@ section! {
         expose: Vec<String> = "public", check not_empty;
         /// Whether tables appear without being tracked; `auto` does so until metadata is stored.
         auto_track: AutoTrack = "auto";
-        /// Whether views that run with their owner's rights appear; row-level security does not
-        /// hold inside them.
+        /// Whether views appear that read past row-level security: with their owner's rights,
+        /// through a `SECURITY DEFINER` function, a materialised view or a partition.
         expose_owner_views: bool = "false";
         /// Names of the columns that hold the tenant; a table with one and without row-level
         /// security is a finding.
