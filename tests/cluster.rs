@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -88,6 +90,14 @@ async fn data_survives_restarts_and_kills() {
     assert_eq!(cluster.started(), Started::Restarted);
     assert_eq!(ask(&cluster, "select current_database()::text").await, "app");
 
+    // A stop after a kill takes away what the killed server left.
+    let socket = cluster.socket_folder().to_path_buf();
+    let pid = cluster.pid().to_string();
+    assert!(Command::new("kill").args(["-9", &pid]).status().expect("runs").success());
+    cluster.stop().expect("stops");
+    assert!(!socket.exists());
+    let cluster = Cluster::start(&folder.options()).expect("cleans and starts");
+
     let port = cluster.port();
     cluster.stop().expect("stops");
     let cluster = Cluster::start(&folder.options()).expect("starts again");
@@ -112,5 +122,41 @@ async fn nobody_enters_without_a_password() {
             assert!(refused, "{host} {password:?}");
         }
     }
+    clean(cluster);
+}
+
+/// Only root's clusters run as another user, who may be kept out.
+#[test]
+fn data_stays_where_it_is_when_a_folder_above_opens_or_closes() {
+    if !ringfence::cluster::runs_as_other_user() {
+        return;
+    }
+    let parent = Folder(PathBuf::from(format!("/tmp/ringfence-test-{}", std::process::id())));
+    let mode = |mode: u32| {
+        fs::set_permissions(&parent.0, Permissions::from_mode(mode)).expect("changes");
+    };
+    let start = |name: &str| {
+        let options = ClusterOptions::new(parent.0.join(name), "app");
+        Cluster::start(&ClusterOptions { durable: false, ..options })
+    };
+    fs::create_dir(&parent.0).expect("is new");
+
+    mode(0o755);
+    let cluster = start("open").expect("starts");
+    assert!(cluster.folder().starts_with(&parent.0));
+    cluster.stop().expect("stops");
+    mode(0o700);
+    match start("open") {
+        Err(ClusterError::Unreachable { folder }) => assert_eq!(folder, parent.0.join("open")),
+        other => panic!("must not begin anew: {other:?}"),
+    }
+
+    let cluster = start("closed").expect("starts elsewhere");
+    let elsewhere = cluster.folder().to_path_buf();
+    assert!(!elsewhere.starts_with(&parent.0));
+    cluster.stop().expect("stops");
+    mode(0o755);
+    let cluster = start("closed").expect("starts");
+    assert_eq!((cluster.folder(), cluster.started()), (&*elsewhere, Started::Restarted));
     clean(cluster);
 }

@@ -204,6 +204,42 @@ async fn from_nothing_to_two_tenants_and_back() {
     assert!(!postmaster(&database));
 }
 
+/// A signal while starting, a database that dies, the end of the terminal.
+#[tokio::test]
+async fn nothing_is_left_running() {
+    let project = Project::new("ends");
+    let cluster = ringfence::cluster::ClusterOptions::new(project.0.join(".ringfence/pg"), "app");
+    let mut early =
+        project.command(&["dev", "--port", "0"]).stdout(Stdio::null()).spawn().expect("runs");
+    // Written just before the cluster is made.
+    while !project.0.join(".ringfence/secrets.json").exists() {
+        assert!(early.try_wait().expect("is ours").is_none(), "ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let sent = Command::new("kill").args(["-INT", &early.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    assert_eq!(early.wait().expect("ends").code(), Some(0));
+    let found = ringfence::cluster::Cluster::start(&cluster).expect("is not locked");
+    assert_eq!(found.started(), ringfence::cluster::Started::Restarted, "it was stopped");
+    let pid_file = found.folder().join("data/postmaster.pid");
+    found.stop().expect("stops");
+
+    let mut dev = project.dev();
+    assert_eq!(dev.ready["tokens"].as_array().map(Vec::len), Some(4), "the demo is loaded");
+    let pid = std::fs::read_to_string(&pid_file).expect("runs");
+    let pid = pid.lines().next().expect("a line");
+    assert!(Command::new("kill").args(["-9", pid]).status().expect("kill runs").success());
+    assert_eq!(dev.child.wait().expect("ends").code(), Some(1));
+    let mut errors = String::new();
+    dev.child.stderr.take().expect("is piped").read_to_string(&mut errors).expect("reads");
+    assert!(errors.contains("PostgreSQL ended by itself"), "{errors}");
+
+    let mut dev = project.dev();
+    let database = dev.text("database_url").to_owned();
+    assert_eq!(dev.signal("-HUP"), Some(0));
+    assert!(!postmaster(&database));
+}
+
 #[tokio::test]
 async fn other_commands_work_with_its_environment() {
     let project = Project::new("env");

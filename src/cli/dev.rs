@@ -4,14 +4,18 @@
 //! ```text
 //! .ringfence ─▶ secrets ─▶ cluster ─▶ migrate ─▶ demo ─▶ serve ─▶ Ctrl-C ─▶ stop all, in order
 //! ```
+//!
+//! A signal ends each of the steps; the cluster is stopped in every case.
 
 use std::env;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::demo::{self, PEOPLE, Person};
 use super::project::{Project, Secrets};
@@ -19,7 +23,7 @@ use super::settings::{SettingsArgs, flag};
 use super::token::{TokenRequest, mint};
 use super::{CliError, error, note, print, serve};
 use crate::base::Secret;
-use crate::cluster::{Cluster, ClusterOptions, Started};
+use crate::cluster::{self, Cluster, ClusterOptions, Started};
 use crate::config::{Config, Sources};
 use crate::pg::Pg;
 use crate::session::AuthConfig;
@@ -29,6 +33,8 @@ use crate::telemetry::logging;
 const DATABASE: &str = "app";
 /// Tokens are made anew at every start.
 const TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often it is looked whether the cluster still runs.
+const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
@@ -44,6 +50,7 @@ pub(super) struct DevArgs {
 
 pub(super) async fn run(settings: &SettingsArgs, args: &DevArgs) -> Result<ExitCode, CliError> {
     let began = Instant::now();
+    let stop = serve::stop_on_signals()?;
     let folder = env::current_dir().map_err(error::io("finding the working folder"))?;
     let project = Project::open(&folder)?;
     let secrets = project.secrets()?;
@@ -52,44 +59,91 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DevArgs) -> Result<ExitC
     configure(&sources, &secrets, None)?;
 
     let options = ClusterOptions::new(project.path("pg"), DATABASE);
-    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options))
+    // Not broken off: half of a start leaves nobody to stop the other half.
+    let mut cluster = tokio::task::spawn_blocking(move || Cluster::start(&options))
         .await
         .map_err(|error| CliError::Usage(format!("starting the cluster: {error}")))??;
-    let served = with_cluster(&sources, args, &project, &secrets, &cluster, began).await;
+    let data = cluster.folder().to_path_buf();
+    let served = serve_with(&sources, args, &project, &secrets, &mut cluster, began, &stop).await;
     // The server has ended, so this is the last in order, whatever happened.
     let stopped = tokio::task::spawn_blocking(move || cluster.stop())
         .await
         .map_err(|error| CliError::Usage(format!("stopping the cluster: {error}")))?;
     served?;
     stopped?;
-    note("Stopped; the data stays in .ringfence for the next start.")?;
+    note(&format!("Stopped; the data stays in {} for the next start.", data.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn with_cluster(
+/// Serves until `stop` or until the cluster ends by itself.
+async fn serve_with(
     sources: &Sources,
     args: &DevArgs,
     project: &Project,
     secrets: &Secrets,
-    cluster: &Cluster,
+    cluster: &mut Cluster,
     began: Instant,
+    stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let config = configure(sources, secrets, Some(cluster))?;
-    let _log = logging::init(&config.log)?;
-    let marker = project.path("demo");
-    let (pg, logins) = Pg::start(&config.database, &config.schema.expose).await?;
-    if !args.no_demo && !marker.exists() {
-        let login = logins.request.user().unwrap_or_default();
-        if demo::load(&pg, login).await? {
-            note("Loaded the demo: two tenants, Acme and Globex.")?;
-        }
-        // Written in either case: what a user drops later stays dropped.
-        project.write("demo", "loaded\n")?;
+    let database = Database {
+        url: cluster.url(),
+        started: cluster.started(),
+        marker: cluster.folder().join("demo"),
+    };
+    let work = with_database(sources, args, project, secrets, &database, began, stop);
+    tokio::pin!(work);
+    let ended = tokio::select! {
+        done = &mut work => return done,
+        ended = ended(cluster) => ended,
+    };
+    if stop.is_cancelled() {
+        return work.await;
     }
-    pg.close();
+    stop.cancel();
+    if let Err(error) = work.await {
+        note(&error.to_string())?;
+    }
+    Err(ended)
+}
+
+/// Waits until the cluster no longer runs.
+async fn ended(cluster: &mut Cluster) -> CliError {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match cluster.is_running() {
+            Ok(true) => {}
+            Ok(false) => return cluster.ended().into(),
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+/// What the server needs to know of the cluster.
+struct Database {
+    url: Secret<String>,
+    started: Started,
+    /// Exists beside the data once the demo was loaded.
+    marker: PathBuf,
+}
+
+async fn with_database(
+    sources: &Sources,
+    args: &DevArgs,
+    project: &Project,
+    secrets: &Secrets,
+    database: &Database,
+    began: Instant,
+    stop: &CancellationToken,
+) -> Result<(), CliError> {
+    let config = configure(sources, secrets, Some(&database.url))?;
+    let _log = logging::init(&config.log)?;
+    tokio::select! {
+        prepared = prepare(&config, database, !args.no_demo) => prepared?,
+        () = stop.cancelled() => return Ok(()),
+    }
 
     let auth = AuthConfig::try_from(&config.auth)?;
-    let tokens = tokens(&auth, &marker.exists())?;
+    let tokens = tokens(&auth, &database.marker.exists())?;
     let console = tokens
         .iter()
         .map(|(person, token)| crate::console::DevToken {
@@ -97,28 +151,43 @@ async fn with_cluster(
             token: token.clone(),
         })
         .collect();
-    let stop = serve::stop_on_signals()?;
-    serve::run_server(config.clone(), console, stop, |address| {
-        let ready = Ready { config: &config, cluster, address, tokens: &tokens, secrets };
+    serve::run_server(config.clone(), console, stop.clone(), |address| {
+        let ready = Ready { config: &config, database, address, tokens: &tokens, secrets };
         project.write("dev.env", &ready.env())?;
         if args.json {
             return print(&format!("{}\n", ready.json()));
         }
-        print(&ready.text(cluster.started(), began.elapsed(), "./.ringfence/dev.env"))
+        print(&ready.text(began.elapsed(), "./.ringfence/dev.env"))
     })
     .await
+}
+
+/// Migrates, and loads the demo where it never was.
+async fn prepare(config: &Config, database: &Database, demo: bool) -> Result<(), CliError> {
+    let (pg, logins) = Pg::start(&config.database, &config.schema.expose).await?;
+    let known = database.marker.exists() && database.started != Started::Created;
+    if demo && !known {
+        let login = logins.request.user().unwrap_or_default();
+        if demo::load(&pg, login).await? {
+            note("Loaded the demo: two tenants, Acme and Globex.")?;
+        }
+        // Written in either case: what a user drops later stays dropped.
+        cluster::write_private(&database.marker, "loaded\n")?;
+    }
+    pg.close();
+    Ok(())
 }
 
 /// The settings of the user over those that dev needs.
 fn configure(
     sources: &Sources,
     secrets: &Secrets,
-    cluster: Option<&Cluster>,
+    database: Option<&Secret<String>>,
 ) -> Result<Config, CliError> {
     let given = Config::load(sources)?;
     let set = |key: &str| given.resolved.iter().any(|s| s.key == key && s.source != "default");
     let mut sources = sources.clone();
-    for warning in cluster.map(|_| given.warnings.clone()).unwrap_or_default() {
+    for warning in database.map(|_| given.warnings.clone()).unwrap_or_default() {
         note(&format!("warning: {warning}"))?;
     }
     let mut default = |key: &str, value: String| {
@@ -130,8 +199,8 @@ fn configure(
     default("roles.map", demo::ROLES.to_owned());
     default("auth.admin_secret", secrets.admin_secret.expose().clone());
     default("auth.jwt", jwt(secrets));
-    if let Some(cluster) = cluster {
-        let url = cluster.url().expose().clone();
+    if let Some(url) = database {
+        let url = url.expose().clone();
         let foreign =
             given.config.database.url.as_ref().is_some_and(|given| *given.expose() != url);
         if foreign {
@@ -179,7 +248,7 @@ fn tokens(
 /// All that is told when the server is ready.
 struct Ready<'a> {
     config: &'a Config,
-    cluster: &'a Cluster,
+    database: &'a Database,
     address: SocketAddr,
     tokens: &'a [(&'static Person, Secret<String>)],
     secrets: &'a Secrets,
@@ -209,7 +278,7 @@ impl Ready<'_> {
         json!({
             "graphql_url": format!("{}/v1/graphql", self.base()),
             "console_url": format!("{}/console", self.base()),
-            "database_url": self.cluster.url().expose(),
+            "database_url": self.database.url.expose(),
             "admin_secret": self.admin_secret(),
             "tokens": tokens,
         })
@@ -225,7 +294,7 @@ impl Ready<'_> {
         };
         line("GRAPHQL_URL", &format!("{}/v1/graphql", self.base()));
         line("CONSOLE_URL", &format!("{}/console", self.base()));
-        line("DATABASE_URL", self.cluster.url().expose());
+        line("DATABASE_URL", self.database.url.expose());
         line("HASURA_GRAPHQL_ADMIN_SECRET", self.admin_secret());
         if !self.tokens.is_empty() {
             line("HASURA_GRAPHQL_JWT_SECRET", &jwt(self.secrets));
@@ -240,8 +309,8 @@ impl Ready<'_> {
         text
     }
 
-    fn text(&self, started: Started, took: Duration, env_file: &str) -> String {
-        let how = match started {
+    fn text(&self, took: Duration, env_file: &str) -> String {
+        let how = match self.database.started {
             Started::Created => "with a new database",
             Started::Restarted => "with the database of the last time",
             Started::Adopted => "with the database that was still running",
@@ -250,7 +319,7 @@ impl Ready<'_> {
             "\nReady after {:.1} s, {how}.\n\n  GraphQL       {base}/v1/graphql\n  \
              Console       {base}/console\n  Database      {}\n  Admin secret  {}\n",
             took.as_secs_f32(),
-            self.cluster.url().expose(),
+            self.database.url.expose(),
             self.admin_secret(),
             base = self.base(),
         );

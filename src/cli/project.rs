@@ -1,10 +1,10 @@
 //! The folder `.ringfence` of a project: what `ringfence dev` keeps.
 //!
 //! ```text
-//! .ringfence/pg            the private cluster, where its user can reach it
+//! .ringfence/pg            the private cluster, where its user can reach it;
+//!                          a file `demo` beside its data: the demo was loaded
 //! .ringfence/secrets.json  admin secret and token key, made once, 0600
 //! .ringfence/dev.env       the same with URLs and tokens, for a shell, 0600
-//! .ringfence/demo          the demo was loaded
 //! ```
 
 use std::fs::{self, DirBuilder, Permissions};

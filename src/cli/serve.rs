@@ -79,19 +79,22 @@ pub(super) async fn run_server(
 /// A signal this soon after the first is the same one.
 const ECHO: Duration = Duration::from_secs(1);
 
-/// Cancelled by Ctrl-C or SIGTERM; a second signal ends the process at once.
+/// Cancelled by Ctrl-C, SIGTERM or the end of the terminal; a second signal
+/// ends the process at once.
 pub(super) fn stop_on_signals() -> Result<CancellationToken, CliError> {
     let listen = |kind| signal(kind).map_err(error::io("listening for signals"));
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut signals = vec![listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?];
+    if !hangup_is_ignored() {
+        signals.push(listen(SignalKind::hangup())?);
+    }
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
-        one_of(&mut interrupt, &mut terminate).await;
+        one_of(&mut signals).await;
         token.cancel();
         let first = Instant::now();
         loop {
-            one_of(&mut interrupt, &mut terminate).await;
+            one_of(&mut signals).await;
             // `timeout` and some shells send one signal to us and to our group.
             if first.elapsed() > ECHO {
                 std::process::exit(130);
@@ -101,9 +104,17 @@ pub(super) fn stop_on_signals() -> Result<CancellationToken, CliError> {
     Ok(stop)
 }
 
-async fn one_of(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+async fn one_of(signals: &mut [Signal]) {
+    futures_util::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv())))
+        .await;
+}
+
+/// Under `nohup` the end of the terminal is to be survived. Told by Linux only.
+fn hangup_is_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

@@ -39,6 +39,13 @@ pub enum ClusterError {
     Program { program: &'static str, output: String },
     #[error("PostgreSQL did not start; the end of {log} says:\n{tail}")]
     Start { log: PathBuf, tail: String },
+    #[error("PostgreSQL ended by itself; the end of {log} says:\n{tail}")]
+    Ended { log: PathBuf, tail: String },
+    #[error(
+        "the cluster in {folder} holds data, but a folder above it is closed to the user that PostgreSQL runs as; \
+         open it again (chmod o+x)"
+    )]
+    Unreachable { folder: PathBuf },
     #[error("PostgreSQL (process {0}) did not stop")]
     Stop(i32),
     #[error("{what}: {source}")]

@@ -47,10 +47,8 @@ impl Home {
             std::path::absolute(wanted).map_err(io(format!("the path of {}", wanted.display())))?;
         let user = if runs_as_other_user() { Some(unprivileged()?) } else { None };
         let folder = match user {
-            Some(user) if !reachable(&wanted, user)? => {
-                Path::new("/var/lib/ringfence").join(hash(&wanted))
-            }
-            _ => wanted,
+            Some(user) => place(wanted, user)?,
+            None => wanted,
         };
         make_folder(&folder, if user.is_some() { 0o711 } else { 0o700 })?;
         let lock = lock(&folder)?;
@@ -156,6 +154,19 @@ impl Home {
         } else {
             Err(ClusterError::SocketFolder { folder })
         }
+    }
+}
+
+/// Where a cluster of root lives: where its data is, so that a change of the
+/// rights of a folder above does not begin another one; new data goes where its
+/// user can reach it.
+fn place(wanted: PathBuf, user: User) -> Result<PathBuf, ClusterError> {
+    let stand_in = Path::new("/var/lib/ringfence").join(hash(&wanted));
+    let has_data = |folder: &Path| folder.join("data/PG_VERSION").exists();
+    match (has_data(&wanted), has_data(&stand_in), reachable(&wanted, user)?) {
+        (true, _, true) | (false, false, true) => Ok(wanted),
+        (true, false, false) => Err(ClusterError::Unreachable { folder: wanted }),
+        (_, true, _) | (false, false, false) => Ok(stand_in),
     }
 }
 

@@ -33,7 +33,8 @@ pub const SUPERUSER: &str = "postgres";
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     /// The folder of the cluster if its user can reach it; otherwise a folder
-    /// below `/var/lib/ringfence` whose name is a hash of this one.
+    /// below `/var/lib/ringfence` whose name is a hash of this one. Where there
+    /// is data already, it stays there.
     pub folder: PathBuf,
     /// A database made together with the cluster; lower-case letters, digits and `_`.
     pub database: String,
@@ -141,6 +142,11 @@ impl Cluster {
     /// Whether the server still runs.
     pub fn is_running(&mut self) -> Result<bool, ClusterError> {
         self.server.has_ended().map(|ended| !ended)
+    }
+
+    /// What to say when it no longer runs though nobody stopped it.
+    pub fn ended(&self) -> ClusterError {
+        ClusterError::Ended { log: self.home.log(), tail: server::log_since(&self.home, 0) }
     }
 
     /// Fast shutdown: open transactions are rolled back, the data is written out.

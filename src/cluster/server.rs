@@ -232,7 +232,11 @@ fn alive(pid: i32) -> bool {
 /// Nobody listens on them: we hold the lock and there is no postmaster.
 fn clean_sockets(folder: &Path) -> Result<(), ClusterError> {
     let what = || format!("cleaning {}", folder.display());
-    for entry in fs::read_dir(folder).map_err(io(what()))? {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io(what()))?,
+    };
+    for entry in entries {
         let entry = entry.map_err(io(what()))?;
         if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
             fs::remove_file(entry.path()).map_err(io(what()))?;
@@ -255,7 +259,7 @@ fn prepare_log(home: &Home) -> Result<u64, ClusterError> {
     }
 }
 
-fn log_since(home: &Home, from: u64) -> String {
+pub(super) fn log_since(home: &Home, from: u64) -> String {
     let text = match fs::read(home.log()) {
         Ok(bytes) => {
             let from = usize::try_from(from).unwrap_or(0);
@@ -347,18 +351,29 @@ impl Server {
     /// Fast shutdown, then the immediate one when that takes too long.
     pub(super) fn stop(&mut self) -> Result<(), ClusterError> {
         for signal in [Signal::INT, Signal::QUIT] {
-            self.signal(signal)?;
+            // The process id of one that ended may be another's by now.
+            if !self.has_ended()? {
+                self.signal(signal)?;
+            }
             let began = Instant::now();
             while began.elapsed() < STOP_LIMIT {
                 if self.has_ended()? {
-                    // It is made again at the next start.
-                    return fs::remove_dir(&self.socket_folder)
-                        .map_err(io(format!("removing {}", self.socket_folder.display())));
+                    return self.remove_sockets();
                 }
                 sleep(POLL);
             }
         }
         Err(ClusterError::Stop(self.pid))
+    }
+
+    /// The folder is made again at the next start. A server that was killed
+    /// leaves its socket and the socket's lock in it.
+    fn remove_sockets(&self) -> Result<(), ClusterError> {
+        clean_sockets(&self.socket_folder)?;
+        match fs::remove_dir(&self.socket_folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(io(format!("removing {}", self.socket_folder.display()))),
+        }
     }
 
     fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
