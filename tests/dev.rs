@@ -171,6 +171,13 @@ async fn from_nothing_to_two_tenants_and_back() {
     let all = dev.ask(("x-hasura-admin-secret", &secret), "{ tenants { slug } }").await;
     assert_eq!(all["data"]["tenants"].as_array().map(Vec::len), Some(2), "{all}");
 
+    // The console on this machine is given the tokens.
+    let page = dev.text("graphql_url").replace("/v1/graphql", "/console/config.json");
+    let page = harness::http().get(page).send().await.expect("answers").text().await;
+    let page: Value = serde_json::from_str(&page.expect("is text")).expect("is JSON");
+    let given = page["tokens"].as_array().expect("is a list");
+    assert!(given.iter().any(|t| t["token"] == dev.token("Acme", "user")), "{page}");
+
     for name in ["dev.env", "secrets.json"] {
         let meta = std::fs::metadata(project.0.join(".ringfence").join(name)).expect("is there");
         assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
