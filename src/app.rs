@@ -4,6 +4,7 @@
 //! Config ─▶ logins, pools (migrated) ─▶ refuse? ─▶ catalogue, watched ─▶ engine ─▶ edge ─▶ sockets
 //! ```
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,10 +20,13 @@ use crate::config::{AutoTrack, Config, Mode};
 use crate::console::{self, ConsoleSettings};
 use crate::doctor::{self, DoctorInput, Finding, Severity};
 use crate::engine::{Engine, EngineLimits};
+use crate::metadata::source::DEFAULT_SOURCE;
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
+use crate::schema::tracked::{self, BuildOptions, SourceInput, Tracked};
 use crate::schema::{RoleMapping, SchemaOptions};
 use crate::session::AuthConfig;
 use crate::session::auth_config::AuthConfigError;
+use crate::sql::InvalidIdent;
 use crate::telemetry::metrics::{EngineSnapshot, Metrics, PoolSnapshot, Snapshots};
 use crate::transport::{AuthSetupError, Authenticator, Edge, EdgeOptions, ReadyCheck, serve};
 
@@ -35,6 +39,8 @@ pub enum AppError {
     Database(#[from] PgError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("a name of the catalogue cannot be printed: {0}")]
+    Name(#[from] InvalidIdent),
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
     #[error(transparent)]
@@ -90,8 +96,7 @@ impl App {
     /// Connects, migrates where there is an owner, checks the logins, loads the
     /// catalogue and follows it.
     pub async fn start(config: Config) -> Result<App, AppError> {
-        let schemas = &config.schema.expose;
-        let (pg, logins) = Pg::start(&config.database, schemas).await?;
+        let (pg, logins) = Pg::start(&config.database, &config.schema.expose).await?;
         if logins.given == Given::Restricted && config.auth.admin_secret.is_some() {
             tracing::warn!(
                 "auth.admin_secret is set, but there is no administrator: database.url is a restricted login; \
@@ -102,9 +107,6 @@ impl App {
         let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
         refuse_gaps(&config, &watch.current(), &authenticator)?;
         let options = SchemaOptions {
-            expose: schemas.clone(),
-            // Metadata that could name the tables is not stored by this version.
-            tracked: config.schema.auto_track != AutoTrack::Off,
             expose_owner_views: config.schema.expose_owner_views,
             roles: RoleMapping {
                 map: config.roles.map.clone(),
@@ -112,6 +114,8 @@ impl App {
                 authenticator: authenticator.clone(),
                 allow_unsafe: config.database.allow_unsafe_roles,
             },
+            infer_function_permissions: true,
+            stringify_numbers: false,
             role_settings: pg.role_settings(&[]),
         };
         let limits = EngineLimits {
@@ -120,7 +124,8 @@ impl App {
             rows: config.limits.rows.map(u64::from),
             plan_cache_bytes: config.limits.plan_cache_bytes.0,
         };
-        let engine = Arc::new(Engine::new(pg.clone(), watch.current(), options, limits));
+        let engine =
+            Arc::new(Engine::new(pg.clone(), track(&config, watch.current())?, options, limits));
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
             tokio::spawn(install_changes(
@@ -244,6 +249,19 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
     }
 }
 
+/// What is shown of a catalogue.
+fn track(config: &Config, catalog: Arc<Catalog>) -> Result<Arc<Tracked>, AppError> {
+    let source = SourceInput {
+        name: DEFAULT_SOURCE.into(),
+        catalog,
+        metadata: None,
+        auto_track: config.schema.auto_track != AutoTrack::Off,
+        enums: &HashMap::new(),
+    };
+    let options = BuildOptions { expose: &config.schema.expose, inherited_roles: &[] };
+    Ok(Arc::new(tracked::build(&[source], options)?))
+}
+
 /// What is wrong with the database.
 fn examine(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
     let mapped: Vec<String> = config.roles.map.values().cloned().collect();
@@ -252,6 +270,7 @@ fn examine(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Findi
         authenticator,
         mapped_roles: &mapped,
         schemas: &config.schema.expose,
+        tracked: &BTreeSet::new(),
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,
@@ -296,7 +315,9 @@ async fn install_changes(
 ) {
     let mut generations = watch.subscribe();
     // A change may have come between the engine's start and ours.
-    if watch.current().generation != engine.schemas().catalog().generation {
+    let installed =
+        engine.schemas().tracked().sources.first().map(|source| source.catalog.generation);
+    if Some(watch.current().generation) != installed {
         generations.mark_changed();
     }
     while generations.changed().await.is_ok() {
@@ -304,7 +325,13 @@ async fn install_changes(
         let generation = catalog.generation;
         // A change may have been seen by nothing but the new catalogue.
         pg.forget_plans();
-        engine.install(catalog);
+        match track(&config, catalog) {
+            Ok(tracked) => engine.install(tracked),
+            Err(error) => {
+                tracing::error!(%error, "the new catalogue cannot be served; the one in use stays");
+                continue;
+            }
+        }
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");
         let found = gaps(examine(&config, &watch.current(), &authenticator));

@@ -7,7 +7,7 @@
 //! 5  engine                         the façade
 //! 4  operation ─▶ plan              bind; Plan → Statement
 //! 3  schema  graphql                per-role schema; the language
-//! 2  catalog  doctor                what the database has; what is wrong with it
+//! 2  metadata  catalog  doctor      what we were told to show; what the database has
 //! 1  sql  pg  session  cluster      SQL as data; Postgres as a service; who asks
 //! 0  base  config  telemetry        no domain
 //! ```
@@ -24,6 +24,7 @@ pub mod console;
 pub mod doctor;
 pub mod engine;
 pub mod graphql;
+pub mod metadata;
 pub mod operation;
 pub mod pg;
 pub mod plan;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use harness::{AUTHENTICATOR, OWNER, TestDb, role_name};
 use ringfence::catalog::model::{
-    ColumnId, Identity, ReferentialAction, Table, TableKind, TypeKind,
+    ColumnId, Identity, ReferentialAction, Table, TableKind, TypeKind, Writable,
 };
 use ringfence::catalog::{Catalog, Exposure, Watch, load};
 use ringfence::config::SchemaConfig;
@@ -92,14 +92,17 @@ async fn tables_columns_and_keys_come_out_as_declared() {
     )
     .await;
     let catalog = read_as(&db, OWNER, &["public", "other", "no such schema"]).await;
-    let names: Vec<_> = catalog.tables.iter().map(|t| (t.name.as_ref(), t.kind)).collect();
+    let names: Vec<_> =
+        catalog.tables.iter().map(|t| (t.name.as_ref(), t.kind, t.exposed)).collect();
     assert_eq!(
         names,
         [
-            ("child", TableKind::Table),
-            ("parent", TableKind::Table),
-            ("v", TableKind::View),
-            ("cross_schema", TableKind::Table),
+            ("child", TableKind::Table, true),
+            ("parent", TableKind::Table, true),
+            ("v", TableKind::View, true),
+            ("cross_schema", TableKind::Table, true),
+            // Metadata may track it.
+            ("thing", TableKind::Table, false),
         ]
     );
     let parent = table(&catalog, "parent");
@@ -152,6 +155,7 @@ async fn tables_columns_and_keys_come_out_as_declared() {
                 vec!["id"],
                 ReferentialAction::Cascade
             ),
+            ("child_thing_fkey", vec!["thing"], "thing", vec!["id"], ReferentialAction::NoAction),
             ("to_parent", vec!["pb", "pa"], "parent", vec!["b", "a"], ReferentialAction::SetNull),
         ]
     );
@@ -163,6 +167,8 @@ async fn tables_columns_and_keys_come_out_as_declared() {
     assert_eq!(index("covering").columns, [Some(child.columns[1].id)]);
     assert!(index("child_code_key").constraint);
     assert_eq!(table(&catalog, "v").depends_on, [parent.oid]);
+    let every = Writable { insert: true, update: true, delete: true };
+    assert_eq!((parent.writable, table(&catalog, "v").writable), (every, every));
 }
 
 fn named<'a>(table: &'a Table, ids: &[ColumnId]) -> Vec<&'a str> {
@@ -796,6 +802,7 @@ async fn a_thousand_tables_load() {
         authenticator: AUTHENTICATOR,
         mapped_roles: &[],
         schemas: &["public".to_owned()],
+        tracked: &std::collections::BTreeSet::new(),
         production: true,
         tenant_columns: &["tenant_id".to_owned()],
         expose_owner_views: false,

@@ -20,7 +20,7 @@ use harness::TestDb;
 use ringfence::catalog;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest};
 use ringfence::pg::{ConnectionString, Options, Pg};
-use ringfence::schema::{RoleMapping, SchemaOptions};
+use ringfence::schema::{RoleMapping, SchemaOptions, tracked};
 use ringfence::session::{Authority, Proof, Session, SessionVars};
 use serde_json::value::RawValue;
 
@@ -63,6 +63,7 @@ fn read_case(path: &Path) -> Case {
         role: role.into(),
         authority: Authority::Request,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::new(),
         tenant: tenant.map(Arc::from),
         user: user.map(Arc::from),
@@ -83,8 +84,6 @@ async fn engine(db: &TestDb) -> Engine {
     let catalog = catalog::load::load(&tx, &config.schema).await.expect("loads");
     tx.commit().await.expect("commits");
     let options = SchemaOptions {
-        expose: vec!["public".to_owned()],
-        tracked: true,
         roles: RoleMapping {
             map: [("user", "app_user"), ("editor", "app_editor")]
                 .map(|(a, b)| (a.to_owned(), b.to_owned()))
@@ -97,7 +96,9 @@ async fn engine(db: &TestDb) -> Engine {
     };
     let limits =
         EngineLimits { depth: 12, nodes: 500, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
-    Engine::new(pg, Arc::new(catalog), options, limits)
+    let tracked =
+        tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).expect("names");
+    Engine::new(pg, tracked, options, limits)
 }
 
 /// One clause per line, indented by nesting.

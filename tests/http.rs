@@ -23,7 +23,7 @@ use ringfence::catalog;
 use ringfence::config::Config;
 use ringfence::engine::{Engine, EngineLimits};
 use ringfence::pg::{ConnectionString, Options, Pg};
-use ringfence::schema::{RoleMapping, SchemaOptions};
+use ringfence::schema::{RoleMapping, SchemaOptions, tracked};
 use ringfence::session::AuthConfig;
 use ringfence::telemetry::metrics::Metrics;
 use ringfence::transport::{Authenticator, Edge, EdgeOptions, serve};
@@ -131,8 +131,6 @@ async fn engine(db: &TestDb, config: &Config) -> Engine {
     let catalog = catalog::load::load(&tx, &config.schema).await.unwrap();
     tx.commit().await.unwrap();
     let options = SchemaOptions {
-        expose: vec!["public".to_owned()],
-        tracked: true,
         roles: RoleMapping {
             map: config.roles.map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             automap: true,
@@ -142,7 +140,8 @@ async fn engine(db: &TestDb, config: &Config) -> Engine {
         ..SchemaOptions::default()
     };
     let limits = EngineLimits { depth: 12, nodes: 500, rows: None, plan_cache_bytes: 1 << 20 };
-    Engine::new(pg, Arc::new(catalog), options, limits)
+    let tracked = tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).unwrap();
+    Engine::new(pg, tracked, options, limits)
 }
 
 fn header<'r>(response: &'r reqwest::Response, name: &str) -> Option<&'r str> {

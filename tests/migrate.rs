@@ -104,6 +104,7 @@ fn session(authority: Authority, tenant: &str) -> Session {
         role: "user".into(),
         authority,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::from([("x-hasura-org".to_owned(), "o1".to_owned())]),
         tenant: Some(tenant.into()),
         user: Some("u1".into()),

@@ -115,6 +115,7 @@ fn session(tenant: Option<&str>) -> Session {
         role: "user".into(),
         authority: Authority::Request,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::new(),
         tenant: tenant.map(Arc::from),
         user: Some("u1".into()),

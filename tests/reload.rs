@@ -37,6 +37,7 @@ fn session(role: &str) -> Session {
         role: role.into(),
         authority: Authority::Request,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::new(),
         tenant: Some(TENANT.into()),
         user: Some("1".into()),

@@ -32,6 +32,7 @@ async fn the_schemas_of_the_demo_are_as_recorded() {
             role: role.into(),
             authority: Authority::Request,
             proof: Proof::Token,
+            backend: false,
             vars: SessionVars::new(),
             tenant: None,
             user: None,

@@ -102,6 +102,7 @@ impl Who {
             role: Arc::from(self.role),
             authority: Authority::Request,
             proof: Proof::Token,
+            backend: false,
             vars: SessionVars::new(),
             tenant: self.tenant.map(Arc::from),
             user: self.user.map(Arc::from),

@@ -48,6 +48,7 @@ async fn items(app: &App) -> String {
         role: "user".into(),
         authority: Authority::Request,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::new(),
         tenant: Some("11111111-1111-1111-1111-111111111111".into()),
         user: None,

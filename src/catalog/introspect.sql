@@ -24,7 +24,7 @@ member as materialized (
 rel as materialized (
   select c.oid, c.relnamespace, c.relname, c.relkind, c.relowner, c.relispartition,
          c.relrowsecurity, c.relforcerowsecurity, c.reloptions, c.relacl,
-         e.position is not null
+         s.nspname not in ('hdb_catalog', 'ringfence')
            and c.relname not in (
              'refinery_schema_history', 'schema_migrations', 'ar_internal_metadata',
              '_sqlx_migrations', '__diesel_schema_migrations', 'seaql_migrations',
@@ -33,7 +33,7 @@ rel as materialized (
              'SequelizeMeta', 'kysely_migration', 'kysely_migration_lock',
              'mikro_orm_migrations', '__EFMigrationsHistory', 'alembic_version',
              'django_migrations', 'goose_db_version', 'phinxlog', 'gorp_migrations'
-           ) as exposed,
+           ) as offered,
          e.position
   from pg_class c
   join user_schema s on s.oid = c.relnamespace
@@ -42,28 +42,13 @@ rel as materialized (
   where c.relkind in ('r', 'p', 'v', 'm', 'f') and m.objid is null
     and c.relpersistence <> 't'
 ),
-shown as materialized (select oid from rel where exposed),
+offered as materialized (select oid from rel where offered),
 att as materialized (
   select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.atthasdef,
          a.attgenerated, a.attidentity, a.attacl
   from pg_attribute a
-  join shown r on r.oid = a.attrelid
+  join offered r on r.oid = a.attrelid
   where a.attnum > 0 and not a.attisdropped
-),
--- Types of the columns and what they are made of.
-used (oid) as (
-  select distinct atttypid from att
-  union
-  select part.oid
-  from used u
-  join pg_type t on t.oid = u.oid
-  cross join lateral (
-    select t.typbasetype as oid where t.typbasetype <> 0
-    union all select t.typelem where t.typelem <> 0
-    union all select a.atttypid from pg_attribute a
-      where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-    union all select g.rngsubtype from pg_range g where g.rngtypid = t.oid
-  ) part
 ),
 -- current_setting, in both forms, and set_config: an expression tree that names
 -- none reads and sets nothing by itself, so its text is not needed.
@@ -87,12 +72,36 @@ call as materialized (
 func as materialized (
   select p.oid, p.pronamespace, p.proname, p.proowner, p.prokind, p.provolatile, p.prosecdef,
          p.proretset, p.prorettype, p.prosrc, p.prosqlbody, p.proconfig, p.proacl, l.lanname,
+         p.proargnames, p.proargtypes, p.proallargtypes, p.proargmodes, p.pronargdefaults,
          m.extname
   from pg_proc p
   join user_schema s on s.oid = p.pronamespace
   join pg_language l on l.oid = p.prolang
   left join member m on m.classid = 'pg_proc'::regclass and m.objid = p.oid
   where m.objid is null or p.oid in (select func from call)
+),
+-- Types of the columns and functions and what they are made of.
+used (oid) as (
+  select distinct atttypid from att
+  union
+  select part.oid
+  from func f
+  cross join lateral (
+    select f.prorettype as oid
+    union all select unnest(coalesce(f.proallargtypes, f.proargtypes::oid[]))
+  ) part
+  where f.extname is null
+  union
+  select part.oid
+  from used u
+  join pg_type t on t.oid = u.oid
+  cross join lateral (
+    select t.typbasetype as oid where t.typbasetype <> 0
+    union all select t.typelem where t.typelem <> 0
+    union all select a.atttypid from pg_attribute a
+      where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    union all select g.rngsubtype from pg_range g where g.rngtypid = t.oid
+  ) part
 )
 select json_build_object(
   'version', current_setting('server_version_num')::int,
@@ -109,11 +118,13 @@ select json_build_object(
   'relations', (
     select json_agg(json_build_object(
       'oid', r.oid, 'schema', r.relnamespace, 'name', r.relname, 'kind', r.relkind,
-      'owner', r.relowner, 'exposed', r.exposed, 'partition', r.relispartition,
+      'owner', r.relowner, 'offered', r.offered, 'exposed', r.offered and r.position is not null,
+      'partition', r.relispartition,
+      'writable', case when r.relkind = 'v' then pg_relation_is_updatable(r.oid, true) end,
       'parent', case when r.relispartition then
         (select i.inhparent from pg_inherits i where i.inhrelid = r.oid) end,
       'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'options', r.reloptions,
-      'comment', case when r.exposed then d.description end,
+      'comment', case when r.offered then d.description end,
       'acl', (select json_agg(json_build_array(a.grantee, a.privilege_type))
               from aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a))
       order by r.position, r.relname)
@@ -138,7 +149,7 @@ select json_build_object(
       'on_delete', c.confdeltype, 'on_update', c.confupdtype)
       order by c.conrelid, c.conname)
     from pg_constraint c
-    join shown r on r.oid = c.conrelid
+    join offered r on r.oid = c.conrelid
     where c.contype in ('p', 'u', 'f')
       and (c.contype <> 'f' or c.conparentid = 0)
       and not coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)),
@@ -149,7 +160,7 @@ select json_build_object(
       'partial', i.indpred is not null, 'method', m.amname, 'constraint', k.oid is not null)
       order by i.indrelid, c.relname)
     from pg_index i
-    join shown r on r.oid = i.indrelid
+    join offered r on r.oid = i.indrelid
     join pg_class c on c.oid = i.indexrelid
     join pg_am m on m.oid = c.relam
     left join pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
@@ -212,6 +223,11 @@ select json_build_object(
       'arguments', pg_get_function_identity_arguments(f.oid), 'language', f.lanname,
       'kind', f.prokind, 'volatility', f.provolatile, 'definer', f.prosecdef,
       'set', f.proretset, 'returns', f.prorettype, 'extension', f.extname,
+      'comment', obj_description(f.oid, 'pg_proc'), 'defaults', f.pronargdefaults,
+      'args', case when f.extname is null then
+        (select json_agg(json_build_array(f.proargnames[a.n], a.type, coalesce(f.proargmodes[a.n], 'i'))
+                order by a.n)
+         from unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])) with ordinality a (type, n)) end,
       'body', case when f.prosqlbody is not null then pg_get_function_sqlbody(f.oid)
                    when f.lanname in ('sql', 'plpgsql') then f.prosrc end,
       'config', f.proconfig,
@@ -233,6 +249,7 @@ select json_build_object(
     select json_agg(json_build_object(
       'oid', t.oid, 'schema', n.nspname, 'name', t.typname, 'type', t.typtype,
       'category', t.typcategory, 'base', t.typbasetype, 'not_null', t.typnotnull,
+      'relation', t.typrelid,
       'element', case when t.typelem <> 0 and e.typarray = t.oid then t.typelem else 0 end,
       'comment', d.description, 'extension', m.extname,
       'labels', case when t.typtype = 'e' then

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer};
 
 use super::model::{
-    AclItem, Catalog, Column, ColumnId, ForeignKey, Function, FunctionKind, Identity, Index, Key,
-    Membership, Oid, PgType, Policy, PolicyCommand, Privilege, ReferentialAction, Relation, Role,
-    Schema, SettingsRead, Table, TableId, TableKind, TypeKind, Volatility,
+    AclItem, ArgMode, Argument, Catalog, Column, ColumnId, ForeignKey, Function, FunctionKind,
+    Identity, Index, Key, Membership, Oid, PgType, Policy, PolicyCommand, Privilege,
+    ReferentialAction, Relation, Role, Schema, SettingsRead, Table, TableId, TableKind, TypeKind,
+    Volatility, Writable,
 };
 use super::settings;
 use crate::base::ApiError;
@@ -164,8 +165,12 @@ struct RelationRow<'a> {
     name: Cow<'a, str>,
     kind: char,
     owner: Id,
+    /// May be tracked.
+    offered: bool,
     exposed: bool,
     partition: bool,
+    /// Bits of `pg_relation_is_updatable`; of views.
+    writable: Option<u8>,
     parent: Option<Id>,
     rls: bool,
     forced: bool,
@@ -268,6 +273,11 @@ struct FunctionRow<'a> {
     returns: Id,
     #[serde(borrow)]
     extension: Option<Cow<'a, str>>,
+    comment: Option<String>,
+    defaults: u16,
+    /// Name, type and mode (`proargmodes`).
+    #[serde(borrow)]
+    args: List<(Option<Cow<'a, str>>, Id, char)>,
     body: Option<String>,
     config: List<String>,
     #[serde(borrow)]
@@ -287,6 +297,7 @@ struct TypeRow<'a> {
     base: Id,
     not_null: bool,
     element: Id,
+    relation: Id,
     comment: Option<String>,
     #[serde(borrow)]
     extension: Option<Cow<'a, str>>,
@@ -356,6 +367,22 @@ fn table_kind(kind: char) -> TableKind {
         'm' => TableKind::MaterializedView,
         'f' => TableKind::Foreign,
         _ => TableKind::Table,
+    }
+}
+
+/// `CmdType` of Postgres numbers commands; a bit is set for each that works.
+fn writable(kind: TableKind, bits: Option<u8>) -> Writable {
+    const UPDATE: u8 = 1 << 2;
+    const INSERT: u8 = 1 << 3;
+    const DELETE: u8 = 1 << 4;
+    match (kind, bits) {
+        (TableKind::View, Some(bits)) => Writable {
+            insert: bits & INSERT != 0,
+            update: bits & UPDATE != 0,
+            delete: bits & DELETE != 0,
+        },
+        (TableKind::View | TableKind::MaterializedView, _) => Writable::default(),
+        _ => Writable { insert: true, update: true, delete: true },
     }
 }
 
@@ -571,12 +598,17 @@ fn add_relations(
             policies: Vec::new(),
             own_settings: SettingsRead::default(),
         };
-        if row.exposed {
+        if row.offered {
             let id =
                 TableId(u32::try_from(catalog.tables.len()).map_err(|_| {
                     CatalogError::TooMany { what: "tables", limit: u32::MAX as usize }
                 })?);
             catalog.table_ids.insert(row.oid.0, id);
+            catalog
+                .table_names
+                .entry(relation.schema.clone())
+                .or_default()
+                .insert(relation.name.clone(), id);
             catalog.tables.push(Table {
                 id,
                 oid: relation.oid,
@@ -587,6 +619,8 @@ fn add_relations(
                 comment: row.comment,
                 owner: relation.owner,
                 is_partition: row.partition,
+                exposed: row.exposed,
+                writable: writable(relation.kind, row.writable),
                 rls_enabled: relation.rls_enabled,
                 rls_forced: relation.rls_forced,
                 security_invoker: relation.security_invoker,
@@ -716,6 +750,7 @@ fn add_types(catalog: &mut Catalog, types: List<TypeRow<'_>>, texts: &mut Intern
                     .map(|(name, oid)| (texts.get(&name), oid.0))
                     .collect(),
                 extension: row.extension.map(|name| texts.get(&name)),
+                relation: (row.relation.0 != 0).then_some(row.relation.0),
             },
         );
     }
@@ -756,6 +791,24 @@ fn add_functions(
                 returns_set: row.set,
                 returns: row.returns.0,
                 extension: row.extension.map(|name| texts.get(&name)),
+                comment: row.comment,
+                args: row
+                    .args
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, ty, mode)| Argument {
+                        name: name.filter(|name| !name.is_empty()).map(|name| texts.get(&name)),
+                        type_oid: ty.0,
+                        mode: match mode {
+                            'o' => ArgMode::Out,
+                            'b' => ArgMode::InOut,
+                            'v' => ArgMode::Variadic,
+                            't' => ArgMode::Table,
+                            _ => ArgMode::In,
+                        },
+                    })
+                    .collect(),
+                defaults: row.defaults,
                 body: row.body,
                 config: row.config.iter().flatten().filter_map(|text| assignment(text)).collect(),
                 acl: acl(row.acl),

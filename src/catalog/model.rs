@@ -29,11 +29,13 @@ pub struct Catalog {
     /// The login that read the catalogue.
     pub login: Oid,
     pub database_owner: Oid,
-    /// Tables of the exposed schemas, ordered by (position of the schema in
-    /// `schema.expose`, name). Extension members, our own schemas and
-    /// migration tables are not here.
+    /// Tables of the user's schemas, ordered by (position of the schema in
+    /// `schema.expose`, name), those of other schemas last. Extension members,
+    /// our own schemas and migration tables are not here.
     pub tables: Vec<Table>,
     pub table_ids: HashMap<Oid, TableId>,
+    /// Schema → name → table.
+    pub table_names: HashMap<Arc<str>, HashMap<Arc<str>, TableId>>,
     /// Every relation of the user's schemas, exposed or not: what lies below
     /// a view counts wherever it is.
     pub relations: HashMap<Oid, Relation>,
@@ -131,6 +133,9 @@ pub struct Table {
     pub owner: Oid,
     /// A partition of a partitioned table: not exposed by itself.
     pub is_partition: bool,
+    /// Its schema is one of `schema.expose`.
+    pub exposed: bool,
+    pub writable: Writable,
     pub rls_enabled: bool,
     pub rls_forced: bool,
     /// For views: `security_invoker`.
@@ -148,6 +153,15 @@ pub struct Table {
     /// What the table's policies (and, for views, what lies below) read when
     /// a role selects from it.
     pub select_settings: SettingsRead,
+}
+
+/// The commands that work on a relation at all; of views those that
+/// `pg_relation_is_updatable` names, INSTEAD OF triggers included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writable {
+    pub insert: bool,
+    pub update: bool,
+    pub delete: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -277,6 +291,8 @@ pub struct PgType {
     pub fields: Vec<(Arc<str>, Oid)>,
     /// The extension that brought the type.
     pub extension: Option<Arc<str>>,
+    /// The relation whose rows have this composite type.
+    pub relation: Option<Oid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -312,6 +328,11 @@ pub struct Function {
     pub returns: Oid,
     /// The extension that brought the function.
     pub extension: Option<Arc<str>>,
+    pub comment: Option<String>,
+    /// In order, those that are returned included.
+    pub args: Vec<Argument>,
+    /// How many of the last input arguments have a default.
+    pub defaults: u16,
     /// Source text; only of SQL and PL/pgSQL.
     pub body: Option<String>,
     /// `SET name = value` clauses of the function.
@@ -329,6 +350,22 @@ pub struct Function {
     pub dynamic_sql: bool,
     /// The body sets a setting for longer than its transaction, or may do so.
     pub sets_session: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argument {
+    pub name: Option<Arc<str>>,
+    pub type_oid: Oid,
+    pub mode: ArgMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgMode {
+    In,
+    Out,
+    InOut,
+    Variadic,
+    Table,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -379,8 +416,31 @@ impl Catalog {
         self.table(*self.table_ids.get(&oid)?)
     }
 
+    pub fn table_named(&self, schema: &str, name: &str) -> Option<&Table> {
+        self.table_names
+            .get(schema)
+            .and_then(|names| names.get(name))
+            .and_then(|id| self.table(*id))
+    }
+
     pub fn role(&self, name: &str) -> Option<&Role> {
         self.roles.get(self.role_names.get(name)?)
+    }
+}
+
+impl Column {
+    /// No statement may give it a value.
+    pub fn is_fixed(&self) -> bool {
+        self.generated || self.identity == Identity::Always
+    }
+}
+
+impl Function {
+    /// What a call takes.
+    pub fn inputs(&self) -> impl Iterator<Item = &Argument> {
+        self.args
+            .iter()
+            .filter(|arg| matches!(arg.mode, ArgMode::In | ArgMode::InOut | ArgMode::Variadic))
     }
 }
 

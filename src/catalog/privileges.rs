@@ -21,7 +21,7 @@ pub struct ColumnSet(Vec<u64>);
 
 impl ColumnSet {
     /// The first `count` columns.
-    fn first(count: usize) -> Self {
+    pub fn first(count: usize) -> Self {
         let mut set = ColumnSet(vec![u64::MAX; count / 64]);
         if !count.is_multiple_of(64) {
             set.0.push((1 << (count % 64)) - 1);
@@ -29,7 +29,7 @@ impl ColumnSet {
         set
     }
 
-    fn insert(&mut self, id: ColumnId) {
+    pub fn insert(&mut self, id: ColumnId) {
         let word = usize::from(id.0) / 64;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -37,6 +37,28 @@ impl ColumnSet {
         if let Some(bits) = self.0.get_mut(word) {
             *bits |= 1 << (id.0 % 64);
         }
+    }
+
+    pub fn remove(&mut self, id: ColumnId) {
+        if let Some(bits) = self.0.get_mut(usize::from(id.0) / 64) {
+            *bits &= !(1 << (id.0 % 64));
+        }
+    }
+
+    #[must_use]
+    pub fn intersection(&self, other: &ColumnSet) -> ColumnSet {
+        ColumnSet(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    #[must_use]
+    pub fn union(&self, other: &ColumnSet) -> ColumnSet {
+        let (long, short) =
+            if self.0.len() >= other.0.len() { (self, other) } else { (other, self) };
+        let mut out = long.clone();
+        for (bits, more) in out.0.iter_mut().zip(&short.0) {
+            *bits |= more;
+        }
+        out
     }
 
     pub fn contains(&self, id: ColumnId) -> bool {
@@ -216,6 +238,19 @@ impl Catalog {
         self.functions.get(&function).is_some_and(|function| {
             rights.uses(self, function.schema_oid)
                 && rights.granted(&function.acl, Privilege::Execute)
+        })
+    }
+
+    /// Whether EXECUTE of a function was granted to a role whose rights these
+    /// are, other than through PUBLIC and to its owner.
+    pub fn granted_by_name(&self, rights: &Rights, function: Oid) -> bool {
+        self.functions.get(&function).is_some_and(|function| {
+            function.acl.iter().any(|item| {
+                item.privilege == Privilege::Execute
+                    && item.grantee != PUBLIC
+                    && item.grantee != function.owner
+                    && rights.holds.contains(&item.grantee)
+            })
         })
     }
 }

@@ -50,6 +50,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
         authenticator,
         mapped_roles: &mapped,
         schemas: &config.schema.expose,
+        tracked: &std::collections::BTreeSet::new(),
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,

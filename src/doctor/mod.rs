@@ -63,6 +63,8 @@ pub struct DoctorInput<'a> {
     pub mapped_roles: &'a [String],
     /// `schema.expose`
     pub schemas: &'a [String],
+    /// Tables that metadata names, whatever schema they are in.
+    pub tracked: &'a BTreeSet<Oid>,
     /// In production a tenant's table without row-level security refuses.
     pub production: bool,
     /// `schema.tenant_columns`
@@ -149,6 +151,12 @@ impl<'a> Context<'a> {
         let rights = requests.values().map(|oid| (*oid, catalog.rights(*oid))).collect();
         let privileges = requests.values().map(|oid| (*oid, catalog.privileges(*oid))).collect();
         Context { input, catalog, authenticator, requests, rights, privileges }
+    }
+
+    /// Tables that may be shown.
+    fn tables(&self) -> impl Iterator<Item = &'a Table> {
+        let tracked = self.input.tracked;
+        self.catalog.tables.iter().filter(|table| table.exposed || tracked.contains(&table.oid))
     }
 
     /// The names of the request roles for which `test` holds.

@@ -38,7 +38,7 @@ pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
     immutable(cx, &reached, findings);
     session(cx, &reached, findings);
     recursion(cx, findings);
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         let Some(facts) = cx.catalog.relations.get(&table.oid) else { continue };
         let policies: Vec<&Policy> =
             table.policies.iter().filter(|policy| !is_admins(cx, policy)).collect();
@@ -257,7 +257,7 @@ fn follow(cx: &Context<'_>, reached: &mut HashMap<Oid, String>, object: &str, ca
 /// Circles among the tables that policies read.
 fn recursion(cx: &Context<'_>, findings: &mut Findings) {
     let mut reported: HashSet<BTreeSet<Oid>> = HashSet::new();
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         if !table.rls_enabled {
             continue;
         }

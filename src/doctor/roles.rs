@@ -198,7 +198,7 @@ fn owned_tables(cx: &Context<'_>, role: Oid, findings: &mut Findings) {
     if facts.superuser || facts.bypass_rls {
         return;
     }
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         let Some(facts_of_table) = cx.catalog.relations.get(&table.oid) else { continue };
         if table.rls_enabled && rights.bypass(facts_of_table) {
             let object = relation(facts_of_table);
@@ -261,7 +261,7 @@ fn inherits(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
 
 /// Grants to the login itself; those through PUBLIC are every role's.
 fn own_rights(cx: &Context<'_>, login: &Role, findings: &mut Findings) {
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         let granted = table
             .acl
             .iter()

@@ -34,7 +34,7 @@ const NO_SCHEMA: &str = "None of its tables can be shown until it exists.";
 
 pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
     schemas(cx, findings);
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         names(table, findings);
         if table.is_partition {
             continue;

@@ -26,7 +26,7 @@ const DYNAMIC: &str = "It builds SQL at run time and runs it with its owner's ri
     can influence the text can do all that the owner can.";
 
 pub(super) fn check(cx: &Context<'_>, findings: &mut Findings) {
-    for table in &cx.catalog.tables {
+    for table in cx.tables() {
         if let Exposure::No(hidden) = table.exposure(cx.catalog, false) {
             beside_the_fence(cx, table, &hidden, findings);
         }

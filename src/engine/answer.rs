@@ -6,16 +6,20 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::base::{ApiError, Code, JsonPath};
+use crate::operation::BindError;
+use crate::operation::bind::negative;
 use crate::operation::input::Operand;
-use crate::operation::literal::json_entries;
+use crate::operation::literal::{json_entries, json_path};
+use crate::operation::model::LeafKind;
 use crate::pg::{PgError, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Plan, Slot};
-use crate::schema::RoleSchema;
+use crate::plan::{Answer, Form, Plan, Slot};
 use crate::schema::introspection::Question;
+use crate::schema::tracked::SourceId;
+use crate::schema::{RoleSchema, SourceRole};
 use crate::session::Session;
 use crate::session::settings::variable_of;
 
-use super::prepare::{Prepared, negative};
+use super::prepare::Prepared;
 use super::{Engine, GraphqlRequest};
 
 impl Engine {
@@ -38,7 +42,7 @@ impl Engine {
             variables: request.variables.as_deref().map(RawValue::get),
             mixed,
         };
-        let described = schema.introspection.answer(&schema.types, schema.query, question).await?;
+        let described = schema.introspection.answer(&schema.types, question).await?;
         if !mixed {
             return Ok((described, operation));
         }
@@ -53,14 +57,15 @@ impl Engine {
         prepared: Prepared,
     ) -> Result<Bytes, ApiError> {
         let plan = &prepared.plan;
-        let (text, fingerprint) = match &plan.answer {
+        let (source, text, fingerprint) = match &plan.answer {
             Answer::Constant(bytes) => return Ok(bytes.clone()),
-            Answer::Statement { text, fingerprint } => (text, *fingerprint),
+            Answer::Statement { source, text, fingerprint } => (*source, text, *fingerprint),
         };
-        self.admit(session, schema, plan, &prepared.leaves)?;
+        let role = role_in(schema, source)?;
+        self.admit(session, role, plan, &prepared.leaves)?;
         let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
-        let params = parameters(&plan.slots, prepared.leaves)?;
-        let context = TxContext::new(session, &schema.binding.db_role, &schema.settings);
+        let params = parameters(session, &plan.slots, prepared.leaves)?;
+        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         self.pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
     }
 
@@ -68,17 +73,24 @@ impl Engine {
     pub(super) fn admit(
         &self,
         session: &Session,
-        schema: &RoleSchema,
+        role: &SourceRole,
         plan: &Plan,
         leaves: &[String],
     ) -> Result<(), ApiError> {
-        for (leaf, path) in &plan.non_negative {
-            if leaves.get(*leaf).is_some_and(|text| text.starts_with('-')) {
-                return Err(negative(path));
-            }
+        for check in &plan.checks {
+            let Some(text) = leaves.get(check.leaf) else { continue };
+            let problem = match check.kind {
+                LeafKind::NonNegative if text.starts_with('-') => negative(),
+                LeafKind::JsonPath => match json_path(text) {
+                    Err(problem) => problem,
+                    Ok(_) => continue,
+                },
+                LeafKind::NonNegative => continue,
+            };
+            return Err(BindError::new(check.path.clone(), problem).into());
         }
         for (table, setting) in &plan.required {
-            if !schema.settings.has(setting, session) {
+            if !role.settings.has(setting, session) {
                 return Err(ApiError::new(
                     Code::PermissionError,
                     format!("table {table} needs the session variable {}", variable_of(setting)),
@@ -96,8 +108,14 @@ impl Engine {
     }
 }
 
+/// How the role of a schema works in a source.
+pub(super) fn role_in(schema: &RoleSchema, source: SourceId) -> Result<&SourceRole, ApiError> {
+    schema.source(source).ok_or_else(|| ApiError::internal("a plan names a source that is gone"))
+}
+
 /// The statement's parameters; each leaf is taken where it is used last.
 pub(super) fn parameters(
+    session: &Session,
     slots: &[Slot],
     mut leaves: Vec<String>,
 ) -> Result<Vec<TextParam>, ApiError> {
@@ -113,10 +131,12 @@ pub(super) fn parameters(
         .iter()
         .map(|slot| {
             let text = match &slot.operand {
-                Operand::Const(text) => match slot.at_most {
-                    None => return Ok(TextParam::from(text.clone())),
-                    Some(_) => text.to_string(),
+                Operand::Const(text) => match slot.form {
+                    Form::Plain | Form::JsonPath => return Ok(TextParam::from(text.clone())),
+                    Form::AtMost(_) => text.to_string(),
                 },
+                Operand::Session(name) => return session_value(session, name).map(TextParam::from),
+                Operand::SessionVariables => session.variables_json(),
                 Operand::Leaf(leaf) => {
                     let (Some(text), Some(count)) = (leaves.get_mut(*leaf), uses.get_mut(*leaf))
                     else {
@@ -126,12 +146,23 @@ pub(super) fn parameters(
                     if *count == 0 { std::mem::take(text) } else { text.clone() }
                 }
             };
-            Ok(TextParam::from(match slot.at_most {
-                Some(cap) if text.parse::<u64>().is_ok_and(|value| value > cap) => cap.to_string(),
+            Ok(TextParam::from(match slot.form {
+                Form::AtMost(cap) if text.parse::<u64>().is_ok_and(|value| value > cap) => {
+                    cap.to_string()
+                }
+                Form::JsonPath => json_path(&text)
+                    .map_err(|problem| ApiError::from(BindError::new(JsonPath::root(), problem)))?,
                 _ => text,
             }))
         })
         .collect()
+}
+
+/// The text of a session variable that a permission names.
+fn session_value(session: &Session, name: &str) -> Result<String, ApiError> {
+    session.variable(name).map(str::to_owned).ok_or_else(|| {
+        ApiError::new(Code::NotFound, format!("missing session variable: \"{name}\""))
+    })
 }
 
 /// One object with the keys in the document's order; the values are copied as

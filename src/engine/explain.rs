@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 use crate::base::ApiError;
 use crate::pg::{Mode, Statement, TxContext};
 use crate::plan::Answer;
+use crate::schema::tracked::SourceId;
 use crate::session::Session;
 
-use super::answer::parameters;
+use super::answer::{parameters, role_in};
 use super::{Engine, GraphqlRequest};
 
 /// The statement of an operation and Postgres' plan for it.
@@ -37,16 +38,23 @@ impl Engine {
         let prepared = self.prepare(&schema, request)?;
         let mut out = Explanation {
             role: session.role.to_string(),
-            db_role: schema.binding.db_role.to_string(),
-            settings: schema.settings.names().map(str::to_owned).collect(),
+            db_role: String::new(),
+            settings: Vec::new(),
             sql: None,
             parameters: Vec::new(),
             plan: None,
         };
+        let source = match &prepared.plan.answer {
+            Answer::Statement { source, .. } => *source,
+            Answer::Constant(_) => SourceId(0),
+        };
+        let role = role_in(&schema, source)?;
+        out.db_role = role.binding.db_role.to_string();
+        out.settings = role.settings.names().map(str::to_owned).collect();
         let Answer::Statement { text, .. } = &prepared.plan.answer else { return Ok(out) };
-        self.admit(session, &schema, &prepared.plan, &prepared.leaves)?;
-        let params = parameters(&prepared.plan.slots, prepared.leaves)?;
-        let context = TxContext::new(session, &schema.binding.db_role, &schema.settings);
+        self.admit(session, role, &prepared.plan, &prepared.leaves)?;
+        let params = parameters(session, &prepared.plan.slots, prepared.leaves)?;
+        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         let explain = Statement::new(["EXPLAIN (FORMAT JSON) ", text].concat(), false);
         let mut tx = self
             .pg

@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::base::{ApiError, Code};
-use crate::catalog::Catalog;
 use crate::operation::Limits;
 use crate::pg::Pg;
 use crate::plan::cache::{PlanCache, PlanCacheStats};
+use crate::schema::tracked::Tracked;
 use crate::schema::{SchemaOptions, SchemaSet};
 use crate::session::Session;
 
@@ -82,24 +82,24 @@ pub struct Engine {
 impl Engine {
     pub fn new(
         pg: Pg,
-        catalog: Arc<Catalog>,
+        tracked: Arc<Tracked>,
         options: SchemaOptions,
         limits: EngineLimits,
     ) -> Self {
         Engine {
             pg,
-            schemas: ArcSwap::from_pointee(SchemaSet::new(catalog, options)),
+            schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),
             limits,
             suspicion: Arc::new(Notify::new()),
         }
     }
 
-    /// Serves a new catalogue from the next request on; running requests keep
-    /// theirs.
-    pub fn install(&self, catalog: Arc<Catalog>) {
+    /// Serves a new catalogue or metadata from the next request on; running
+    /// requests keep theirs.
+    pub fn install(&self, tracked: Arc<Tracked>) {
         let options = self.schemas.load().options().clone();
-        self.schemas.store(Arc::new(SchemaSet::new(catalog, options)));
+        self.schemas.store(Arc::new(SchemaSet::new(tracked, options)));
     }
 
     pub fn schemas(&self) -> Arc<SchemaSet> {

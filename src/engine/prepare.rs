@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::parse::{ParseError, ParseLimits};
 use crate::graphql::{self, OperationKind};
+use crate::operation::bind;
 use crate::operation::bind::choose;
 use crate::operation::variables::{coerce, declare};
-use crate::operation::{BindError, Problem, bind};
 use crate::plan::Plan;
 use crate::schema::RoleSchema;
 
@@ -102,13 +102,4 @@ fn check_kind(kind: OperationKind, request: &GraphqlRequest) -> Result<(), ApiEr
         return Err(only_queries());
     }
     Ok(())
-}
-
-/// The error of a negative limit or offset that came in a variable.
-pub(super) fn negative(path: &JsonPath) -> ApiError {
-    BindError::new(path.clone(), negative_problem()).into()
-}
-
-fn negative_problem() -> Problem {
-    crate::operation::bind::negative()
 }

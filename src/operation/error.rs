@@ -80,6 +80,8 @@ pub enum Problem {
     IntOutOfBounds(String),
     #[error("\"distinct_on\" columns must match initial \"order_by\" columns")]
     DistinctOn,
+    #[error("parse json path error: \"{0}\" is no path such as $.key[0]['other key']")]
+    JsonPath(String),
     #[error("a text must not hold the character NUL (U+0000)")]
     Nul,
     #[error("a variable cannot stand inside a JSON value; pass the whole value as a variable")]

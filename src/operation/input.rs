@@ -1,18 +1,9 @@
 //! Argument values after coercion: typed by position, with scalars reduced to
 //! operands.
 
-use std::sync::Arc;
-
 use crate::graphql::Name;
 
-/// A scalar that travels as a parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Operand {
-    /// Written in the document (or fixed by us).
-    Const(Arc<str>),
-    /// The n-th leaf of the request's variables.
-    Leaf(usize),
-}
+pub use crate::schema::predicate::Operand;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {

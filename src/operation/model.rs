@@ -1,8 +1,11 @@
 //! A bound operation: names resolved, fragments merged, directives applied.
 
-use crate::catalog::model::{ColumnId, TableId};
+use crate::base::JsonPath;
+use crate::catalog::model::ColumnId;
 use crate::graphql::{Name, OperationKind};
-use crate::schema::types::Comparison;
+use crate::schema::predicate::Predicate;
+use crate::schema::tracked::{FunctionId, TrackedId};
+use crate::schema::types::{AggregateFunction, Root as TypeRoot};
 
 use super::input::Operand;
 
@@ -11,34 +14,91 @@ pub struct Operation {
     pub kind: OperationKind,
     pub name: Option<Name>,
     pub roots: Vec<Root>,
-    /// Leaves that must not be negative, with the argument they came from.
-    pub non_negative: Vec<(usize, crate::base::JsonPath)>,
+    /// What only the values of a request can show to be right.
+    pub checks: Vec<LeafCheck>,
+}
+
+/// A condition on a leaf of the variables, with the argument that it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeafCheck {
+    pub leaf: usize,
+    pub path: JsonPath,
+    pub kind: LeafKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeafKind {
+    NonNegative,
+    /// A path into a JSON value: `$.a[0]`.
+    JsonPath,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Root {
     /// The response key.
     pub key: Name,
-    pub field: RootField,
+    pub field: RootSelection,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum RootField {
-    Typename,
+pub enum RootSelection {
+    Typename(TypeRoot),
     /// `__schema` or `__type`; validated where it is answered.
     Introspection,
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
-    Many {
-        table: TableId,
-        args: ListArgs,
-        selection: Vec<Selected>,
-    },
-    ByPk {
-        table: TableId,
-        key: Vec<(ColumnId, Operand)>,
-        selection: Vec<Selected>,
-    },
+    Read(Box<Read>),
+}
+
+/// What a root reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Read {
+    /// A list of rows.
+    Many(Rows),
+    /// The row with a primary key, or null.
+    ByPk { table: TrackedId, key: Vec<(ColumnId, Operand)>, selection: Vec<Selected> },
+    /// Aggregates over rows.
+    Aggregate(Aggregated),
+    /// The one row that a function returns, or null.
+    One(Rows),
+    /// The value that a function returns.
+    Scalar { call: Call },
+}
+
+/// A call of a tracked function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub function: FunctionId,
+    pub args: CallArgs,
+}
+
+/// By the position of the argument; `None` for NULL. An argument that is not
+/// here keeps its default.
+pub type CallArgs = Vec<(usize, Option<Operand>)>;
+
+/// Where rows come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowSource {
+    Table,
+    Function(Call),
+}
+
+/// Rows of a table's type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// The table whose type the rows have.
+    pub table: TrackedId,
+    pub source: RowSource,
+    pub args: ListArgs,
+    pub selection: Vec<Selected>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregated {
+    pub table: TrackedId,
+    pub source: RowSource,
+    pub args: ListArgs,
+    pub selection: Vec<AggregateSelected>,
 }
 
 /// One field of a row.
@@ -51,19 +111,75 @@ pub struct Selected {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SelectedField {
     Typename(Name),
-    Column(ColumnId),
+    Column {
+        column: ColumnId,
+        /// Into a JSON column.
+        path: Option<Operand>,
+    },
     /// Position among the table's relationships.
     Relationship {
         index: usize,
         args: ListArgs,
         selection: Vec<Selected>,
     },
+    /// Aggregates over a relationship.
+    Aggregate {
+        index: usize,
+        args: ListArgs,
+        selection: Vec<AggregateSelected>,
+    },
+    /// A scalar computed field.
+    ComputedScalar {
+        index: usize,
+        args: CallArgs,
+    },
+    /// A computed field that returns rows.
+    ComputedRows {
+        index: usize,
+        args: CallArgs,
+        list: ListArgs,
+        selection: Vec<Selected>,
+    },
+}
+
+/// One field of a `<table>_aggregate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregateSelected {
+    pub key: Name,
+    pub field: AggregateField,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AggregateField {
+    Typename(Name),
+    Aggregate(Vec<FunctionSelected>),
+    Nodes(Vec<Selected>),
+}
+
+/// One field of `aggregate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionSelected {
+    pub key: Name,
+    pub field: FunctionField,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum FunctionField {
+    Typename(Name),
+    Count { columns: Vec<ColumnId>, distinct: bool },
+    Function { function: AggregateFunction, columns: Vec<(Name, FunctionColumn)> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum FunctionColumn {
+    Typename(Name),
+    Column(ColumnId),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListArgs {
     pub distinct_on: Vec<ColumnId>,
-    pub filter: BoolExp,
+    pub filter: Predicate,
     pub order_by: Vec<OrderItem>,
     pub limit: Option<Operand>,
     pub offset: Option<Operand>,
@@ -73,7 +189,7 @@ impl Default for ListArgs {
     fn default() -> Self {
         ListArgs {
             distinct_on: Vec::new(),
-            filter: BoolExp::And(Vec::new()),
+            filter: Predicate::TRUE,
             order_by: Vec::new(),
             limit: None,
             offset: None,
@@ -82,40 +198,33 @@ impl Default for ListArgs {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum BoolExp {
-    And(Vec<BoolExp>),
-    Or(Vec<BoolExp>),
-    Not(Box<BoolExp>),
-    Compare {
-        column: ColumnId,
-        comparison: Comparison,
-        value: CompareValue,
-    },
-    IsNull {
-        column: ColumnId,
-        negated: bool,
-    },
-    /// Some row on the other side of a relationship satisfies the inner one.
-    Exists {
-        relationship: usize,
-        inner: Box<BoolExp>,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum CompareValue {
-    One(Operand),
-    /// An array literal.
-    Array(Operand),
-    Items(Vec<Operand>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
 pub struct OrderItem {
-    /// Object relationships to walk before the column.
+    /// Object relationships to walk before the key.
     pub through: Vec<usize>,
-    pub column: ColumnId,
+    pub key: OrderKey,
     pub descending: bool,
     /// As Postgres does by itself when `None`.
     pub nulls_first: Option<bool>,
+}
+
+/// What rows are ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderKey {
+    Column(ColumnId),
+    /// A scalar computed field.
+    Computed(usize),
+    /// `count` over an array relationship.
+    Count(RowsOf),
+    Function {
+        of: RowsOf,
+        function: AggregateFunction,
+        column: ColumnId,
+    },
+}
+
+/// The rows that an aggregate in an order is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsOf {
+    Relationship(usize),
+    Computed(usize),
 }

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 
 use crate::base::JsonPath;
 use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
-use crate::schema::types::{Codec, ScalarType, TypeDef, TypeRef, TypeTable, Wrap};
+use crate::schema::Types;
+use crate::schema::types::{Codec, ScalarType, TypeDef, TypeRef, Wrap};
 
 use super::error::{BindError, Problem};
 use super::input::{Input, Operand, push_array_element};
@@ -38,7 +39,7 @@ pub struct Declaration {
 
 /// Resolves the declarations of an operation.
 pub fn declare(
-    types: &TypeTable,
+    types: &Types,
     definitions: &[VariableDefinition],
 ) -> Result<Vec<Declaration>, BindError> {
     definitions
@@ -56,7 +57,7 @@ pub fn declare(
         .collect()
 }
 
-fn resolve(types: &TypeTable, ty: &TypeExpr) -> Result<TypeRef, Problem> {
+fn resolve(types: &Types, ty: &TypeExpr) -> Result<TypeRef, Problem> {
     let named = |name: &Name| {
         let id = types.by_name(name).ok_or_else(|| Problem::UnknownType(name.to_string()))?;
         match types.get(id) {
@@ -100,7 +101,7 @@ pub struct Coerced {
 /// Walks the variables. Without `BUILD` the first invalid value is an error;
 /// with it, invalid values are kept for the place where they are used.
 pub fn coerce<const BUILD: bool>(
-    types: &TypeTable,
+    types: &Types,
     declarations: &[Declaration],
     variables: Option<&RawValue>,
 ) -> Result<Coerced, BindError> {
@@ -201,7 +202,7 @@ impl<'a> Given<'a> {
 }
 
 struct Walker<'a, const BUILD: bool> {
-    types: &'a TypeTable,
+    types: &'a Types,
     shape: Vec<u8>,
     leaves: Vec<String>,
 }
@@ -227,7 +228,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
         let kind = json_kind(raw);
         if kind == JsonKind::Null {
             if ty.is_non_null() {
-                return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_owned()));
+                return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_string()));
             }
             self.shape.push(b'n');
             return Ok(BUILD.then_some(Input::Null));
@@ -259,7 +260,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                     path.push_index(index);
                     let kind = json_kind(element);
                     if kind == JsonKind::Null {
-                        return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_owned()));
+                        return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_string()));
                     }
                     out.extend(self.item(item, element, kind, path, depth + 1)?);
                     path.pop();
@@ -366,7 +367,7 @@ impl Environment for NoVariables {
 /// A literal at a place of type `ty`; `None` for a variable without a value.
 /// The path of an error is relative to the literal.
 pub fn literal(
-    types: &TypeTable,
+    types: &Types,
     ty: TypeRef,
     value: &Value,
     environment: &impl Environment,
@@ -390,7 +391,7 @@ fn here(problem: Problem) -> BindError {
 }
 
 fn place(
-    types: &TypeTable,
+    types: &Types,
     ty: TypeRef,
     value: &Value,
     environment: &impl Environment,
@@ -407,7 +408,7 @@ fn place(
 }
 
 fn variable(
-    types: &TypeTable,
+    types: &Types,
     ty: TypeRef,
     name: &str,
     environment: &impl Environment,
@@ -431,7 +432,7 @@ fn variable(
 
 /// Whether a variable may stand at a place: the same type (a single value may
 /// stand for a list), and null only where null may stand or a default does.
-fn fits(types: &TypeTable, declaration: &Declaration, ty: TypeRef) -> bool {
+fn fits(types: &Types, declaration: &Declaration, ty: TypeRef) -> bool {
     let same_name = declaration.ty.base == ty.base
         || match (types.get(declaration.ty.base), types.get(ty.base)) {
             // Text-like scalars read each other's values alike.
@@ -457,7 +458,7 @@ fn interchangeable(declared: &ScalarType, expected: &ScalarType) -> bool {
 }
 
 fn list(
-    types: &TypeTable,
+    types: &Types,
     ty: TypeRef,
     value: &Value,
     environment: &impl Environment,
@@ -475,7 +476,7 @@ fn list(
         }
         match place(types, TypeRef::non_null(ty.base), value, environment, path)? {
             None | Some(Input::Null) => {
-                return Err(here(Problem::UnexpectedNull(types.name(ty.base).to_owned())));
+                return Err(here(Problem::UnexpectedNull(types.name(ty.base).to_string())));
             }
             Some(input) => out.push(input),
         }
@@ -505,7 +506,7 @@ fn list(
 }
 
 fn item(
-    types: &TypeTable,
+    types: &Types,
     ty: TypeRef,
     value: &Value,
     environment: &impl Environment,

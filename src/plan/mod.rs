@@ -1,15 +1,31 @@
 //! Floor 4: [`Operation`](crate::operation::Operation) → one SQL statement
 //! that returns the whole `data` object as one JSON value.
+//!
+//! ```text
+//! read        the roots of a query
+//! rows        lists and rows, their fields      aggregate   aggregates
+//! predicate   conditions                        order       orders
+//! call        functions                         planner     aliases, parameters
+//! cache       plans that ran before
+//! ```
 
+mod aggregate;
 pub mod cache;
+mod call;
+mod order;
+mod planner;
+mod predicate;
 pub mod read;
+mod rows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::base::{ApiError, Code, JsonPath};
+use crate::base::{ApiError, Code};
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
+use crate::operation::model::LeafCheck;
+use crate::schema::tracked::SourceId;
 use crate::sql::InvalidIdent;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +38,8 @@ pub enum PlanError {
     TooManyParameters,
     #[error("one selection set has more than 1600 fields")]
     TooManyFields,
+    #[error("Only last set of positional arguments can be omitted")]
+    SkippedArgument,
 }
 
 impl From<PlanError> for ApiError {
@@ -30,6 +48,7 @@ impl From<PlanError> for ApiError {
             PlanError::TooManyParameters | PlanError::TooManyFields => {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
+            PlanError::SkippedArgument => ApiError::new(Code::NotSupported, error.to_string()),
             other => ApiError::internal(other.to_string()),
         }
     }
@@ -39,8 +58,17 @@ impl From<PlanError> for ApiError {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slot {
     pub operand: Operand,
-    /// The value is lowered to this where it is greater (`limits.rows`).
-    pub at_most: Option<u64>,
+    pub form: Form,
+}
+
+/// What becomes of a value on its way to Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    Plain,
+    /// Lowered to this where it is greater (`limits.rows`, a permission's limit).
+    AtMost(u64),
+    /// `$.a[0]` as an array of keys; what the document spells out is one already.
+    JsonPath,
 }
 
 /// What runs for an operation of one shape.
@@ -53,7 +81,7 @@ pub struct Plan {
     /// Response keys in order, for answers put together from several sources.
     pub keys: Vec<Arc<str>>,
     pub slots: Vec<Slot>,
-    pub non_negative: Vec<(usize, JsonPath)>,
+    pub checks: Vec<LeafCheck>,
     /// (table, setting) pairs without which a policy would raise.
     pub required: Vec<(Arc<str>, String)>,
     runs: AtomicU32,
@@ -65,6 +93,7 @@ pub enum Answer {
     /// Known without the database.
     Constant(bytes::Bytes),
     Statement {
+        source: SourceId,
         text: Arc<str>,
         fingerprint: u64,
     },
@@ -86,8 +115,8 @@ impl Plan {
             .slots
             .iter()
             .map(|slot| match &slot.operand {
-                Operand::Const(text) => 48 + text.len(),
-                Operand::Leaf(_) => 48,
+                Operand::Const(text) | Operand::Session(text) => 48 + text.len(),
+                Operand::Leaf(_) | Operand::SessionVariables => 48,
             })
             .sum();
         512 + text + slots + self.keys.len() * 32 + self.required.len() * 64

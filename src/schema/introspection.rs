@@ -2,12 +2,13 @@
 //! that binding uses. The dynamic schema is made when first asked for, and its
 //! answers are kept as bytes.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use async_graphql::dynamic::{
     Enum, EnumItem, Field, FieldFuture, FieldValue, InputObject, InputValue, Object, Scalar,
-    Schema, TypeRef as DynamicRef,
+    Schema, Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef as DynamicRef,
 };
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, Selection, SelectionSet,
@@ -18,7 +19,8 @@ use lru::LruCache;
 
 use crate::base::{ApiError, Code};
 
-use super::types::{TypeDef, TypeId, TypeRef, TypeTable, Wrap};
+use super::build::Types;
+use super::types::{FieldDef, ObjectType, Root, TypeDef, TypeId, TypeRef, Wrap};
 
 /// Answers kept per role.
 const ANSWERS: NonZeroUsize = match NonZeroUsize::new(16) {
@@ -80,16 +82,15 @@ impl std::fmt::Debug for Introspection {
 }
 
 impl Introspection {
-    pub fn sdl(&self, types: &TypeTable, query: TypeId) -> Result<String, IntrospectionError> {
-        Ok(self.schema(types, query)?.sdl())
+    pub fn sdl(&self, types: &Types) -> Result<String, IntrospectionError> {
+        Ok(self.schema(types)?.sdl())
     }
 
     /// The introspection roots of an operation as one JSON object, other roots
     /// left out.
     pub async fn answer(
         &self,
-        types: &TypeTable,
-        query: TypeId,
+        types: &Types,
         question: Question<'_>,
     ) -> Result<Bytes, IntrospectionError> {
         let key: AnswerKey = (
@@ -105,24 +106,23 @@ impl Introspection {
         {
             return Ok(answer.clone());
         }
-        let answer = self.ask(types, query, question).await?;
+        let answer = self.ask(types, question).await?;
         if keep && answer.len() <= KEPT_ANSWER_BYTES {
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).put(key, answer.clone());
         }
         Ok(answer)
     }
 
-    fn schema(&self, types: &TypeTable, query: TypeId) -> Result<&Schema, IntrospectionError> {
-        self.schema.get_or_init(|| describe(types, query)).as_ref().map_err(Clone::clone)
+    fn schema(&self, types: &Types) -> Result<&Schema, IntrospectionError> {
+        self.schema.get_or_init(|| describe(types)).as_ref().map_err(Clone::clone)
     }
 
     async fn ask(
         &self,
-        types: &TypeTable,
-        query: TypeId,
+        types: &Types,
         question: Question<'_>,
     ) -> Result<Bytes, IntrospectionError> {
-        let schema = self.schema(types, query)?;
+        let schema = self.schema(types)?;
         let mut request = Request::new(question.document);
         if let Some(name) = question.operation_name {
             request = request.operation_name(name);
@@ -135,7 +135,7 @@ impl Introspection {
         let mut parsed = async_graphql::parser::parse_query(question.document)
             .map_err(|error| IntrospectionError::Request(error.to_string()))?;
         if question.mixed {
-            keep_introspection(&mut parsed, types.name(query));
+            keep_introspection(&mut parsed, Root::Query.name());
         }
         request.set_parsed_query(parsed);
         let response = schema.execute(request).await;
@@ -176,10 +176,46 @@ fn keep_introspection(document: &mut ExecutableDocument, root: &str) {
     }
 }
 
-fn describe(types: &TypeTable, query: TypeId) -> Result<Schema, IntrospectionError> {
-    let mut builder = Schema::build(types.name(query), None, None)
-        .validation_mode(async_graphql::ValidationMode::Fast);
-    for def in types.iter() {
+/// The types that can be reached from the roots, roots first.
+fn reachable(types: &Types) -> Vec<TypeDef> {
+    let mut seen: HashSet<TypeId> = HashSet::new();
+    let mut open: Vec<TypeId> = Vec::new();
+    let mut out = Vec::new();
+    let follow = |def: &TypeDef, open: &mut Vec<TypeId>| match def {
+        TypeDef::Object(object) => {
+            for field in object.fields.values() {
+                open.push(field.ty.base);
+                open.extend(field.args.values().map(|arg| arg.ty.base));
+            }
+        }
+        TypeDef::Input(input) => open.extend(input.fields.values().map(|field| field.ty.base)),
+        TypeDef::Scalar(_) | TypeDef::Enum(_) => {}
+    };
+    for root in Root::ALL {
+        if types.has(TypeId::Root(root)) {
+            let def = TypeDef::Object(types.root_object(root));
+            follow(&def, &mut open);
+            out.push(def);
+        }
+    }
+    while let Some(id) = open.pop() {
+        if seen.insert(id)
+            && let Some(def) = types.get(id)
+        {
+            follow(def, &mut open);
+            out.push(def.clone());
+        }
+    }
+    out.sort_by(|a, b| a.name().cmp(b.name()));
+    out
+}
+
+fn describe(types: &Types) -> Result<Schema, IntrospectionError> {
+    let root = |root: Root| types.has(TypeId::Root(root)).then_some(root.name());
+    let mut builder =
+        Schema::build(Root::Query.name(), root(Root::Mutation), root(Root::Subscription))
+            .validation_mode(async_graphql::ValidationMode::Fast);
+    for def in reachable(types) {
         builder = match def {
             TypeDef::Scalar(scalar) => {
                 if matches!(scalar.name.as_ref(), "String" | "Int" | "Float" | "Boolean") {
@@ -222,6 +258,9 @@ fn describe(types: &TypeTable, query: TypeId) -> Result<Schema, IntrospectionErr
                 }
                 builder.register(out)
             }
+            TypeDef::Object(def) if *def.name == *Root::Subscription.name() => {
+                builder.register(subscription(types, &def))
+            }
             TypeDef::Object(def) => {
                 let mut out = Object::new(def.name.as_ref());
                 if let Some(text) = &def.description {
@@ -234,11 +273,7 @@ fn describe(types: &TypeTable, query: TypeId) -> Result<Schema, IntrospectionErr
                     if let Some(text) = &field.description {
                         value = value.description(text);
                     }
-                    for (name, arg) in &field.args {
-                        let mut input = InputValue::new(name.as_ref(), reference(types, arg.ty));
-                        if let Some(text) = &arg.description {
-                            input = input.description(text);
-                        }
+                    for input in arguments(types, field) {
                         value = value.argument(input);
                     }
                     out = out.field(value);
@@ -250,12 +285,45 @@ fn describe(types: &TypeTable, query: TypeId) -> Result<Schema, IntrospectionErr
     builder.finish().map_err(|error| IntrospectionError::Schema(error.to_string()))
 }
 
-fn reference(types: &TypeTable, ty: TypeRef) -> DynamicRef {
+fn subscription(types: &Types, def: &ObjectType) -> Subscription {
+    let mut out = Subscription::new(def.name.as_ref());
+    for (name, field) in &def.fields {
+        let mut value = SubscriptionField::new(name.as_ref(), reference(types, field.ty), |_| {
+            SubscriptionFieldFuture::new(async {
+                Ok(futures_util::stream::empty::<async_graphql::Result<FieldValue<'_>>>())
+            })
+        });
+        if let Some(text) = &field.description {
+            value = value.description(text);
+        }
+        for input in arguments(types, field) {
+            value = value.argument(input);
+        }
+        out = out.field(value);
+    }
+    out
+}
+
+fn arguments(types: &Types, field: &FieldDef) -> Vec<InputValue> {
+    field
+        .args
+        .iter()
+        .map(|(name, arg)| {
+            let input = InputValue::new(name.as_ref(), reference(types, arg.ty));
+            match &arg.description {
+                Some(text) => input.description(text),
+                None => input,
+            }
+        })
+        .collect()
+}
+
+fn reference(types: &Types, ty: TypeRef) -> DynamicRef {
     let name = types.name(ty.base);
     match ty.wrap {
-        Wrap::Nullable => DynamicRef::named(name),
-        Wrap::NonNull => DynamicRef::named_nn(name),
-        Wrap::List { non_null: false } => DynamicRef::named_nn_list(name),
-        Wrap::List { non_null: true } => DynamicRef::named_nn_list_nn(name),
+        Wrap::Nullable => DynamicRef::named(name.as_ref()),
+        Wrap::NonNull => DynamicRef::named_nn(name.as_ref()),
+        Wrap::List { non_null: false } => DynamicRef::named_nn_list(name.as_ref()),
+        Wrap::List { non_null: true } => DynamicRef::named_nn_list_nn(name.as_ref()),
     }
 }

@@ -1,22 +1,26 @@
-//! Floor 3: the GraphQL schema of one role.
+//! Floor 3: what one role can see, as GraphQL types whose fields carry their
+//! meaning.
 //!
 //! ```text
-//! Catalog ─▶ naming, relationships (once per catalogue)
-//!        └▶ role (which database role, which source) ─▶ build ─▶ RoleSchema
-//!                                                               └▶ introspection (on demand)
+//! Catalog  ─┐            ┌▶ names, relationships, permissions
+//! Metadata ─┴▶ tracked ──┴▶ SchemaSet ─▶ RoleSchema (role by role, lazily)
+//!                             ▲ role: which database role it runs as   │
+//!                             ▲ access: what the role may do           ├▶ types ─▶ introspection, SDL
+//!                                                                      └▶ operation (bind)
 //! ```
-//!
-//! A field definition carries its meaning ([`types::FieldKind`]), so that what
-//! introspection promises and what binding understands cannot drift apart.
 
+pub mod access;
 pub mod build;
+mod inherit;
 pub mod introspection;
 pub mod naming;
-pub mod relationships;
+pub mod predicate;
 pub mod role;
 pub mod scalars;
 pub mod set;
+pub mod tracked;
 pub mod types;
 
+pub use build::Types;
 pub use role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
-pub use set::{RoleSchema, SchemaError, SchemaOptions, SchemaSet};
+pub use set::{RoleSchema, SchemaError, SchemaOptions, SchemaSet, SourceRole};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Table};
+use crate::catalog::model::Table;
 use crate::graphql::Name;
 
 /// `/^[_A-Za-z][_0-9A-Za-z]*$/`, and not one of GraphQL's own (`__…`).
@@ -22,17 +22,6 @@ pub fn table_name(expose: &[String], table: &Table) -> Option<Name> {
         Arc::from([table.schema.as_ref(), "_", table.name.as_ref()].concat())
     };
     is_graphql_name(&name).then_some(name)
-}
-
-/// The GraphQL names of all tables by table id; of two that would share a
-/// name the one of the earlier schema keeps it.
-pub fn table_names(expose: &[String], catalog: &Catalog) -> Vec<Option<Name>> {
-    let mut taken = std::collections::HashSet::new();
-    catalog
-        .tables
-        .iter()
-        .map(|table| table_name(expose, table).filter(|name| taken.insert(name.clone())))
-        .collect()
 }
 
 /// Makes a legal GraphQL name out of any text: other characters become `_`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{ApiError, Code};
-use crate::catalog::model::{Catalog, Oid};
+use crate::catalog::model::{Catalog, Oid, Role};
 use crate::session::{Authority, Session};
 
 /// The role that unmapped GraphQL roles run as.
@@ -30,6 +30,13 @@ pub struct RoleBinding {
     /// `None` when the catalogue has no such role.
     pub oid: Option<Oid>,
     pub source: SchemaSource,
+}
+
+impl RoleBinding {
+    /// Whether it is the engine's own role, which gets what metadata tracks.
+    pub fn is_api(&self) -> bool {
+        &*self.db_role == API_ROLE
+    }
 }
 
 /// How roles are mapped; the configuration's `[roles]`.
@@ -65,8 +72,14 @@ impl From<RoleError> for ApiError {
 }
 
 impl RoleMapping {
-    /// Resolves the role of a session against a catalogue.
-    pub fn bind(&self, catalog: &Catalog, session: &Session) -> Result<RoleBinding, RoleError> {
+    /// Resolves the role of a session against a catalogue; `named` says that
+    /// some metadata permission names the role.
+    pub fn bind(
+        &self,
+        catalog: &Catalog,
+        session: &Session,
+        named: bool,
+    ) -> Result<RoleBinding, RoleError> {
         if session.authority == Authority::Admin {
             return Ok(RoleBinding {
                 db_role: ADMIN_ROLE.into(),
@@ -85,7 +98,7 @@ impl RoleMapping {
             if !may_become(found.oid) {
                 return Err(RoleError::NotGranted { role: role.to_owned() });
             }
-            return self.grants(role, found.name.clone(), found.oid, catalog);
+            return self.mapped(role, found, catalog, named);
         }
         if self.automap
             && !role.starts_with("ringfence_")
@@ -93,7 +106,7 @@ impl RoleMapping {
             && let Some(found) = catalog.role(role)
             && may_become(found.oid)
         {
-            return self.grants(role, found.name.clone(), found.oid, catalog);
+            return self.mapped(role, found, catalog, named);
         }
         Ok(RoleBinding {
             db_role: API_ROLE.into(),
@@ -102,18 +115,19 @@ impl RoleMapping {
         })
     }
 
-    fn grants(
+    fn mapped(
         &self,
         role: &str,
-        db_role: Arc<str>,
-        oid: Oid,
+        found: &Role,
         catalog: &Catalog,
+        named: bool,
     ) -> Result<RoleBinding, RoleError> {
         let dangerous =
-            catalog.roles.get(&oid).is_none_or(|found| found.superuser || found.bypass_rls);
+            catalog.roles.get(&found.oid).is_none_or(|found| found.superuser || found.bypass_rls);
         if dangerous && !self.allow_unsafe {
             return Err(RoleError::Unsafe { role: role.to_owned() });
         }
-        Ok(RoleBinding { db_role, oid: Some(oid), source: SchemaSource::Grants })
+        let source = if named { SchemaSource::Metadata } else { SchemaSource::Grants };
+        Ok(RoleBinding { db_role: found.name.clone(), oid: Some(found.oid), source })
     }
 }

@@ -3,7 +3,7 @@
 //! A domain is shown as its base type. A type that is not known here is a
 //! scalar of its own name whose values travel as text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, PgType, TypeKind};
@@ -11,7 +11,9 @@ use crate::graphql::Name;
 use crate::sql::{Ident, InvalidIdent, QualifiedName, SqlType};
 
 use super::naming::{is_graphql_name, sanitize};
-use super::types::{Codec, Operators, ScalarType};
+use super::predicate::Comparison;
+use super::tracked::SourceId;
+use super::types::{AggregateFunction, Codec, Operators, ScalarId, ScalarType};
 
 /// Types of `pg_catalog` without an equality operator.
 const WITHOUT_EQUALITY: &[&str] = &[
@@ -30,18 +32,85 @@ const WITHOUT_EQUALITY: &[&str] = &[
 const WITHOUT_ORDER: &[&str] =
     &["line", "xid", "cid", "hstore", "path", "lseg", "circle", "aclitem"];
 
-const BUILT_IN: &[&str] = &["Int", "Float", "Boolean", "String", "ID"];
-
 const TEXT: &[&str] = &["text", "varchar", "bpchar", "name", "citext"];
 
-/// The scalar of every type of a catalogue, domains resolved.
+const NUMERIC: &[&str] = &["int2", "int4", "int8", "float4", "float8", "numeric", "money"];
+
+/// What `max` and `min` take, beside enums and arrays.
+const EXTREMES: &[&str] = &[
+    "int2",
+    "int4",
+    "int8",
+    "oid",
+    "float4",
+    "float8",
+    "numeric",
+    "money",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "text",
+    "varchar",
+    "bpchar",
+    "inet",
+    "pg_lsn",
+    "xid8",
+    "tid",
+    "citext",
+];
+
+/// What `avg` and the statistics take.
+const AVERAGED: &[&str] = &["int2", "int4", "int8", "float4", "float8", "numeric"];
+
+/// The scalars that arguments use whatever the tables hold, with the type of
+/// Postgres behind each; they come first, in this order.
+const BUILT_IN: [(&str, &str); 4] =
+    [("String", "text"), ("Int", "int4"), ("Float", "float8"), ("Boolean", "bool")];
+
+pub const STRING: ScalarId = ScalarId(0);
+pub const INT: ScalarId = ScalarId(1);
+pub const FLOAT: ScalarId = ScalarId(2);
+pub const BOOLEAN: ScalarId = ScalarId(3);
+
+/// The scalar of every type of every source, domains resolved.
 #[derive(Debug, Default)]
 pub struct Scalars {
-    by_oid: HashMap<Oid, Arc<ScalarType>>,
+    /// By [`ScalarId`]: one for each GraphQL name.
+    named: Vec<Arc<ScalarType>>,
+    by_name: HashMap<Name, ScalarId>,
+    by_oid: Vec<HashMap<Oid, Arc<ScalarType>>>,
 }
 
 impl Scalars {
-    pub fn of(catalog: &Catalog) -> Self {
+    /// The scalars of catalogues, one after the other.
+    pub fn of<'a>(catalogs: impl IntoIterator<Item = &'a Catalog>) -> Result<Self, InvalidIdent> {
+        let mut out = Scalars::default();
+        for (name, pg) in BUILT_IN {
+            let scalar = built_in(name, pg, ScalarId(out.next()))?;
+            out.add(scalar);
+        }
+        for catalog in catalogs {
+            let by_oid = out.read(catalog);
+            out.by_oid.push(by_oid);
+        }
+        Ok(out)
+    }
+
+    fn next(&self) -> u32 {
+        u32::try_from(self.named.len()).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, scalar: ScalarType) -> Arc<ScalarType> {
+        let scalar = Arc::new(scalar);
+        self.by_name.insert(scalar.name.clone(), scalar.id);
+        self.named.push(scalar.clone());
+        scalar
+    }
+
+    fn read(&mut self, catalog: &Catalog) -> HashMap<Oid, Arc<ScalarType>> {
         let mut oids: Vec<Oid> = catalog.types.keys().copied().collect();
         // Types of Postgres itself name themselves first, so that none of a
         // user's can take the name `date`.
@@ -49,18 +118,27 @@ impl Scalars {
             let own = catalog.types.get(oid).is_some_and(|ty| &*ty.schema == "pg_catalog");
             (!own, *oid)
         });
-        let mut names: HashMap<Name, Oid> = HashMap::new();
+        // Names that types of this catalogue have.
+        let mut names: HashSet<Name> = BUILT_IN.iter().map(|(name, _)| Name::from(*name)).collect();
+        names.insert("ID".into());
         let mut by_oid = HashMap::new();
         for oid in oids {
             let base = base_of(catalog, oid);
             let Some(ty) = catalog.types.get(&base) else { continue };
-            if oid != base {
+            if oid != base || ty.kind == TypeKind::Pseudo {
                 continue;
             }
-            let name = unique_name(ty, &mut names);
-            match scalar(ty, name) {
+            // Rows of a table as one value must not take the name of its object.
+            let is_row = ty.relation.is_some_and(|oid| catalog.relations.contains_key(&oid));
+            let name = unique_name(ty, is_row, &mut names);
+            let known = self.by_name.get(&name).copied();
+            match scalar(ty, name, known.unwrap_or(ScalarId(self.next()))) {
                 Ok(scalar) => {
-                    by_oid.insert(oid, Arc::new(scalar));
+                    let scalar = if known.is_some() { Arc::new(scalar) } else { self.add(scalar) };
+                    if scalar.operators.ltree {
+                        self.add_companions(&scalar);
+                    }
+                    by_oid.insert(oid, scalar);
                 }
                 Err(error) => {
                     tracing::warn!(type_name = %ty.name, %error, "type left out of the schema");
@@ -75,26 +153,130 @@ impl Scalars {
                 by_oid.insert(*oid, scalar);
             }
         }
-        Scalars { by_oid }
+        by_oid
     }
 
-    pub fn get(&self, oid: Oid) -> Option<&Arc<ScalarType>> {
-        self.by_oid.get(&oid)
+    /// `ltree` is matched against two types that no column need have.
+    fn add_companions(&mut self, ltree: &ScalarType) {
+        for name in [LQUERY, LTXTQUERY] {
+            if self.by_name.contains_key(name) {
+                continue;
+            }
+            let schema = &ltree.sql.name.schema;
+            let Ok(ident) = Ident::new(name) else { continue };
+            let scalar = ScalarType {
+                id: ScalarId(self.next()),
+                name: name.into(),
+                description: None,
+                codec: Codec::Text,
+                sql: SqlType {
+                    name: QualifiedName { schema: schema.clone(), name: ident },
+                    array: false,
+                },
+                operators: Operators::none(),
+                numeric: false,
+                extremes: false,
+            };
+            self.add(scalar);
+        }
+    }
+
+    /// The scalar of a type of a source.
+    pub fn of_type(&self, source: SourceId, oid: Oid) -> Option<&Arc<ScalarType>> {
+        self.by_oid.get(usize::from(source.0))?.get(&oid)
+    }
+
+    pub fn get(&self, id: ScalarId) -> Option<&Arc<ScalarType>> {
+        self.named.get(id.0 as usize)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ScalarType>> {
+        self.named.iter()
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<ScalarId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The type of the right side of an operator on `scalar`.
+    pub fn right_side(&self, scalar: &ScalarType, comparison: Comparison) -> Option<ScalarId> {
+        match comparison {
+            Comparison::HasKey | Comparison::HasKeysAny | Comparison::HasKeysAll => Some(STRING),
+            Comparison::Matches | Comparison::MatchesAny => self.by_name(LQUERY),
+            Comparison::MatchesFulltext => self.by_name(LTXTQUERY),
+            _ => Some(scalar.id),
+        }
     }
 }
 
-/// One of the scalars that arguments use whatever the tables hold.
-pub fn built_in(name: &str) -> Result<ScalarType, InvalidIdent> {
-    let (pg, codec) = match name {
-        "Int" => ("int4", Codec::Int),
-        "Float" => ("float8", Codec::Float),
-        "Boolean" => ("bool", Codec::Boolean),
-        _ => ("text", Codec::String),
-    };
+const LQUERY: &str = "lquery";
+const LTXTQUERY: &str = "ltxtquery";
+
+impl Operators {
+    const fn none() -> Self {
+        Operators {
+            equality: false,
+            order: false,
+            lists: false,
+            text: false,
+            containment: false,
+            json: false,
+            ltree: false,
+            schema: None,
+        }
+    }
+
+    /// Whether the type has an operator.
+    pub const fn has(&self, comparison: Comparison) -> bool {
+        match comparison {
+            Comparison::Eq | Comparison::Neq => self.equality,
+            Comparison::In | Comparison::Nin => self.lists,
+            Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => self.order,
+            Comparison::Like
+            | Comparison::Nlike
+            | Comparison::Ilike
+            | Comparison::Nilike
+            | Comparison::Similar
+            | Comparison::Nsimilar
+            | Comparison::Regex
+            | Comparison::Iregex
+            | Comparison::Nregex
+            | Comparison::Niregex => self.text,
+            Comparison::Contains | Comparison::ContainedIn => self.containment,
+            Comparison::HasKey | Comparison::HasKeysAny | Comparison::HasKeysAll => self.json,
+            Comparison::Ancestor
+            | Comparison::AncestorAny
+            | Comparison::Descendant
+            | Comparison::DescendantAny
+            | Comparison::Matches
+            | Comparison::MatchesAny
+            | Comparison::MatchesFulltext => self.ltree,
+        }
+    }
+}
+
+impl ScalarType {
+    /// Whether Postgres has the aggregate for this type.
+    pub fn has_aggregate(&self, function: AggregateFunction) -> bool {
+        match function {
+            AggregateFunction::Max | AggregateFunction::Min => self.extremes,
+            AggregateFunction::Sum => self.numeric,
+            _ => self.numeric && AVERAGED.contains(&self.sql.name.name.as_str()),
+        }
+    }
+}
+
+fn built_in(name: &str, pg: &str, id: ScalarId) -> Result<ScalarType, InvalidIdent> {
     Ok(ScalarType {
+        id,
         name: name.into(),
         description: None,
-        codec,
+        codec: match name {
+            "Int" => Codec::Int,
+            "Float" => Codec::Float,
+            "Boolean" => Codec::Boolean,
+            _ => Codec::String,
+        },
         sql: SqlType {
             name: QualifiedName::new(&"pg_catalog".into(), &Arc::from(pg))?,
             array: false,
@@ -104,8 +286,10 @@ pub fn built_in(name: &str) -> Result<ScalarType, InvalidIdent> {
             order: true,
             lists: true,
             text: name == "String",
-            schema: None,
+            ..Operators::none()
         },
+        numeric: matches!(name, "Int" | "Float"),
+        extremes: name != "Boolean",
     })
 }
 
@@ -121,16 +305,19 @@ fn base_of(catalog: &Catalog, oid: Oid) -> Oid {
     current
 }
 
-fn unique_name(ty: &PgType, names: &mut HashMap<Name, Oid>) -> Name {
+fn unique_name(ty: &PgType, is_row: bool, names: &mut HashSet<Name>) -> Name {
     if &*ty.schema == "pg_catalog" {
         // `text` and `varchar` share a name on purpose.
         let own = dialect_name(&ty.name);
         let name: Name = if is_graphql_name(own) { own.into() } else { sanitize(own).into() };
-        names.insert(name.clone(), ty.oid);
+        names.insert(name.clone());
         return name;
     }
-    let taken = |name: &str| names.contains_key(name) || BUILT_IN.contains(&name);
-    let own = if is_graphql_name(&ty.name) { ty.name.to_string() } else { sanitize(&ty.name) };
+    let taken = |name: &str| names.contains(name);
+    let mut own = if is_graphql_name(&ty.name) { ty.name.to_string() } else { sanitize(&ty.name) };
+    if is_row {
+        own.push_str("_row");
+    }
     let stem = if taken(&own) { sanitize(&format!("{}_{}", ty.schema, ty.name)) } else { own };
     let mut name = stem.clone();
     let mut n = 1;
@@ -139,7 +326,7 @@ fn unique_name(ty: &PgType, names: &mut HashMap<Name, Oid>) -> Name {
         name = format!("{stem}_{n}");
     }
     let name: Name = name.into();
-    names.insert(name.clone(), ty.oid);
+    names.insert(name.clone());
     name
 }
 
@@ -155,7 +342,7 @@ fn dialect_name(pg: &str) -> &str {
     }
 }
 
-fn scalar(ty: &PgType, name: Name) -> Result<ScalarType, InvalidIdent> {
+fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidIdent> {
     let own = &*ty.schema == "pg_catalog";
     let pg = &*ty.name;
     let codec = match pg {
@@ -172,12 +359,16 @@ fn scalar(ty: &PgType, name: Name) -> Result<ScalarType, InvalidIdent> {
     // An array compares as its elements do.
     let compared = if array { pg.strip_prefix('_').unwrap_or(pg) } else { pg };
     let equality = !(own && WITHOUT_EQUALITY.contains(&compared));
+    let jsonb = own && pg == "jsonb";
     let operators = Operators {
         equality,
         order: equality && !WITHOUT_ORDER.contains(&compared),
         // Postgres has no arrays of arrays to pass a list of them as.
         lists: equality && !array,
         text: base && TEXT.contains(&pg),
+        containment: jsonb || (array && equality),
+        json: jsonb,
+        ltree: pg == "ltree" && ty.extension.as_deref() == Some("ltree"),
         schema: if own || !base { None } else { Some(Ident::new(ty.schema.clone())?) },
     };
     let description = match &ty.kind {
@@ -191,10 +382,18 @@ fn scalar(ty: &PgType, name: Name) -> Result<ScalarType, InvalidIdent> {
         _ => ty.comment.clone(),
     };
     Ok(ScalarType {
+        id,
         name,
         description: if own { None } else { description },
         codec,
         sql: SqlType { name: QualifiedName::new(&ty.schema, &ty.name)?, array: false },
         operators,
+        numeric: own && NUMERIC.contains(&pg),
+        extremes: match ty.kind {
+            TypeKind::Enum(_) => true,
+            TypeKind::Array { .. } => equality && !WITHOUT_ORDER.contains(&compared),
+            TypeKind::Base => EXTREMES.contains(&pg),
+            _ => false,
+        },
     })
 }

@@ -1,5 +1,5 @@
-//! The schemas of one catalogue generation, made role by role when first asked
-//! for. A request keeps the set it started with.
+//! The schemas of one generation of catalogue and metadata, made role by role
+//! when first asked for. A request keeps the set it started with.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,38 +7,33 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::base::ApiError;
 use crate::catalog::Exposure;
-use crate::catalog::model::{Catalog, Column, ColumnId, PolicyCommand, Table, TableId, TableKind};
+use crate::catalog::model::{Catalog, Column, ColumnId, PolicyCommand, Table, TableKind};
+use crate::catalog::privileges::{Rights, RolePrivileges};
 use crate::graphql::Name;
 use crate::session::settings::{STANDARD_SETTINGS, SettingsPlan};
 use crate::session::{Authority, Session};
 use crate::sql::InvalidIdent;
 
-use super::build::{BuildInput, TableAccess, build};
+use super::access::TableAccess;
+use super::build::Types;
+use super::inherit;
 use super::introspection::Introspection;
-use super::naming::table_names;
-use super::relationships::{Relationship, Relationships};
 use super::role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
-use super::scalars::Scalars;
-use super::types::{ScalarType, TypeId, TypeTable};
-
-/// The part that all role schemas of one generation share.
-#[derive(Debug)]
-struct Shared {
-    catalog: Arc<Catalog>,
-    names: Vec<Option<Name>>,
-    relationships: Relationships,
-    scalars: Scalars,
-}
+use super::tracked::{
+    FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction, TrackedId,
+    TrackedTable,
+};
+use super::types::ScalarType;
 
 /// What the schemas of all generations are made with.
 #[derive(Debug, Clone, Default)]
 pub struct SchemaOptions {
-    /// Exposed schemas, the first without a prefix.
-    pub expose: Vec<String>,
-    /// Whether tables are shown without metadata that names them.
-    pub tracked: bool,
     pub expose_owner_views: bool,
     pub roles: RoleMapping,
+    /// Whether a query function may be called by who may select its rows.
+    pub infer_function_permissions: bool,
+    /// Numbers that a double cannot hold are shown as text.
+    pub stringify_numbers: bool,
     /// Settings that go before a role's own into each transaction.
     pub role_settings: Vec<(String, String)>,
 }
@@ -60,15 +55,27 @@ impl From<SchemaError> for ApiError {
     }
 }
 
-type Cell = Arc<OnceLock<Result<Arc<RoleSchema>, InvalidIdent>>>;
+/// What tells schemas apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// The role, where metadata says something about it.
+    role: Option<Name>,
+    /// By source.
+    bindings: Vec<RoleBinding>,
+    backend: bool,
+}
+
+type Cell = Arc<OnceLock<Arc<RoleSchema>>>;
 
 #[derive(Debug)]
 pub struct SchemaSet {
-    shared: Arc<Shared>,
+    tracked: Arc<Tracked>,
     options: SchemaOptions,
-    settings: BTreeSet<String>,
-    // Both are bounded by the roles of the database and the configuration.
-    by_binding: Mutex<HashMap<RoleBinding, Cell>>,
+    /// By source: the settings that something in it reads.
+    settings: Vec<BTreeSet<String>>,
+    // Both are bounded by the roles of the databases, the configuration and
+    // the metadata.
+    by_key: Mutex<HashMap<Key, Cell>>,
     by_role: RwLock<HashMap<Arc<str>, Arc<RoleSchema>>>,
 }
 
@@ -77,37 +84,47 @@ pub struct SchemaSet {
 pub struct RoleSchema {
     /// Unique in this process; part of the plan cache's key.
     pub id: u64,
-    pub binding: RoleBinding,
-    pub types: TypeTable,
-    pub query: TypeId,
-    pub settings: SettingsPlan,
+    pub types: Types,
     pub introspection: Introspection,
-    shared: Arc<Shared>,
-    required: HashMap<TableId, Vec<String>>,
+    tracked: Arc<Tracked>,
+    sources: Vec<SourceRole>,
+    stringify_numbers: bool,
+}
+
+/// How a role works in one source.
+#[derive(Debug)]
+pub struct SourceRole {
+    pub binding: RoleBinding,
+    pub settings: SettingsPlan,
+    rights: Option<Rights>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl SchemaSet {
-    pub fn new(catalog: Arc<Catalog>, options: SchemaOptions) -> Self {
-        let names = table_names(&options.expose, &catalog);
-        let relationships = Relationships::derive(&catalog, &names);
-        let scalars = Scalars::of(&catalog);
-        let mut settings = catalog.settings.names.clone();
-        if !catalog.settings.closed {
-            settings.extend(STANDARD_SETTINGS.map(str::to_owned));
-        }
+    pub fn new(tracked: Arc<Tracked>, options: SchemaOptions) -> Self {
+        let settings = tracked
+            .sources
+            .iter()
+            .map(|source| {
+                let mut names = source.catalog.settings.names.clone();
+                if !source.catalog.settings.closed {
+                    names.extend(STANDARD_SETTINGS.map(str::to_owned));
+                }
+                names
+            })
+            .collect();
         SchemaSet {
-            shared: Arc::new(Shared { catalog, names, relationships, scalars }),
+            tracked,
             options,
             settings,
-            by_binding: Mutex::new(HashMap::new()),
+            by_key: Mutex::new(HashMap::new()),
             by_role: RwLock::new(HashMap::new()),
         }
     }
 
-    pub fn catalog(&self) -> &Arc<Catalog> {
-        &self.shared.catalog
+    pub fn tracked(&self) -> &Arc<Tracked> {
+        &self.tracked
     }
 
     pub fn options(&self) -> &SchemaOptions {
@@ -116,17 +133,27 @@ impl SchemaSet {
 
     /// The schema that a session sees, made on first use.
     pub fn of(&self, session: &Session) -> Result<Arc<RoleSchema>, SchemaError> {
-        let request = session.authority == Authority::Request;
-        if request
+        let plain = session.authority == Authority::Request && !session.backend;
+        if plain
             && let Some(known) =
                 self.by_role.read().unwrap_or_else(PoisonError::into_inner).get(&session.role)
         {
             return Ok(known.clone());
         }
-        let binding = self.options.roles.bind(&self.shared.catalog, session)?;
-        let schema = self.bound(&binding)?;
-        // Roles of tokens are endless; those of the database are not.
-        if request && binding.source == SchemaSource::Grants {
+        let named =
+            session.authority == Authority::Request && self.tracked.roles.contains(&session.role);
+        let bindings: Vec<RoleBinding> = self
+            .tracked
+            .sources
+            .iter()
+            .map(|source| self.options.roles.bind(&source.catalog, session, named))
+            .collect::<Result<_, _>>()?;
+        // Roles of tokens are endless; those that something is known of are not.
+        let finite = named || bindings.iter().any(|b| b.source == SchemaSource::Grants);
+        let key =
+            Key { role: named.then(|| session.role.clone()), bindings, backend: session.backend };
+        let schema = self.keyed(key);
+        if plain && finite {
             self.by_role
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -135,153 +162,251 @@ impl SchemaSet {
         Ok(schema)
     }
 
-    fn bound(&self, binding: &RoleBinding) -> Result<Arc<RoleSchema>, InvalidIdent> {
+    fn keyed(&self, key: Key) -> Arc<RoleSchema> {
         let cell = {
-            let mut all = self.by_binding.lock().unwrap_or_else(PoisonError::into_inner);
-            match all.get(binding) {
+            let mut all = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+            match all.get(&key) {
                 Some(cell) => cell.clone(),
-                None => all.entry(binding.clone()).or_default().clone(),
+                None => all.entry(key.clone()).or_default().clone(),
             }
         };
-        cell.get_or_init(|| self.build(binding).map(Arc::new)).clone()
+        cell.get_or_init(|| Arc::new(self.build(&key))).clone()
     }
 
-    fn build(&self, binding: &RoleBinding) -> Result<RoleSchema, InvalidIdent> {
-        let shared = &self.shared;
-        let access = self.access(binding);
-        let input = BuildInput {
-            catalog: &shared.catalog,
-            names: &shared.names,
-            relationships: &shared.relationships,
-            scalars: &shared.scalars,
-        };
-        let (types, query) = build(input, &access)?;
-        let mut role_settings = self.options.role_settings.clone();
-        if let Some(role) = binding.oid.and_then(|oid| shared.catalog.roles.get(&oid)) {
-            role_settings.extend_from_slice(&role.settings);
+    fn build(&self, key: &Key) -> RoleSchema {
+        let mut sources = Vec::with_capacity(key.bindings.len());
+        let mut access: Vec<Option<Arc<TableAccess>>> = vec![None; self.tracked.tables.len()];
+        let mut functions = BTreeSet::new();
+        for (index, (binding, source)) in key.bindings.iter().zip(&self.tracked.sources).enumerate()
+        {
+            let id = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
+            let catalog = &source.catalog;
+            let rights = binding.oid.map(|oid| catalog.rights(oid));
+            let privileges = match binding.source {
+                SchemaSource::Everything => None,
+                _ => binding.oid.map(|oid| catalog.privileges(oid)),
+            };
+            let role =
+                Role { key, binding, rights: rights.as_ref(), privileges: privileges.as_ref() };
+            for (table, slot) in self.tracked.tables.iter().zip(&mut access) {
+                if table.source == id {
+                    *slot = self.table_access(&role, catalog, table);
+                }
+            }
+            for function in self.tracked.functions.iter().filter(|f| f.source == id) {
+                if self.may_call(&role, catalog, function, &access) {
+                    functions.insert(function.id);
+                }
+            }
+            let mut role_settings = self.options.role_settings.clone();
+            if let Some(role) = binding.oid.and_then(|oid| catalog.roles.get(&oid)) {
+                role_settings.extend_from_slice(&role.settings);
+            }
+            let settings = self.settings.get(index).cloned().unwrap_or_default();
+            sources.push(SourceRole {
+                binding: binding.clone(),
+                settings: SettingsPlan::new(&settings, &role_settings),
+                rights,
+            });
         }
-        Ok(RoleSchema {
+        RoleSchema {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            binding: binding.clone(),
-            types,
-            query,
-            settings: SettingsPlan::new(&self.settings, &role_settings),
+            types: Types::new(self.tracked.clone(), access, functions, key.backend),
             introspection: Introspection::default(),
-            required: self.required(binding, &access),
-            shared: shared.clone(),
-        })
+            tracked: self.tracked.clone(),
+            sources,
+            stringify_numbers: self.options.stringify_numbers,
+        }
     }
 
-    fn access(&self, binding: &RoleBinding) -> Vec<Option<TableAccess>> {
-        let catalog = &self.shared.catalog;
-        let privileges = match (binding.source, binding.oid) {
-            (SchemaSource::Grants, Some(oid)) => Some(catalog.privileges(oid)),
-            _ => None,
-        };
-        let rights = binding.oid.map(|oid| catalog.rights(oid));
-        // A table whose policies do not bind the role, as its owner without
-        // FORCE: what the start refuses must not open up later either.
-        let unfenced = |table: &Table| {
-            table.rls_enabled
-                && !self.options.roles.allow_unsafe
-                && match (&rights, catalog.relations.get(&table.oid)) {
-                    (Some(rights), Some(relation)) => rights.bypass(relation),
-                    _ => true,
-                }
-        };
-        catalog
-            .tables
-            .iter()
-            .map(|table| {
-                let hidden = match binding.source {
-                    // The administrator is not fenced, so nothing leads past the fence.
-                    SchemaSource::Everything => table.is_partition,
-                    _ => {
-                        unfenced(table)
-                            || table.exposure(catalog, self.options.expose_owner_views)
-                                != Exposure::Yes
-                    }
-                };
-                if !self.options.tracked || hidden {
-                    return None;
-                }
-                let columns: Vec<bool> = match (binding.source, &privileges) {
-                    (SchemaSource::Everything, _) => vec![true; table.columns.len()],
-                    (SchemaSource::Grants, Some(privileges)) => {
-                        let set = privileges.select(table.id);
-                        table.columns.iter().map(|column| set.contains(column.id)).collect()
-                    }
-                    _ => return None,
-                };
-                columns.contains(&true).then_some(TableAccess { columns })
-            })
-            .collect()
-    }
-
-    /// The settings without which a policy of a table would raise.
-    fn required(
+    fn table_access(
         &self,
-        binding: &RoleBinding,
-        access: &[Option<TableAccess>],
-    ) -> HashMap<TableId, Vec<String>> {
-        let catalog = &self.shared.catalog;
-        let (SchemaSource::Grants, Some(oid)) = (binding.source, binding.oid) else {
-            return HashMap::new();
-        };
-        let rights = catalog.rights(oid);
-        let mut out = HashMap::new();
-        for (table, _) in catalog.tables.iter().zip(access).filter(|(_, access)| access.is_some()) {
-            let mut names = BTreeSet::new();
-            if table.kind == TableKind::View {
-                names.extend(table.select_settings.unguarded.iter().cloned());
-            } else if table.rls_enabled && !catalog.bypasses_rls(oid, table.oid) {
-                for policy in &table.policies {
-                    if rights.subject_to(policy, PolicyCommand::Select) {
-                        names.extend(policy.settings.unguarded.iter().cloned());
-                    }
+        role: &Role<'_>,
+        catalog: &Catalog,
+        tracked: &TrackedTable,
+    ) -> Option<Arc<TableAccess>> {
+        let table = catalog.table(tracked.table)?;
+        if role.binding.source == SchemaSource::Everything {
+            // The administrator is not fenced, so nothing leads past the fence.
+            return (!table.is_partition).then(|| Arc::new(TableAccess::everything(table)));
+        }
+        if self.unfenced(role, catalog, table)
+            || table.exposure(catalog, self.options.expose_owner_views) != Exposure::Yes
+        {
+            return None;
+        }
+        let access = match role.binding.source {
+            SchemaSource::Grants => {
+                let privileges = role.privileges?;
+                Arc::new(TableAccess::granted(table, privileges.table(table.id)))
+            }
+            _ => {
+                let permitted = self.permitted(role, tracked)?;
+                match role.privileges {
+                    // The engine grants its own role what metadata allows.
+                    _ if role.binding.is_api() => permitted,
+                    Some(privileges) => Arc::new(permitted.narrowed(privileges.table(table.id))),
+                    None => return None,
                 }
             }
-            if !names.is_empty() {
-                out.insert(table.id, names.into_iter().collect());
+        };
+        (!access.is_empty()).then_some(access)
+    }
+
+    /// What metadata lets a role do with a table.
+    fn permitted(&self, role: &Role<'_>, table: &TrackedTable) -> Option<Arc<TableAccess>> {
+        let name = role.key.role.as_ref()?;
+        let own = table.permissions.get(name);
+        let Some(parts) = self.tracked.inherited_roles.get(name) else { return own.cloned() };
+        let parts: Vec<&TableAccess> =
+            parts.iter().filter_map(|part| table.permissions.get(part)).map(Arc::as_ref).collect();
+        Some(Arc::new(inherit::union(own.map(Arc::as_ref), &parts)))
+    }
+
+    /// A table whose policies do not bind the role, as its owner without
+    /// FORCE: what the start refuses must not open up later either.
+    fn unfenced(&self, role: &Role<'_>, catalog: &Catalog, table: &Table) -> bool {
+        table.rls_enabled
+            && !self.options.roles.allow_unsafe
+            && match (role.rights, catalog.relations.get(&table.oid)) {
+                (Some(rights), Some(relation)) => rights.bypass(relation),
+                _ => true,
+            }
+    }
+
+    fn may_call(
+        &self,
+        role: &Role<'_>,
+        catalog: &Catalog,
+        function: &TrackedFunction,
+        access: &[Option<Arc<TableAccess>>],
+    ) -> bool {
+        let rows = match function.returns {
+            Returns::Scalar(_) => true,
+            Returns::Rows { table, .. } => access.get(table.0 as usize).is_some_and(|access| {
+                access.as_ref().is_some_and(|access| access.select.is_some())
+            }),
+        };
+        if !rows {
+            return false;
+        }
+        match role.binding.source {
+            SchemaSource::Everything => true,
+            SchemaSource::Grants => role.binding.oid.is_some_and(|oid| {
+                catalog.may_execute(oid, function.call.oid)
+                    && (!function.by_grant
+                        || role.rights.is_some_and(|rights| {
+                            catalog.granted_by_name(rights, function.call.oid)
+                        }))
+            }),
+            SchemaSource::Metadata => {
+                let Some(name) = &role.key.role else { return false };
+                let named = |name: &Name| function.roles.contains(name);
+                let explicit = named(name)
+                    || self
+                        .tracked
+                        .inherited_roles
+                        .get(name)
+                        .is_some_and(|parts| parts.iter().any(named));
+                let inferred = self.options.infer_function_permissions
+                    && function.kind == FunctionRoot::Query
+                    && matches!(function.returns, Returns::Rows { .. });
+                let executes = role.binding.is_api()
+                    || role
+                        .binding
+                        .oid
+                        .is_some_and(|oid| catalog.may_execute(oid, function.call.oid));
+                !function.by_grant && (explicit || inferred) && executes
             }
         }
-        out
     }
 }
 
+/// A role in one source while its schema is made.
+struct Role<'a> {
+    key: &'a Key,
+    binding: &'a RoleBinding,
+    rights: Option<&'a Rights>,
+    privileges: Option<&'a RolePrivileges>,
+}
+
 impl RoleSchema {
-    pub fn catalog(&self) -> &Catalog {
-        &self.shared.catalog
+    pub fn tracked(&self) -> &Tracked {
+        &self.tracked
     }
 
-    pub fn table(&self, id: TableId) -> Option<&Table> {
-        self.shared.catalog.table(id)
+    /// How the role works in a source.
+    pub fn source(&self, id: SourceId) -> Option<&SourceRole> {
+        self.sources.get(usize::from(id.0))
     }
 
-    pub fn column(&self, table: TableId, column: ColumnId) -> Option<&Column> {
+    pub fn table(&self, id: TrackedId) -> Option<&Table> {
+        self.tracked.db_table(id)
+    }
+
+    pub fn column(&self, table: TrackedId, column: ColumnId) -> Option<&Column> {
         self.table(table)?.column(column)
     }
 
-    pub fn relationship(&self, table: TableId, index: usize) -> Option<&Relationship> {
-        self.shared.relationships.of(table).get(index)
+    pub fn relationship(&self, table: TrackedId, index: usize) -> Option<&Relationship> {
+        self.tracked.relationship(table, index)
     }
 
-    /// The scalar that a column is shown as.
-    pub fn scalar(&self, column: &Column) -> Option<&ScalarType> {
-        self.shared.scalars.get(column.type_oid).map(Arc::as_ref)
+    /// The scalar behind a column, an enum table's included.
+    pub fn scalar(&self, table: TrackedId, column: ColumnId) -> Option<&ScalarType> {
+        let oid = self.column(table, column)?.type_oid;
+        let source = self.tracked.table(table)?.source;
+        self.tracked.scalars.of_type(source, oid).map(Arc::as_ref)
     }
 
-    pub fn table_name(&self, id: TableId) -> Option<&Name> {
-        self.shared.names.get(id.0 as usize)?.as_ref()
+    /// Whether values of a type are shown as text because JSON's numbers may
+    /// not hold them.
+    pub fn stringifies(&self, scalar: &ScalarType) -> bool {
+        const BIG: [&str; 3] = ["int8", "numeric", "float8"];
+        self.stringify_numbers
+            && scalar.operators.schema.is_none()
+            && !scalar.sql.array
+            && scalar.sql.name.schema.as_str() == "pg_catalog"
+            && BIG.contains(&scalar.sql.name.name.as_str())
     }
 
-    /// Settings that must have a value before `table` may be read.
-    pub fn required_settings(&self, table: TableId) -> &[String] {
-        self.required.get(&table).map_or(&[], Vec::as_slice)
+    pub fn table_name(&self, id: TrackedId) -> Option<&Name> {
+        self.tracked.table(id).map(|table| &table.name)
+    }
+
+    /// Settings that must have a value before `command` may run on `table`,
+    /// because a policy would raise without.
+    pub fn required_settings(&self, table: TrackedId, command: PolicyCommand) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        let (Some(shown), Some(db)) = (self.tracked.table(table), self.table(table)) else {
+            return names;
+        };
+        let Some(role) = self.source(shown.source) else { return names };
+        let (Some(rights), false) = (&role.rights, role.binding.source == SchemaSource::Everything)
+        else {
+            return names;
+        };
+        if db.kind == TableKind::View {
+            names.extend(db.select_settings.unguarded.iter().map(String::as_str));
+            return names;
+        }
+        let catalog = self.tracked.source(shown.source).map(|source| &source.catalog);
+        let bound = db.rls_enabled
+            && catalog
+                .and_then(|catalog| catalog.relations.get(&db.oid))
+                .is_some_and(|relation| !rights.bypass(relation));
+        if bound {
+            for policy in &db.policies {
+                if rights.subject_to(policy, command) {
+                    names.extend(policy.settings.unguarded.iter().map(String::as_str));
+                }
+            }
+        }
+        names
     }
 
     /// The role's schema in the schema definition language.
     pub fn sdl(&self) -> Result<String, super::introspection::IntrospectionError> {
-        self.introspection.sdl(&self.types, self.query)
+        self.introspection.sdl(&self.types)
     }
 }

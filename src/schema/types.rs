@@ -1,15 +1,314 @@
-//! The types of a schema: a flat table, referred to by [`TypeId`].
+//! The vocabulary of a role's schema: types, fields, arguments, each with its
+//! meaning, so that what introspection shows and what binding understands are
+//! one thing.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::catalog::model::{ColumnId, TableId};
-use crate::graphql::Name;
+use crate::catalog::model::ColumnId;
+use crate::graphql::{Name, OperationKind};
 use crate::sql::{Ident, SqlType};
 
+use super::predicate::Comparison;
+use super::tracked::{FunctionId, TrackedId};
+
+/// A scalar by its GraphQL name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScalarId(pub u32);
+
+/// A type of the schema. Ids mean the same for every role; whether a role has
+/// the type, and what is in it, is for [`super::Types`] to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TypeId(pub u32);
+pub enum TypeId {
+    Root(Root),
+    Scalar(ScalarId),
+    /// `<scalar>_comparison_exp`
+    Comparison(ScalarId),
+    /// `<scalar>_cast_exp`
+    Cast(ScalarId),
+    /// `order_by`
+    OrderBy,
+    /// `cursor_ordering`
+    CursorOrdering,
+    Table(TrackedId, TableType),
+    /// Arguments of a computed field.
+    ComputedArgs(TrackedId, u16),
+    FunctionArgs(FunctionId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Root {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+impl Root {
+    pub const ALL: [Root; 3] = [Root::Query, Root::Mutation, Root::Subscription];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Root::Query => "query_root",
+            Root::Mutation => "mutation_root",
+            Root::Subscription => "subscription_root",
+        }
+    }
+}
+
+impl From<OperationKind> for Root {
+    fn from(kind: OperationKind) -> Self {
+        match kind {
+            OperationKind::Query => Root::Query,
+            OperationKind::Mutation => Root::Mutation,
+            OperationKind::Subscription => Root::Subscription,
+        }
+    }
+}
+
+/// The aggregate functions that take columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    Avg,
+    Max,
+    Min,
+    Stddev,
+    StddevPop,
+    StddevSamp,
+    Sum,
+    VarPop,
+    VarSamp,
+    Variance,
+}
+
+impl AggregateFunction {
+    pub const ALL: [AggregateFunction; 10] = [
+        AggregateFunction::Avg,
+        AggregateFunction::Max,
+        AggregateFunction::Min,
+        AggregateFunction::Stddev,
+        AggregateFunction::StddevPop,
+        AggregateFunction::StddevSamp,
+        AggregateFunction::Sum,
+        AggregateFunction::VarPop,
+        AggregateFunction::VarSamp,
+        AggregateFunction::Variance,
+    ];
+
+    /// The name, in GraphQL as in Postgres.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Max => "max",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Stddev => "stddev",
+            AggregateFunction::StddevPop => "stddev_pop",
+            AggregateFunction::StddevSamp => "stddev_samp",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::VarPop => "var_pop",
+            AggregateFunction::VarSamp => "var_samp",
+            AggregateFunction::Variance => "variance",
+        }
+    }
+}
+
+/// The types that a table brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableType {
+    Object,
+    BoolExp,
+    OrderBy,
+    SelectColumn,
+    Aggregate,
+    AggregateFields,
+    FunctionFields(AggregateFunction),
+    AggregateOrderBy,
+    FunctionOrderBy(AggregateFunction),
+    AggregateBoolExp,
+    AggregateCount,
+    AggregateBoolAnd,
+    AggregateBoolOr,
+    BoolAndColumn,
+    BoolOrColumn,
+    Enum,
+    EnumComparison,
+    StreamCursor,
+    StreamCursorValue,
+    InsertInput,
+    ObjectInsertInput,
+    ArrayInsertInput,
+    OnConflict,
+    Constraint,
+    UpdateColumn,
+    SetInput,
+    IncInput,
+    AppendInput,
+    PrependInput,
+    DeleteKeyInput,
+    DeleteElemInput,
+    DeleteAtPathInput,
+    PkColumnsInput,
+    Updates,
+    MutationResponse,
+}
+
+impl TableType {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    pub const ALL: [TableType; 53] = {
+        use AggregateFunction as F;
+        use TableType as T;
+        [
+            T::Object,
+            T::BoolExp,
+            T::OrderBy,
+            T::SelectColumn,
+            T::Aggregate,
+            T::AggregateFields,
+            T::AggregateOrderBy,
+            T::AggregateBoolExp,
+            T::AggregateCount,
+            T::AggregateBoolAnd,
+            T::AggregateBoolOr,
+            T::BoolAndColumn,
+            T::BoolOrColumn,
+            T::Enum,
+            T::EnumComparison,
+            T::StreamCursor,
+            T::StreamCursorValue,
+            T::InsertInput,
+            T::ObjectInsertInput,
+            T::ArrayInsertInput,
+            T::OnConflict,
+            T::Constraint,
+            T::UpdateColumn,
+            T::SetInput,
+            T::IncInput,
+            T::AppendInput,
+            T::PrependInput,
+            T::DeleteKeyInput,
+            T::DeleteElemInput,
+            T::DeleteAtPathInput,
+            T::PkColumnsInput,
+            T::Updates,
+            T::MutationResponse,
+            T::FunctionFields(F::Avg),
+            T::FunctionFields(F::Max),
+            T::FunctionFields(F::Min),
+            T::FunctionFields(F::Stddev),
+            T::FunctionFields(F::StddevPop),
+            T::FunctionFields(F::StddevSamp),
+            T::FunctionFields(F::Sum),
+            T::FunctionFields(F::VarPop),
+            T::FunctionFields(F::VarSamp),
+            T::FunctionFields(F::Variance),
+            T::FunctionOrderBy(F::Avg),
+            T::FunctionOrderBy(F::Max),
+            T::FunctionOrderBy(F::Min),
+            T::FunctionOrderBy(F::Stddev),
+            T::FunctionOrderBy(F::StddevPop),
+            T::FunctionOrderBy(F::StddevSamp),
+            T::FunctionOrderBy(F::Sum),
+            T::FunctionOrderBy(F::VarPop),
+            T::FunctionOrderBy(F::VarSamp),
+            T::FunctionOrderBy(F::Variance),
+        ]
+    };
+
+    /// Position in [`Self::ALL`].
+    pub fn slot(self) -> usize {
+        Self::ALL.iter().position(|other| *other == self).unwrap_or(Self::COUNT)
+    }
+
+    /// What follows the table's name.
+    fn suffix(self) -> &'static str {
+        use AggregateFunction as F;
+        match self {
+            TableType::Object => "",
+            TableType::BoolExp => "_bool_exp",
+            TableType::OrderBy => "_order_by",
+            TableType::SelectColumn => "_select_column",
+            TableType::Aggregate => "_aggregate",
+            TableType::AggregateFields => "_aggregate_fields",
+            TableType::FunctionFields(function) => match function {
+                F::Avg => "_avg_fields",
+                F::Max => "_max_fields",
+                F::Min => "_min_fields",
+                F::Stddev => "_stddev_fields",
+                F::StddevPop => "_stddev_pop_fields",
+                F::StddevSamp => "_stddev_samp_fields",
+                F::Sum => "_sum_fields",
+                F::VarPop => "_var_pop_fields",
+                F::VarSamp => "_var_samp_fields",
+                F::Variance => "_variance_fields",
+            },
+            TableType::AggregateOrderBy => "_aggregate_order_by",
+            TableType::FunctionOrderBy(function) => match function {
+                F::Avg => "_avg_order_by",
+                F::Max => "_max_order_by",
+                F::Min => "_min_order_by",
+                F::Stddev => "_stddev_order_by",
+                F::StddevPop => "_stddev_pop_order_by",
+                F::StddevSamp => "_stddev_samp_order_by",
+                F::Sum => "_sum_order_by",
+                F::VarPop => "_var_pop_order_by",
+                F::VarSamp => "_var_samp_order_by",
+                F::Variance => "_variance_order_by",
+            },
+            TableType::AggregateBoolExp => "_aggregate_bool_exp",
+            TableType::AggregateCount => "_aggregate_bool_exp_count",
+            TableType::AggregateBoolAnd => "_aggregate_bool_exp_bool_and",
+            TableType::AggregateBoolOr => "_aggregate_bool_exp_bool_or",
+            TableType::BoolAndColumn => "_aggregate_bool_exp_bool_and_arguments_columns",
+            TableType::BoolOrColumn => "_aggregate_bool_exp_bool_or_arguments_columns",
+            TableType::Enum => "_enum",
+            TableType::EnumComparison => "_enum_comparison_exp",
+            TableType::StreamCursor => "_stream_cursor_input",
+            TableType::StreamCursorValue => "_stream_cursor_value_input",
+            TableType::InsertInput => "_insert_input",
+            TableType::ObjectInsertInput => "_obj_rel_insert_input",
+            TableType::ArrayInsertInput => "_arr_rel_insert_input",
+            TableType::OnConflict => "_on_conflict",
+            TableType::Constraint => "_constraint",
+            TableType::UpdateColumn => "_update_column",
+            TableType::SetInput => "_set_input",
+            TableType::IncInput => "_inc_input",
+            TableType::AppendInput => "_append_input",
+            TableType::PrependInput => "_prepend_input",
+            TableType::DeleteKeyInput => "_delete_key_input",
+            TableType::DeleteElemInput => "_delete_elem_input",
+            TableType::DeleteAtPathInput => "_delete_at_path_input",
+            TableType::PkColumnsInput => "_pk_columns_input",
+            TableType::Updates => "_updates",
+            TableType::MutationResponse => "_mutation_response",
+        }
+    }
+
+    /// The type's name for a table.
+    pub fn name(self, table: &str) -> String {
+        match self {
+            // Hasura names these twice.
+            TableType::BoolAndColumn | TableType::BoolOrColumn => {
+                [table, "_select_column_", table, self.suffix()].concat()
+            }
+            _ => [table, self.suffix()].concat(),
+        }
+    }
+
+    /// The table's name in a type's name, if it is of this kind.
+    pub fn table_of(self, name: &str) -> Option<&str> {
+        let table = name.strip_suffix(self.suffix())?;
+        match self {
+            TableType::BoolAndColumn | TableType::BoolOrColumn => {
+                let half = table.len().checked_sub("_select_column_".len())? / 2;
+                let (table, rest) = table.split_at_checked(half)?;
+                (rest.strip_prefix("_select_column_")? == table).then_some(table)
+            }
+            _ => Some(table),
+        }
+    }
+}
 
 /// Lists nest once in this dialect: arrays of Postgres are scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +344,10 @@ impl TypeRef {
         TypeRef { base, wrap: Wrap::List { non_null: true } }
     }
 
+    pub const fn or_null(base: TypeId, non_null: bool) -> Self {
+        TypeRef { base, wrap: if non_null { Wrap::NonNull } else { Wrap::Nullable } }
+    }
+
     /// The same type where null may stand.
     pub const fn without_non_null(self) -> Self {
         let wrap = match self.wrap {
@@ -61,7 +364,7 @@ impl TypeRef {
 
 #[derive(Debug, Clone)]
 pub enum TypeDef {
-    Scalar(ScalarType),
+    Scalar(Arc<ScalarType>),
     Enum(EnumType),
     Object(ObjectType),
     Input(InputType),
@@ -74,6 +377,15 @@ impl TypeDef {
             TypeDef::Enum(t) => &t.name,
             TypeDef::Object(t) => &t.name,
             TypeDef::Input(t) => &t.name,
+        }
+    }
+
+    pub fn description(&self) -> Option<&str> {
+        match self {
+            TypeDef::Scalar(t) => t.description.as_deref(),
+            TypeDef::Enum(t) => t.description.as_deref(),
+            TypeDef::Object(t) => t.description.as_deref(),
+            TypeDef::Input(t) => t.description.as_deref(),
         }
     }
 }
@@ -96,12 +408,17 @@ pub enum Codec {
 
 #[derive(Debug, Clone)]
 pub struct ScalarType {
+    pub id: ScalarId,
     pub name: Name,
     pub description: Option<String>,
     pub codec: Codec,
     /// What a parameter of this scalar is cast to.
     pub sql: SqlType,
     pub operators: Operators,
+    /// `_inc` and `sum` take it.
+    pub numeric: bool,
+    /// `max` and `min` take it.
+    pub extremes: bool,
 }
 
 /// Which comparison operators a type has, and where they live.
@@ -112,6 +429,11 @@ pub struct Operators {
     /// `_in` and `_nin`.
     pub lists: bool,
     pub text: bool,
+    /// `_contains` and `_contained_in`.
+    pub containment: bool,
+    /// `_has_key` and its like, `_cast`.
+    pub json: bool,
+    pub ltree: bool,
     /// Schema of the operators when it is not `pg_catalog`.
     pub schema: Option<Ident>,
 }
@@ -131,8 +453,21 @@ pub struct EnumValue {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnumKind {
-    Order { descending: bool, nulls_first: Option<bool> },
+    Order {
+        descending: bool,
+        nulls_first: Option<bool>,
+    },
+    /// Of a streaming cursor.
+    Cursor {
+        descending: bool,
+    },
     Column(ColumnId),
+    /// Position among the table's primary key (first) and unique constraints.
+    Constraint(u16),
+    /// A row of an enum table.
+    Row,
+    /// The word that stands where there is nothing to name.
+    Placeholder,
 }
 
 #[derive(Debug, Clone)]
@@ -150,14 +485,103 @@ pub struct FieldDef {
     pub kind: FieldKind,
 }
 
+/// What a root field does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RootField {
+    Table(TrackedId, RootKind),
+    Function(FunctionId),
+    FunctionAggregate(FunctionId),
+}
+
+/// The root fields of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum RootKind {
+    Select,
+    SelectByPk,
+    SelectAggregate,
+    SelectStream,
+    Insert,
+    InsertOne,
+    Update,
+    UpdateByPk,
+    UpdateMany,
+    Delete,
+    DeleteByPk,
+}
+
+impl RootKind {
+    pub const COUNT: usize = 11;
+
+    pub const ALL: [RootKind; Self::COUNT] = [
+        RootKind::Select,
+        RootKind::SelectByPk,
+        RootKind::SelectAggregate,
+        RootKind::SelectStream,
+        RootKind::Insert,
+        RootKind::InsertOne,
+        RootKind::Update,
+        RootKind::UpdateByPk,
+        RootKind::UpdateMany,
+        RootKind::Delete,
+        RootKind::DeleteByPk,
+    ];
+
+    /// The name for a table, where metadata gives no other.
+    pub fn name(self, table: &str) -> String {
+        match self {
+            RootKind::Select => table.to_owned(),
+            RootKind::SelectByPk => format!("{table}_by_pk"),
+            RootKind::SelectAggregate => format!("{table}_aggregate"),
+            RootKind::SelectStream => format!("{table}_stream"),
+            RootKind::Insert => format!("insert_{table}"),
+            RootKind::InsertOne => format!("insert_{table}_one"),
+            RootKind::Update => format!("update_{table}"),
+            RootKind::UpdateByPk => format!("update_{table}_by_pk"),
+            RootKind::UpdateMany => format!("update_{table}_many"),
+            RootKind::Delete => format!("delete_{table}"),
+            RootKind::DeleteByPk => format!("delete_{table}_by_pk"),
+        }
+    }
+
+    /// Whether this version runs it.
+    pub const fn is_served(self) -> bool {
+        matches!(self, RootKind::Select | RootKind::SelectByPk | RootKind::SelectAggregate)
+    }
+
+    /// The roots that it belongs to.
+    pub const fn roots(self) -> &'static [Root] {
+        match self {
+            RootKind::Select | RootKind::SelectByPk | RootKind::SelectAggregate => &[Root::Query],
+            RootKind::SelectStream => &[Root::Subscription],
+            _ => &[Root::Mutation],
+        }
+    }
+}
+
 /// What a field means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
-    SelectMany(TableId),
-    SelectByPk(TableId),
+    Root(RootField),
     Column(ColumnId),
     /// Position among the table's relationships.
     Relationship(usize),
+    /// Aggregates over an array relationship.
+    RelationshipAggregate(usize),
+    /// Position among the table's computed fields.
+    Computed(usize),
+    /// `aggregate` of a `<table>_aggregate`.
+    Aggregate,
+    /// `nodes` of a `<table>_aggregate`.
+    Nodes,
+    /// `count` of aggregate fields.
+    Count,
+    /// `sum` and the like of aggregate fields.
+    Function(AggregateFunction),
+    /// `affected_rows` of a mutation response.
+    AffectedRows,
+    /// `returning` of a mutation response.
+    Returning,
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
 }
@@ -178,6 +602,74 @@ pub enum ArgKind {
     DistinctOn,
     /// A column of the primary key.
     Key(ColumnId),
+    /// `path` of a JSON column.
+    JsonPath,
+    /// `columns` of `count`.
+    CountColumns,
+    /// `distinct` of `count`.
+    CountDistinct,
+    /// `args` of a function or computed field.
+    FunctionArgs,
+    /// `objects` of an insert.
+    Objects,
+    /// `object` of an insert of one.
+    Object,
+    OnConflict,
+    /// `_set`, `_inc` and the like.
+    Operator(UpdateOperator),
+    PkColumns,
+    /// `updates` of an update of many.
+    Updates,
+    BatchSize,
+    Cursor,
+}
+
+/// What an update does with a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpdateOperator {
+    Set,
+    Inc,
+    Append,
+    Prepend,
+    DeleteKey,
+    DeleteElem,
+    DeleteAtPath,
+}
+
+impl UpdateOperator {
+    pub const ALL: [UpdateOperator; 7] = [
+        UpdateOperator::Append,
+        UpdateOperator::DeleteAtPath,
+        UpdateOperator::DeleteElem,
+        UpdateOperator::DeleteKey,
+        UpdateOperator::Inc,
+        UpdateOperator::Prepend,
+        UpdateOperator::Set,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            UpdateOperator::Set => "_set",
+            UpdateOperator::Inc => "_inc",
+            UpdateOperator::Append => "_append",
+            UpdateOperator::Prepend => "_prepend",
+            UpdateOperator::DeleteKey => "_delete_key",
+            UpdateOperator::DeleteElem => "_delete_elem",
+            UpdateOperator::DeleteAtPath => "_delete_at_path",
+        }
+    }
+
+    pub const fn input(self) -> TableType {
+        match self {
+            UpdateOperator::Set => TableType::SetInput,
+            UpdateOperator::Inc => TableType::IncInput,
+            UpdateOperator::Append => TableType::AppendInput,
+            UpdateOperator::Prepend => TableType::PrependInput,
+            UpdateOperator::DeleteKey => TableType::DeleteKeyInput,
+            UpdateOperator::DeleteElem => TableType::DeleteElemInput,
+            UpdateOperator::DeleteAtPath => TableType::DeleteAtPathInput,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -202,85 +694,34 @@ pub enum InputKind {
     Not,
     Column(ColumnId),
     Relationship(usize),
+    /// Aggregates over a relationship, in a condition or an order.
+    RelationshipAggregate(usize),
+    Computed(usize),
     Compare(Comparison),
     IsNull,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    Eq,
-    Neq,
-    Gt,
-    Gte,
-    Lt,
-    Lte,
-    In,
-    Nin,
-    Like,
-    Nlike,
-    Ilike,
-    Nilike,
-    Similar,
-    Nsimilar,
-    Regex,
-    Iregex,
-    Nregex,
-    Niregex,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct TypeTable {
-    defs: Vec<TypeDef>,
-    by_name: HashMap<Name, TypeId>,
-}
-
-impl TypeTable {
-    /// Adds a type; an existing one of the same name is kept and returned.
-    pub fn add(&mut self, def: TypeDef) -> TypeId {
-        if let Some(&id) = self.by_name.get(def.name()) {
-            return id;
-        }
-        let id = TypeId(u32::try_from(self.defs.len()).unwrap_or(u32::MAX));
-        self.by_name.insert(def.name().clone(), id);
-        self.defs.push(def);
-        id
-    }
-
-    pub fn get(&self, id: TypeId) -> Option<&TypeDef> {
-        self.defs.get(id.0 as usize)
-    }
-
-    pub(super) fn get_mut(&mut self, id: TypeId) -> Option<&mut TypeDef> {
-        self.defs.get_mut(id.0 as usize)
-    }
-
-    pub fn by_name(&self, name: &str) -> Option<TypeId> {
-        self.by_name.get(name).copied()
-    }
-
-    pub fn object(&self, id: TypeId) -> Option<&ObjectType> {
-        match self.get(id) {
-            Some(TypeDef::Object(object)) => Some(object),
-            _ => None,
-        }
-    }
-
-    pub fn name(&self, id: TypeId) -> &str {
-        self.get(id).map_or("", |def| def.name())
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &TypeDef> {
-        self.defs.iter()
-    }
-
-    /// A type as a document writes it.
-    pub fn display(&self, ty: TypeRef) -> String {
-        let name = self.name(ty.base);
-        match ty.wrap {
-            Wrap::Nullable => name.to_owned(),
-            Wrap::NonNull => format!("{name}!"),
-            Wrap::List { non_null: false } => format!("[{name}!]"),
-            Wrap::List { non_null: true } => format!("[{name}!]!"),
-        }
-    }
+    /// `_cast`, and inside it the type that is cast to.
+    Cast,
+    CastTo(super::predicate::CastTarget),
+    /// `count` of aggregates.
+    Count,
+    Function(AggregateFunction),
+    BoolAnd,
+    BoolOr,
+    /// Of an aggregate's condition.
+    Arguments,
+    Distinct,
+    Filter,
+    Predicate,
+    /// An argument of a function, by its position among those of the call.
+    Argument(usize),
+    /// `data` of a nested insert.
+    Data,
+    OnConflict,
+    Constraint,
+    UpdateColumns,
+    Where,
+    Operator(UpdateOperator),
+    /// Of a streaming cursor.
+    InitialValue,
+    Ordering,
 }

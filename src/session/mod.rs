@@ -54,6 +54,8 @@ pub struct Session {
     pub role: Arc<str>,
     pub authority: Authority,
     pub proof: Proof,
+    /// Permissions for the backend count: asked for beside the admin secret.
+    pub backend: bool,
     pub vars: SessionVars,
     /// `app.tenant_id`
     pub tenant: Option<Arc<str>>,

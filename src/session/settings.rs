@@ -150,31 +150,43 @@ fn value<'a>(source: &Source, session: &'a Session) -> Option<Cow<'a, str>> {
         Source::Tenant => session.tenant.as_deref().map(Cow::Borrowed),
         Source::User => session.user.as_deref().map(Cow::Borrowed),
         Source::Role => Some(Cow::Borrowed(&*session.role)),
-        Source::Variables => Some(Cow::Owned(variables_json(session))),
+        Source::Variables => Some(Cow::Owned(session.variables_json())),
         Source::Claims => session.claims.as_deref().map(Cow::Borrowed),
         Source::Variable(name) => session.vars.get(name).map(|v| Cow::Borrowed(v.as_str())),
     }
 }
 
-fn variables_json(session: &Session) -> String {
-    struct Variables<'a>(&'a Session);
-
-    impl serde::Serialize for Variables<'_> {
-        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let Variables(session) = self;
-            let others = session.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            serializer.collect_map(
-                std::iter::once(("x-hasura-role", &*session.role))
-                    .chain(others.filter(|(name, _)| *name != "x-hasura-role")),
-            )
+impl Session {
+    /// The value of a session variable by its lower-case name.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        match name {
+            "x-hasura-role" => Some(&self.role),
+            name => self.vars.get(name).map(String::as_str),
         }
     }
 
-    serde_json::to_string(&Variables(session)).unwrap_or_else(|error| {
-        // Strings under string keys always have a JSON form.
-        tracing::error!(%error, "session variables could not be written as JSON");
-        "{}".to_owned()
-    })
+    /// All session variables as one JSON object, led by the role.
+    pub fn variables_json(&self) -> String {
+        struct Variables<'a>(&'a Session);
+
+        impl serde::Serialize for Variables<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let Variables(session) = self;
+                let others =
+                    session.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                serializer.collect_map(
+                    std::iter::once(("x-hasura-role", &*session.role))
+                        .chain(others.filter(|(name, _)| *name != "x-hasura-role")),
+                )
+            }
+        }
+
+        serde_json::to_string(&Variables(self)).unwrap_or_else(|error| {
+            // Strings under string keys always have a JSON form.
+            tracing::error!(%error, "session variables could not be written as JSON");
+            "{}".to_owned()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +239,7 @@ mod tests {
             role: "editor".into(),
             authority: crate::session::Authority::Request,
             proof: crate::session::Proof::Token,
+            backend: false,
             vars: [("x-hasura-role", "other"), ("x-hasura-org", "a\"b")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),

@@ -36,6 +36,22 @@ pub struct SelectItem {
 pub enum From {
     Table { name: QualifiedName, alias: Alias },
     Select { select: Box<Select>, alias: Alias },
+    Function { call: Apply, alias: Alias },
+}
+
+/// A call of a function of the user's: `"schema"."name"(…)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apply {
+    pub function: QualifiedName,
+    pub args: Vec<ApplyArg>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApplyArg {
+    /// `name => value`
+    pub name: Option<Ident>,
+    pub value: Expr,
+    pub variadic: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +100,17 @@ pub enum Expr {
     IsNotNull(Box<Expr>),
     /// `pg_catalog.function(args)`
     Call(&'static str, Vec<Expr>),
+    Apply(Apply),
+    /// `pg_catalog.function(DISTINCT args)`; over rows when there are none.
+    Aggregate {
+        function: &'static str,
+        distinct: bool,
+        args: Vec<Expr>,
+    },
+    /// `(a, b)`
+    Tuple(Vec<Expr>),
+    /// `CASE WHEN … THEN … END`: NULL where the condition does not hold.
+    When(Box<Expr>, Box<Expr>),
     Coalesce(Vec<Expr>),
     Exists(Box<Select>),
     Scalar(Box<Select>),

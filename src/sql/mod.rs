@@ -9,6 +9,7 @@ pub mod ident;
 pub mod print;
 
 pub use ast::{
-    BinaryOp, Direction, Expr, From, Nulls, OrderBy, ParamId, Select, SelectItem, SqlType,
+    Apply, ApplyArg, BinaryOp, Direction, Expr, From, Nulls, OrderBy, ParamId, Select, SelectItem,
+    SqlType,
 };
 pub use ident::{Alias, AliasAllocator, Ident, InvalidIdent, QualifiedName};

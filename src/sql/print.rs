@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-use super::ast::{BinaryOp, Direction, Expr, From, Nulls, OrderBy, Select, SqlType};
+use super::ast::{Apply, BinaryOp, Direction, Expr, From, Nulls, OrderBy, Select, SqlType};
 use super::ident::{write_ident, write_literal};
 
 impl fmt::Display for Select {
@@ -28,6 +28,7 @@ impl fmt::Display for Select {
             None => {}
             Some(From::Table { name, alias }) => write!(f, " FROM {name} AS {alias}")?,
             Some(From::Select { select, alias }) => write!(f, " FROM ({select}) AS {alias}")?,
+            Some(From::Function { call, alias }) => write!(f, " FROM {call} AS {alias}")?,
         }
         match &self.filter {
             None | Some(Expr::Bool(true)) => {}
@@ -109,6 +110,24 @@ impl fmt::Display for Expr {
                 comma_separated(f, args)?;
                 f.write_char(')')
             }
+            Expr::Apply(apply) => write!(f, "{apply}"),
+            Expr::Aggregate { function, distinct, args } => {
+                write!(f, "pg_catalog.{function}(")?;
+                if *distinct {
+                    f.write_str("DISTINCT ")?;
+                }
+                if args.is_empty() {
+                    f.write_char('*')?;
+                }
+                comma_separated(f, args)?;
+                f.write_char(')')
+            }
+            Expr::Tuple(items) => {
+                f.write_str("ROW(")?;
+                comma_separated(f, items)?;
+                f.write_char(')')
+            }
+            Expr::When(condition, then) => write!(f, "CASE WHEN {condition} THEN {then} END"),
             Expr::Coalesce(args) => {
                 f.write_str("COALESCE(")?;
                 comma_separated(f, args)?;
@@ -118,6 +137,25 @@ impl fmt::Display for Expr {
             Expr::Scalar(select) => write!(f, "({select})"),
             Expr::Cast(inner, ty) => write!(f, "({inner})::{ty}"),
         }
+    }
+}
+
+impl fmt::Display for Apply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.function)?;
+        for (index, arg) in self.args.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if arg.variadic {
+                f.write_str("VARIADIC ")?;
+            }
+            if let Some(name) = &arg.name {
+                write!(f, "{name} => ")?;
+            }
+            write!(f, "{}", arg.value)?;
+        }
+        f.write_char(')')
     }
 }
 

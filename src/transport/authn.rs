@@ -30,6 +30,7 @@ const ADMIN_SECRET: HeaderName = HeaderName::from_static("x-hasura-admin-secret"
 const ACCESS_KEY: HeaderName = HeaderName::from_static("x-hasura-access-key");
 const ROLE: HeaderName = HeaderName::from_static("x-hasura-role");
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+const BACKEND: HeaderName = HeaderName::from_static("x-hasura-use-backend-only-permissions");
 
 /// Headers of the `x-hasura-` family that are no session variables.
 const NOT_VARIABLES: [&str; 4] = [
@@ -104,7 +105,9 @@ impl Authenticator {
                 ));
             }
             let vars = header_variables(headers)?;
-            return Ok(Arc::new(admin_session(role, vars, tenant, self.tokens.names())?));
+            let mut session = admin_session(role, vars, tenant, self.tokens.names())?;
+            session.backend = backend_only(headers)?;
+            return Ok(Arc::new(session));
         }
 
         let mut found = Vec::new();
@@ -173,6 +176,22 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
                 .map_err(|_| invalid(name, "is not UTF-8"))
         })
         .transpose()
+}
+
+/// Whether the holder of the admin secret asks for the permissions that are
+/// for the backend only.
+fn backend_only(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let Some(given) = text(headers, &BACKEND)? else { return Ok(false) };
+    match given.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" => Ok(true),
+        "false" | "f" | "no" | "n" => Ok(false),
+        _ => Err(ApiError::new(
+            Code::BadRequest,
+            "X-Hasura-Use-Backend-Only-Permissions: Not a valid boolean text. True values are \
+             [\"true\",\"t\",\"yes\",\"y\"] and  False values are [\"false\",\"f\",\"no\",\"n\"]. \
+             All values are case insensitive",
+        )),
+    }
 }
 
 /// The session variables that the holder of the admin secret sends.

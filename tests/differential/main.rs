@@ -34,7 +34,7 @@ use ringfence::catalog;
 use ringfence::engine::executor::EngineExecutor;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest};
 use ringfence::pg::{Options, Pg};
-use ringfence::schema::{RoleMapping, SchemaOptions};
+use ringfence::schema::{RoleMapping, SchemaOptions, tracked};
 use ringfence::session::{Authority, Proof, Session, SessionVars};
 use serde_json::value::RawValue;
 
@@ -78,8 +78,6 @@ async fn engine(db: &TestDb) -> Arc<Engine> {
     let catalog = catalog::load::load(&tx, &config.schema).await.expect("loads");
     tx.commit().await.expect("commits");
     let options = SchemaOptions {
-        expose: vec!["public".to_owned()],
-        tracked: true,
         roles: RoleMapping {
             map: [("user", "app_user"), ("editor", "app_editor")]
                 .map(|(a, b)| (a.to_owned(), b.to_owned()))
@@ -92,7 +90,9 @@ async fn engine(db: &TestDb) -> Arc<Engine> {
     };
     let limits =
         EngineLimits { depth: 20, nodes: 5_000, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
-    Arc::new(Engine::new(pg, Arc::new(catalog), options, limits))
+    let tracked =
+        tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).expect("names");
+    Arc::new(Engine::new(pg, tracked, options, limits))
 }
 
 fn session(role: &str, tenant: Option<&str>) -> Session {
@@ -100,6 +100,7 @@ fn session(role: &str, tenant: Option<&str>) -> Session {
         role: role.into(),
         authority: Authority::Request,
         proof: Proof::Token,
+        backend: false,
         vars: SessionVars::new(),
         tenant: tenant.map(Arc::from),
         user: Some(Arc::from("1")),

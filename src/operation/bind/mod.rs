@@ -1,0 +1,535 @@
+//! Document → [`Operation`]: the validator of record.
+//!
+//! ```text
+//! mod         operations, fragments, directives, roots
+//! selection   fields of rows and aggregates
+//! arguments   what a field is given: lists, keys, functions
+//! filter      conditions        order   orders
+//! ```
+
+mod arguments;
+mod filter;
+mod order;
+mod selection;
+
+use std::collections::{HashMap, HashSet};
+
+use indexmap::IndexMap;
+
+use crate::base::{JsonPath, PathSegment};
+use crate::graphql::{
+    Directive, Document, Field, Name, OperationDefinition, OperationKind, Selection, Value,
+};
+use crate::schema::RoleSchema;
+use crate::schema::scalars::BOOLEAN;
+use crate::schema::types::{
+    FieldKind, InputType, Root as TypeRoot, RootField, RootKind, TypeId, TypeRef,
+};
+
+use super::error::{BindError, Problem};
+use super::input::{Input, Operand};
+use super::model::{LeafCheck, Operation, Read, Root, RootSelection, Rows};
+use super::variables::{Declaration, Environment, VariableValue, literal};
+
+/// Fragments and inline fragments inside each other, at one level of fields.
+const MAX_NESTED_FRAGMENTS: usize = 64;
+
+/// Lists of types inside each other in introspection. Each could be as long as
+/// the schema; GraphiQL needs one, and graphql-js draws the line here too.
+const MAX_INTROSPECTION_LISTS: usize = 3;
+
+/// Bounds on one operation, fragments expanded.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub depth: usize,
+    pub nodes: usize,
+}
+
+/// Picks the operation that a request names.
+pub fn choose<'a>(
+    document: &'a Document,
+    name: Option<&str>,
+) -> Result<&'a OperationDefinition, BindError> {
+    let fail = |problem| Err(BindError::new(JsonPath::root(), problem));
+    let mut names = HashSet::new();
+    for name in document.operations.iter().filter_map(|operation| operation.name.as_ref()) {
+        if !names.insert(name) {
+            return fail(Problem::DuplicateOperation(name.to_string()));
+        }
+    }
+    match (name, document.operations.as_slice()) {
+        (Some(name), all) => match all.iter().find(|o| o.name.as_deref() == Some(name)) {
+            Some(operation) => Ok(operation),
+            None => fail(Problem::NoSuchOperation(name.to_owned())),
+        },
+        (None, [single]) => Ok(single),
+        (None, _) => fail(Problem::OperationNameNeeded),
+    }
+}
+
+/// Binds one operation of a document for a role.
+pub fn bind<'a>(
+    schema: &'a RoleSchema,
+    document: &'a Document,
+    operation: &'a OperationDefinition,
+    declarations: &'a [Declaration],
+    values: &'a [VariableValue],
+    limits: Limits,
+) -> Result<Operation, BindError> {
+    let root_error = |problem| Err(BindError::new(JsonPath::root(), problem));
+    match operation.kind {
+        OperationKind::Query => {}
+        OperationKind::Mutation => return root_error(Problem::NoMutations),
+        OperationKind::Subscription => return root_error(Problem::NoSubscriptions),
+    }
+    check_fragments(document)?;
+    let mut binder = Binder {
+        schema,
+        document,
+        variables: declarations
+            .iter()
+            .zip(values)
+            .map(|(declaration, value)| (declaration.name.as_ref(), (declaration, value)))
+            .collect(),
+        limits,
+        path: JsonPath::root(),
+        nodes: 0,
+        checks: Vec::new(),
+    };
+    let place = match operation.kind {
+        OperationKind::Query => "a query",
+        OperationKind::Mutation => "a mutation",
+        OperationKind::Subscription => "a subscription",
+    };
+    binder.directives(&operation.directives, place)?;
+    let root = TypeRoot::from(operation.kind);
+    let mut roots = Vec::new();
+    binder.path.push_key("selectionSet");
+    for (key, fields) in binder.collect(root.name(), &[operation.selection.as_slice()], 1)? {
+        let field = binder.root(root, &fields)?;
+        roots.push(Root { key, field });
+    }
+    Ok(Operation {
+        kind: operation.kind,
+        name: operation.name.clone(),
+        roots,
+        checks: binder.checks,
+    })
+}
+
+/// Refuses fragments that contain themselves, used or not, so that expanding
+/// one ends.
+fn check_fragments(document: &Document) -> Result<(), BindError> {
+    fn spreads<'d>(set: &'d [Selection], out: &mut Vec<&'d Name>) {
+        for selection in set {
+            match selection {
+                Selection::Field(field) => spreads(&field.selection, out),
+                Selection::Inline { selection, .. } => spreads(selection, out),
+                Selection::Spread { fragment, .. } => out.push(fragment),
+            }
+        }
+    }
+    let mut done: HashSet<&Name> = HashSet::new();
+    for start in document.fragments.keys() {
+        // The way from `start` to the fragment at hand, each with what it
+        // still has to visit.
+        let mut way: Vec<(&Name, Vec<&Name>)> = Vec::new();
+        let mut next = (!done.contains(start)).then_some(start);
+        loop {
+            if let Some(name) = next.take() {
+                if let Some(at) = way.iter().position(|(seen, _)| *seen == name) {
+                    let cycle: Vec<&str> =
+                        way.iter().skip(at).map(|(name, _)| name.as_ref()).collect();
+                    let problem = Problem::FragmentCycle(cycle.join(", "));
+                    return Err(BindError::new(JsonPath::root(), problem));
+                }
+                let mut out = Vec::new();
+                if let Some(fragment) = document.fragments.get(name) {
+                    spreads(&fragment.selection, &mut out);
+                }
+                way.push((name, out));
+            }
+            let Some((name, open)) = way.last_mut() else { break };
+            match open.pop() {
+                Some(target) if !done.contains(target) => next = Some(target),
+                Some(_) => {}
+                None => {
+                    done.insert(name);
+                    way.pop();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Binder<'a> {
+    schema: &'a RoleSchema,
+    document: &'a Document,
+    variables: HashMap<&'a str, (&'a Declaration, &'a VariableValue)>,
+    limits: Limits,
+    path: JsonPath,
+    nodes: usize,
+    checks: Vec<LeafCheck>,
+}
+
+impl Environment for Binder<'_> {
+    fn variable(&self, name: &str) -> Option<(&Declaration, &VariableValue)> {
+        self.variables.get(name).copied()
+    }
+}
+
+type Collected<'a> = IndexMap<Name, Vec<&'a Field>>;
+
+impl<'a> Binder<'a> {
+    fn error(&self, problem: Problem) -> BindError {
+        BindError::new(self.path.clone(), problem)
+    }
+
+    /// `error`'s path continues ours.
+    fn below(&self, error: BindError) -> BindError {
+        let mut path = self.path.clone();
+        for segment in error.path.segments() {
+            match segment {
+                PathSegment::Key(key) => path.push_key(key.clone()),
+                PathSegment::Index(index) => path.push_index(*index),
+            }
+        }
+        BindError::new(path, error.problem)
+    }
+
+    /// Gathers the fields of selection sets by response key, through fragments.
+    fn collect(
+        &mut self,
+        object: &str,
+        sets: &[&'a [Selection]],
+        depth: usize,
+    ) -> Result<Collected<'a>, BindError> {
+        if depth > self.limits.depth {
+            return Err(self.error(Problem::TooDeep { limit: self.limits.depth }));
+        }
+        let mut out = IndexMap::new();
+        for set in sets {
+            self.collect_set(object, set, 0, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    fn collect_set(
+        &mut self,
+        object: &str,
+        set: &'a [Selection],
+        nested: usize,
+        out: &mut Collected<'a>,
+    ) -> Result<(), BindError> {
+        if nested > MAX_NESTED_FRAGMENTS {
+            return Err(self.error(Problem::TooDeep { limit: MAX_NESTED_FRAGMENTS }));
+        }
+        for selection in set {
+            self.count_node()?;
+            match selection {
+                Selection::Field(field) => {
+                    if self.directives(&field.directives, "a field")? {
+                        self.add_field(field, out)?;
+                    }
+                }
+                Selection::Inline { on, directives, selection } => {
+                    if self.directives(directives, "an inline fragment")? {
+                        if let Some(on) = on {
+                            self.check_condition(object, on)?;
+                        }
+                        self.collect_set(object, selection, nested + 1, out)?;
+                    }
+                }
+                Selection::Spread { fragment: name, directives } => {
+                    let include = self.directives(directives, "a fragment spread")?;
+                    let fragment =
+                        self.document.fragments.get(name).ok_or_else(|| {
+                            self.error(Problem::UnknownFragment(name.to_string()))
+                        })?;
+                    if include {
+                        self.directives(&fragment.directives, "a fragment definition")?;
+                        self.check_condition(object, &fragment.on)?;
+                        self.collect_set(object, &fragment.selection, nested + 1, out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_node(&mut self) -> Result<(), BindError> {
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes {
+            return Err(self.error(Problem::TooManyNodes { limit: self.limits.nodes }));
+        }
+        Ok(())
+    }
+
+    /// Bounds what is asked of `__schema` and `__type`; the rest of their
+    /// validation is made where they are answered.
+    fn introspection(
+        &mut self,
+        set: &[Selection],
+        depth: usize,
+        lists: usize,
+    ) -> Result<(), BindError> {
+        if depth > self.limits.depth {
+            return Err(self.error(Problem::TooDeep { limit: self.limits.depth }));
+        }
+        let document = self.document;
+        for selection in set {
+            self.count_node()?;
+            match selection {
+                Selection::Field(field) => {
+                    let list = matches!(
+                        field.name.as_ref(),
+                        "fields" | "inputFields" | "interfaces" | "possibleTypes"
+                    );
+                    let lists = lists + usize::from(list);
+                    if lists > MAX_INTROSPECTION_LISTS {
+                        let limit = MAX_INTROSPECTION_LISTS;
+                        return Err(self.error(Problem::IntrospectionTooDeep { limit }));
+                    }
+                    self.introspection(&field.selection, depth + 1, lists)?;
+                }
+                Selection::Inline { selection, .. } => {
+                    self.introspection(selection, depth + 1, lists)?;
+                }
+                Selection::Spread { fragment, .. } => {
+                    if let Some(fragment) = document.fragments.get(fragment) {
+                        self.introspection(&fragment.selection, depth + 1, lists)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_field(&self, field: &'a Field, out: &mut Collected<'a>) -> Result<(), BindError> {
+        let key = field.response_key();
+        if let Some(existing) = out.get_mut(key) {
+            if let Some(first) = existing.first()
+                && (first.name != field.name || !same_arguments(first, field))
+            {
+                return Err(self.error(Problem::FieldConflict { key: key.to_string() }));
+            }
+            existing.push(field);
+        } else {
+            out.insert(key.clone(), vec![field]);
+        }
+        Ok(())
+    }
+
+    fn check_condition(&self, object: &str, on: &Name) -> Result<(), BindError> {
+        if **on == *object {
+            return Ok(());
+        }
+        let known = self.schema.types.by_name(on).is_some_and(|id| match id {
+            TypeId::Root(_) => true,
+            id => self.schema.types.object(id).is_some(),
+        });
+        Err(self.error(match known {
+            false => Problem::UnknownType(on.to_string()),
+            true => Problem::FragmentMismatch { fragment: on.to_string(), ty: object.to_owned() },
+        }))
+    }
+
+    /// Whether `@include` and `@skip` let the selection stand.
+    fn directives(&self, list: &[Directive], place: &'static str) -> Result<bool, BindError> {
+        let at_root = |problem| BindError::new(JsonPath::root(), problem);
+        let mut include = true;
+        for (index, directive) in list.iter().enumerate() {
+            let name = directive.name.as_ref();
+            if list.iter().skip(index + 1).any(|other| other.name == directive.name) {
+                return Err(at_root(Problem::RepeatedDirective(name.to_owned())));
+            }
+            match (name, place) {
+                ("include" | "skip", "a field" | "an inline fragment" | "a fragment spread") => {
+                    let condition = self.condition(directive)?;
+                    include &= condition == (name == "include");
+                }
+                ("cached", "a query") => {}
+                ("include" | "skip" | "cached", place) => {
+                    return Err(at_root(Problem::MisplacedDirective {
+                        directive: name.to_owned(),
+                        place,
+                    }));
+                }
+                _ => return Err(at_root(Problem::UnknownDirective(name.to_owned()))),
+            }
+        }
+        Ok(include)
+    }
+
+    fn condition(&self, directive: &Directive) -> Result<bool, BindError> {
+        let boolean = TypeId::Scalar(BOOLEAN);
+        if let Some((name, _)) = directive.arguments.iter().find(|(name, _)| &**name != "if") {
+            return Err(self.error(Problem::UnknownArgument {
+                field: directive.name.to_string(),
+                argument: name.to_string(),
+            }));
+        }
+        let Some((_, value)) = directive.arguments.first() else {
+            return Err(self.error(Problem::MissingArgument("if".to_owned())));
+        };
+        match literal(&self.schema.types, TypeRef::non_null(boolean), value, self)
+            .map_err(|error| self.below(error))?
+        {
+            Some(Input::Boolean(value)) => Ok(value),
+            _ => Err(self.error(Problem::UnexpectedNull("Boolean".to_owned()))),
+        }
+    }
+
+    fn root(&mut self, root: TypeRoot, fields: &[&'a Field]) -> Result<RootSelection, BindError> {
+        let Some(field) = fields.first() else {
+            return Err(self.error(Problem::Schema("a field was collected from nowhere")));
+        };
+        match field.name.as_ref() {
+            "__typename" => {
+                self.no_selection(field)?;
+                return Ok(RootSelection::Typename(root));
+            }
+            "__schema" | "__type" if root == TypeRoot::Query => {
+                for field in fields {
+                    self.introspection(&field.selection, 1, 0)?;
+                }
+                return Ok(RootSelection::Introspection);
+            }
+            _ => {}
+        }
+        self.path.push_key(field.name.to_string());
+        let def = self.schema.types.root_field(root, &field.name).ok_or_else(|| {
+            self.error(Problem::UnknownField {
+                field: field.name.to_string(),
+                ty: root.name().to_owned(),
+            })
+        })?;
+        let read = |read| RootSelection::Read(Box::new(read));
+        let out = match def.kind {
+            FieldKind::Root(RootField::Table(table, kind)) => match kind {
+                RootKind::Select => {
+                    let args = self.list_args(table, field, &def)?;
+                    let selection = self.selection(table, def.ty.base, fields, 2)?;
+                    let source = super::model::RowSource::Table;
+                    read(Read::Many(Rows { table, source, args, selection }))
+                }
+                RootKind::SelectByPk => {
+                    let key = self.key(field, &def)?;
+                    let selection = self.selection(table, def.ty.base, fields, 2)?;
+                    read(Read::ByPk { table, key, selection })
+                }
+                RootKind::SelectAggregate => {
+                    let args = self.list_args(table, field, &def)?;
+                    let source = super::model::RowSource::Table;
+                    read(Read::Aggregate(self.aggregated(
+                        table,
+                        source,
+                        args,
+                        def.ty.base,
+                        fields,
+                    )?))
+                }
+                _ => return Err(self.error(Problem::Schema("a root that nothing can run"))),
+            },
+            FieldKind::Root(RootField::Function(function)) => {
+                read(self.function(function, fields, &def)?)
+            }
+            FieldKind::Root(RootField::FunctionAggregate(function)) => {
+                read(self.function_aggregate(function, fields, &def)?)
+            }
+            FieldKind::NothingAvailable => {
+                self.no_selection(field)?;
+                RootSelection::NothingAvailable
+            }
+            _ => return Err(self.error(Problem::Schema("a column cannot be a root"))),
+        };
+        self.path.pop();
+        Ok(out)
+    }
+
+    fn no_selection(&self, field: &Field) -> Result<(), BindError> {
+        if field.selection.is_empty() {
+            Ok(())
+        } else {
+            Err(self.error(Problem::SelectionNotAllowed))
+        }
+    }
+
+    fn input_type(&self, id: TypeId) -> Result<&'a InputType, BindError> {
+        self.schema
+            .types
+            .input(id)
+            .ok_or_else(|| self.error(Problem::Schema("an input type is missing")))
+    }
+
+    /// The entries of an input object with what each field means.
+    fn entries<'i>(
+        &self,
+        ty: TypeId,
+        input: &'i Input,
+    ) -> Result<Vec<(&'i Name, &'a crate::schema::types::InputField, &'i Input)>, BindError> {
+        let def = self.input_type(ty)?;
+        let Input::Object(entries) = input else {
+            return Err(self.error(Problem::Expected {
+                expected: "an object".into(),
+                ty: def.name.to_string(),
+                found: input.describe(),
+            }));
+        };
+        Ok(entries
+            .iter()
+            .filter_map(|(name, input)| Some((name, def.fields.get(name)?, input)))
+            .collect())
+    }
+
+    /// `run` with `key` at the end of the path, where an error leaves it.
+    fn at<T>(
+        &mut self,
+        key: &str,
+        run: impl FnOnce(&mut Self) -> Result<T, BindError>,
+    ) -> Result<T, BindError> {
+        self.path.push_key(key.to_owned());
+        let out = run(self)?;
+        self.path.pop();
+        Ok(out)
+    }
+
+    fn at_index<T>(
+        &mut self,
+        index: usize,
+        run: impl FnOnce(&mut Self) -> Result<T, BindError>,
+    ) -> Result<T, BindError> {
+        self.path.push_index(index);
+        let out = run(self)?;
+        self.path.pop();
+        Ok(out)
+    }
+}
+
+/// The problem of a negative limit or offset.
+pub(crate) fn negative() -> Problem {
+    Problem::Expected {
+        expected: "a non-negative 32-bit integer".into(),
+        ty: "Int".to_owned(),
+        found: "an integer",
+    }
+}
+
+/// A scalar, an enum value or a boolean as what travels.
+fn operand_of(input: Input) -> Option<Operand> {
+    match input {
+        Input::Scalar(operand) => Some(operand),
+        Input::Boolean(value) => Some(Operand::Const(if value { "true" } else { "false" }.into())),
+        Input::Enum(word) => Some(Operand::Const(word)),
+        _ => None,
+    }
+}
+
+fn same_arguments(a: &Field, b: &Field) -> bool {
+    fn lookup<'f>(field: &'f Field, name: &Name) -> Option<&'f Value> {
+        field.arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value)
+    }
+    a.arguments.len() == b.arguments.len()
+        && a.arguments.iter().all(|(name, value)| lookup(b, name) == Some(value))
+}

@@ -1,0 +1,172 @@
+//! Aggregates as JSON.
+//!
+//! ```sql
+//! (SELECT row_to_json(_o.*) FROM (SELECT
+//!    (SELECT row_to_json(_f.*) FROM (SELECT _a."a0" AS "count", …) AS _f) AS "aggregate",
+//!    coalesce(_a."a1", '[]') AS "nodes"
+//!  FROM (SELECT count(*) AS "a0", json_agg(_r."n0") AS "a1" FROM (<rows>) AS _r) AS _a) AS _o)
+//! ```
+//!
+//! The rows are read once; every aggregate is a column of one row, and the
+//! objects around are made of that row.
+
+use std::sync::Arc;
+
+use crate::catalog::model::ColumnId;
+use crate::operation::model::{
+    AggregateField, AggregateSelected, Aggregated, FunctionColumn, FunctionField, FunctionSelected,
+    ListArgs,
+};
+use crate::sql::{Alias, Expr, From, Ident, Select, SelectItem};
+
+use super::PlanError;
+use super::planner::{Planner, RowRef};
+use super::rows::object;
+
+/// Columns of a row source under short names of ours.
+struct Columns {
+    alias: Alias,
+    prefix: &'static str,
+    items: Vec<SelectItem>,
+}
+
+impl Columns {
+    fn new(alias: Alias, prefix: &'static str) -> Self {
+        Columns { alias, prefix, items: Vec::new() }
+    }
+
+    /// Adds an expression, unless it is there, and refers to it.
+    fn add(&mut self, expr: Expr) -> Result<Expr, PlanError> {
+        let at = self.items.iter().position(|item| item.expr == expr).unwrap_or(self.items.len());
+        let name = Ident::new(format!("{}{at}", self.prefix))?;
+        if at == self.items.len() {
+            self.items.push(SelectItem { expr, name: Some(name.clone()) });
+        }
+        Ok(Expr::Column(self.alias, name))
+    }
+}
+
+impl Planner<'_> {
+    pub(super) fn aggregate(&mut self, aggregated: &Aggregated) -> Result<Expr, PlanError> {
+        let (row, from) = self.source(aggregated.table, &aggregated.source)?;
+        self.aggregate_of(row, from, Vec::new(), &aggregated.args, &aggregated.selection)
+    }
+
+    /// Aggregates over the rows of a source that satisfy `conditions`.
+    pub(super) fn aggregate_of(
+        &mut self,
+        row: RowRef,
+        from: From,
+        conditions: Vec<Expr>,
+        args: &ListArgs,
+        selection: &[AggregateSelected],
+    ) -> Result<Expr, PlanError> {
+        let outer = self.aliases.fresh();
+        let mut values = Columns::new(self.aliases.fresh(), "a");
+        let mut cells = Columns::new(self.aliases.fresh(), "r");
+        // A limit on the rows of a role is one on lists: it bounds the nodes,
+        // not what is counted.
+        let cap = self.row_cap(row.table)?;
+        let mut base = self.base(row, from.clone(), conditions.clone(), args, None)?;
+        let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(selection.len());
+        for selected in selection {
+            let expr = match &selected.field {
+                AggregateField::Typename(name) => Expr::Text(name.to_string()),
+                AggregateField::Nodes(nodes) if cap.is_some() => {
+                    self.list_of(row, from.clone(), conditions.clone(), args, nodes)?
+                }
+                AggregateField::Nodes(nodes) => {
+                    let record = self.aliases.fresh();
+                    let fields = self.fields(row, nodes)?;
+                    let node = object(record, fields, Select::default())?;
+                    let node = cells.add(Expr::Scalar(Box::new(node)))?;
+                    let all = values.add(Expr::Call("json_agg", vec![node]))?;
+                    Expr::Coalesce(vec![all, Expr::Text("[]".to_owned())])
+                }
+                AggregateField::Aggregate(functions) => {
+                    self.functions(row, functions, &mut values, &mut cells)?
+                }
+            };
+            fields.push((selected.key.clone(), expr));
+        }
+        if values.items.is_empty() {
+            // Nothing of the rows is asked for.
+            return Ok(Expr::Scalar(Box::new(object(outer, fields, Select::default())?)));
+        }
+        if cells.items.is_empty() {
+            cells.add(Expr::Int(1))?;
+        }
+        let rows = cells.alias;
+        base.items = cells.items;
+        let totals = Select {
+            items: values.items,
+            from: Some(From::Select { select: Box::new(base), alias: rows }),
+            ..Select::default()
+        };
+        let from = From::Select { select: Box::new(totals), alias: values.alias };
+        let all = Select { from: Some(from), ..Select::default() };
+        Ok(Expr::Scalar(Box::new(object(outer, fields, all)?)))
+    }
+
+    /// The object `aggregate`.
+    fn functions(
+        &mut self,
+        row: RowRef,
+        functions: &[FunctionSelected],
+        values: &mut Columns,
+        cells: &mut Columns,
+    ) -> Result<Expr, PlanError> {
+        let record = self.aliases.fresh();
+        let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(functions.len());
+        for selected in functions {
+            let expr = match &selected.field {
+                FunctionField::Typename(name) => Expr::Text(name.to_string()),
+                FunctionField::Count { columns, distinct } => {
+                    let mut args = Vec::with_capacity(columns.len());
+                    for column in columns {
+                        args.push(self.aggregated_cell(row, *column, cells)?);
+                    }
+                    if args.len() > 1 {
+                        args = vec![Expr::Tuple(args)];
+                    }
+                    // Rows without columns are distinct anyway.
+                    let distinct = *distinct && !args.is_empty();
+                    values.add(Expr::Aggregate { function: "count", distinct, args })?
+                }
+                FunctionField::Function { function, columns } => {
+                    let record = self.aliases.fresh();
+                    let mut inner: Vec<(Arc<str>, Expr)> = Vec::with_capacity(columns.len());
+                    for (key, column) in columns {
+                        let expr = match column {
+                            FunctionColumn::Typename(name) => Expr::Text(name.to_string()),
+                            FunctionColumn::Column(column) => {
+                                let cell = self.aggregated_cell(row, *column, cells)?;
+                                let value = values.add(Expr::Aggregate {
+                                    function: function.name(),
+                                    distinct: false,
+                                    args: vec![cell],
+                                })?;
+                                let scalar = self.scalar(row.table, *column)?;
+                                self.shown(value, scalar)
+                            }
+                        };
+                        inner.push((key.clone(), expr));
+                    }
+                    Expr::Scalar(Box::new(object(record, inner, Select::default())?))
+                }
+            };
+            fields.push((selected.key.clone(), expr));
+        }
+        Ok(Expr::Scalar(Box::new(object(record, fields, Select::default())?)))
+    }
+
+    fn aggregated_cell(
+        &mut self,
+        row: RowRef,
+        column: ColumnId,
+        cells: &mut Columns,
+    ) -> Result<Expr, PlanError> {
+        let value = self.cell(row, column)?;
+        cells.add(value)
+    }
+}

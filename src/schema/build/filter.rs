@@ -1,0 +1,208 @@
+//! Conditions: `<table>_bool_exp`, `<scalar>_comparison_exp`, and conditions on
+//! aggregates.
+
+use indexmap::IndexMap;
+
+use super::{Types, View, input, named_columns, of_column};
+use crate::schema::predicate::{CastTarget, Comparison};
+use crate::schema::scalars::{BOOLEAN, INT, STRING};
+use crate::schema::tracked::{Cardinality, Returns, TrackedTable};
+use crate::schema::types::{
+    EnumType, InputKind, InputType, ScalarType, TableType, TypeId, TypeRef,
+};
+
+impl Types {
+    pub(super) fn bool_exp(&self, view: &View<'_>) -> InputType {
+        let own = view.ty(TableType::BoolExp);
+        let mut fields = IndexMap::from([
+            ("_and".into(), input(TypeRef::list(own), InputKind::And)),
+            ("_not".into(), input(TypeRef::nullable(own), InputKind::Not)),
+            ("_or".into(), input(TypeRef::list(own), InputKind::Or)),
+        ]);
+        for seen in view.selected() {
+            let ty = TypeRef::nullable(seen.ty.comparison());
+            fields.entry(seen.name.clone()).or_insert_with(|| input(ty, of_column(seen.column.id)));
+        }
+        for (index, relationship) in self.relationships(view) {
+            let ty = TypeRef::nullable(TypeId::Table(relationship.target, TableType::BoolExp));
+            fields
+                .entry(relationship.name.clone())
+                .or_insert_with(|| input(ty, InputKind::Relationship(index)));
+            let aggregate = TypeId::Table(relationship.target, TableType::AggregateBoolExp);
+            if relationship.cardinality == Cardinality::Array && self.has(aggregate) {
+                fields.entry(format!("{}_aggregate", relationship.name).into()).or_insert_with(
+                    || input(TypeRef::nullable(aggregate), InputKind::RelationshipAggregate(index)),
+                );
+            }
+        }
+        for (index, computed) in self.computed(view) {
+            // A condition has no place for arguments.
+            if super::function::needs_args(&computed.call) {
+                continue;
+            }
+            let ty = match computed.returns {
+                Returns::Scalar(scalar) => TypeId::Comparison(scalar),
+                Returns::Rows { table, .. } => TypeId::Table(table, TableType::BoolExp),
+            };
+            fields
+                .entry(computed.name.clone())
+                .or_insert_with(|| input(TypeRef::nullable(ty), InputKind::Computed(index)));
+        }
+        fields.sort_keys();
+        InputType {
+            name: view.type_name(TableType::BoolExp),
+            description: Some(format!(
+                "Boolean expression to filter rows from the table \"{}\". All fields are combined with a logical 'AND'.",
+                view.name()
+            )),
+            fields,
+        }
+    }
+
+    pub(super) fn comparison(&self, scalar: &ScalarType) -> InputType {
+        let mut fields = IndexMap::new();
+        for (word, comparison) in Comparison::ALL {
+            if !scalar.operators.has(*comparison) {
+                continue;
+            }
+            let Some(right) = self.tracked().scalars.right_side(scalar, *comparison) else {
+                continue;
+            };
+            let right = TypeId::Scalar(right);
+            let ty = if comparison.takes_list() {
+                TypeRef::list(right)
+            } else {
+                TypeRef::nullable(right)
+            };
+            fields.insert((*word).into(), input(ty, InputKind::Compare(*comparison)));
+        }
+        if scalar.operators.json {
+            fields.insert(
+                "_cast".into(),
+                input(TypeRef::nullable(TypeId::Cast(scalar.id)), InputKind::Cast),
+            );
+        }
+        fields.insert(
+            "_is_null".into(),
+            input(TypeRef::nullable(TypeId::Scalar(BOOLEAN)), InputKind::IsNull),
+        );
+        fields.sort_keys();
+        InputType {
+            name: self.name(TypeId::Comparison(scalar.id)),
+            description: Some(format!(
+                "Boolean expression to compare columns of type \"{}\". All fields are combined with logical 'AND'.",
+                scalar.name
+            )),
+            fields,
+        }
+    }
+
+    pub(super) fn cast(&self, scalar: &ScalarType) -> Option<InputType> {
+        scalar.operators.json.then(|| InputType {
+            name: self.name(TypeId::Cast(scalar.id)),
+            description: None,
+            fields: IndexMap::from([(
+                "String".into(),
+                input(
+                    TypeRef::nullable(TypeId::Comparison(STRING)),
+                    InputKind::CastTo(CastTarget::Text),
+                ),
+            )]),
+        })
+    }
+
+    pub(super) fn enum_comparison(&self, shown: &TrackedTable) -> InputType {
+        let values = TypeId::Table(shown.id, TableType::Enum);
+        let (one, many) = (TypeRef::nullable(values), TypeRef::list(values));
+        InputType {
+            name: TableType::EnumComparison.name(&shown.name).into(),
+            description: Some(format!(
+                "Boolean expression to compare columns of type \"{}\". All fields are combined with logical 'AND'.",
+                TableType::Enum.name(&shown.name)
+            )),
+            fields: IndexMap::from([
+                ("_eq".into(), input(one, InputKind::Compare(Comparison::Eq))),
+                ("_in".into(), input(many, InputKind::Compare(Comparison::In))),
+                (
+                    "_is_null".into(),
+                    input(TypeRef::nullable(TypeId::Scalar(BOOLEAN)), InputKind::IsNull),
+                ),
+                ("_neq".into(), input(one, InputKind::Compare(Comparison::Neq))),
+                ("_nin".into(), input(many, InputKind::Compare(Comparison::Nin))),
+            ]),
+        }
+    }
+
+    /// `<table>_aggregate_bool_exp`
+    pub(super) fn aggregate_bool_exp(&self, view: &View<'_>) -> InputType {
+        let mut fields = IndexMap::new();
+        for (word, ty, kind) in [
+            ("bool_and", TableType::AggregateBoolAnd, InputKind::BoolAnd),
+            ("bool_or", TableType::AggregateBoolOr, InputKind::BoolOr),
+            ("count", TableType::AggregateCount, InputKind::Count),
+        ] {
+            let id = view.ty(ty);
+            if self.has(id) {
+                fields.insert(word.into(), input(TypeRef::nullable(id), kind));
+            }
+        }
+        InputType { name: view.type_name(TableType::AggregateBoolExp), description: None, fields }
+    }
+
+    pub(super) fn aggregate_count(&self, view: &View<'_>) -> InputType {
+        let mut fields = IndexMap::new();
+        let columns = view.ty(TableType::SelectColumn);
+        if self.has(columns) {
+            fields.insert("arguments".into(), input(TypeRef::list(columns), InputKind::Arguments));
+        }
+        fields.extend(self.aggregate_parts(view, TypeId::Comparison(INT)));
+        InputType { name: view.type_name(TableType::AggregateCount), description: None, fields }
+    }
+
+    pub(super) fn aggregate_bool(&self, view: &View<'_>, ty: TableType) -> InputType {
+        let columns = match ty {
+            TableType::AggregateBoolAnd => TableType::BoolAndColumn,
+            _ => TableType::BoolOrColumn,
+        };
+        let mut fields = IndexMap::from([(
+            "arguments".into(),
+            input(TypeRef::non_null(view.ty(columns)), InputKind::Arguments),
+        )]);
+        fields.extend(self.aggregate_parts(view, TypeId::Comparison(BOOLEAN)));
+        InputType { name: view.type_name(ty), description: None, fields }
+    }
+
+    fn aggregate_parts(
+        &self,
+        view: &View<'_>,
+        predicate: TypeId,
+    ) -> [(crate::graphql::Name, crate::schema::types::InputField); 3] {
+        [
+            (
+                "distinct".into(),
+                input(TypeRef::nullable(TypeId::Scalar(BOOLEAN)), InputKind::Distinct),
+            ),
+            (
+                "filter".into(),
+                input(TypeRef::nullable(view.ty(TableType::BoolExp)), InputKind::Filter),
+            ),
+            ("predicate".into(), input(TypeRef::non_null(predicate), InputKind::Predicate)),
+        ]
+    }
+
+    pub(super) fn boolean_columns(&self, view: &View<'_>, ty: TableType) -> EnumType {
+        let of = match ty {
+            TableType::BoolAndColumn => TableType::AggregateBoolAnd,
+            _ => TableType::AggregateBoolOr,
+        };
+        EnumType {
+            name: view.type_name(ty),
+            description: Some(format!(
+                "select \"{}_arguments_columns\" columns of table \"{}\"",
+                of.name(view.name()),
+                view.name()
+            )),
+            values: named_columns(self.booleans(view)),
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! The types of one role, each made when it is first asked for.
+//!
+//! ```text
+//! Tracked + access ─▶ Types ─▶ object, aggregate   what is selected
+//!                           ├▶ filter, order       arguments of reads
+//!                           ├▶ mutation            inputs of writes
+//!                           └▶ root                the fields of the three roots
+//! ```
+//!
+//! A type is a function of what is tracked and of what the role may do, so
+//! nothing has to be made before something else, and a role pays for the types
+//! that its operations touch.
+
+mod aggregate;
+mod filter;
+mod function;
+mod mutation;
+mod object;
+mod order;
+mod root;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
+
+use crate::catalog::model::{Column, ColumnId, Table};
+use crate::catalog::privileges::ColumnSet;
+use crate::graphql::Name;
+
+use super::access::{DeleteAccess, InsertAccess, SelectAccess, TableAccess, UpdateAccess};
+use super::tracked::{
+    Cardinality, ColumnType, ComputedField, FunctionId, Relationship, Returns, Tracked,
+    TrackedColumn, TrackedId, TrackedTable,
+};
+use super::types::{
+    ArgDef, ArgKind, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind, InputType,
+    ObjectType, Root, ScalarType, TableType, TypeDef, TypeId, TypeRef, Wrap,
+};
+
+type Slots = Box<[OnceLock<Option<TypeDef>>]>;
+
+/// The types of one role.
+#[derive(Debug)]
+pub struct Types {
+    tracked: Arc<Tracked>,
+    /// By [`TrackedId`].
+    access: Vec<Option<Arc<TableAccess>>>,
+    /// Functions that the role may call.
+    functions: BTreeSet<FunctionId>,
+    /// Whether permissions that are for the backend only count.
+    backend: bool,
+    tables: Box<[OnceLock<Slots>]>,
+    globals: Globals,
+}
+
+/// Types that belong to no table.
+#[derive(Debug)]
+struct Globals {
+    scalars: Box<[OnceLock<TypeDef>]>,
+    comparisons: Box<[OnceLock<Option<TypeDef>>]>,
+    casts: Box<[OnceLock<Option<TypeDef>>]>,
+    order_by: OnceLock<TypeDef>,
+    cursor_ordering: OnceLock<TypeDef>,
+    functions: Box<[OnceLock<Option<TypeDef>>]>,
+}
+
+fn cells<T>(count: usize) -> Box<[OnceLock<T>]> {
+    std::iter::repeat_with(OnceLock::new).take(count).collect()
+}
+
+impl Types {
+    pub(super) fn new(
+        tracked: Arc<Tracked>,
+        access: Vec<Option<Arc<TableAccess>>>,
+        functions: BTreeSet<FunctionId>,
+        backend: bool,
+    ) -> Self {
+        let scalars = tracked.scalars.iter().count();
+        let globals = Globals {
+            scalars: cells(scalars),
+            comparisons: cells(scalars),
+            casts: cells(scalars),
+            order_by: OnceLock::new(),
+            cursor_ordering: OnceLock::new(),
+            functions: cells(tracked.functions.len()),
+        };
+        let tables = cells(tracked.tables.len());
+        Types { tracked, access, functions, backend, tables, globals }
+    }
+
+    pub fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    /// A type that the role has. The roots are made by [`Self::root_object`].
+    pub fn get(&self, id: TypeId) -> Option<&TypeDef> {
+        let globals = &self.globals;
+        match id {
+            TypeId::Root(_) => None,
+            TypeId::Scalar(scalar) => {
+                let def = self.tracked.scalars.get(scalar)?;
+                Some(
+                    globals
+                        .scalars
+                        .get(scalar.0 as usize)?
+                        .get_or_init(|| TypeDef::Scalar(def.clone())),
+                )
+            }
+            TypeId::Comparison(scalar) => {
+                let def = self.tracked.scalars.get(scalar)?;
+                globals
+                    .comparisons
+                    .get(scalar.0 as usize)?
+                    .get_or_init(|| Some(TypeDef::Input(self.comparison(def))))
+                    .as_ref()
+            }
+            TypeId::Cast(scalar) => {
+                let def = self.tracked.scalars.get(scalar)?;
+                globals
+                    .casts
+                    .get(scalar.0 as usize)?
+                    .get_or_init(|| self.cast(def).map(TypeDef::Input))
+                    .as_ref()
+            }
+            TypeId::OrderBy => {
+                Some(globals.order_by.get_or_init(|| TypeDef::Enum(order::order_by())))
+            }
+            TypeId::CursorOrdering => Some(
+                globals.cursor_ordering.get_or_init(|| TypeDef::Enum(order::cursor_ordering())),
+            ),
+            TypeId::FunctionArgs(function) => globals
+                .functions
+                .get(function.0 as usize)?
+                .get_or_init(|| self.function_args(function).map(TypeDef::Input))
+                .as_ref(),
+            TypeId::ComputedArgs(table, index) => self
+                .slots(table)?
+                .get(TableType::COUNT + usize::from(index))?
+                .get_or_init(|| self.computed_args(table, index).map(TypeDef::Input))
+                .as_ref(),
+            TypeId::Table(table, ty) => self
+                .slots(table)?
+                .get(ty.slot())?
+                .get_or_init(|| self.table_type(table, ty))
+                .as_ref(),
+        }
+    }
+
+    /// The types of a table, then the arguments of its computed fields.
+    fn slots(&self, table: TrackedId) -> Option<&Slots> {
+        let computed = self.tracked.table(table)?.computed.len();
+        Some(self.tables.get(table.0 as usize)?.get_or_init(|| cells(TableType::COUNT + computed)))
+    }
+
+    fn table_type(&self, table: TrackedId, ty: TableType) -> Option<TypeDef> {
+        if !self.has(TypeId::Table(table, ty)) {
+            return None;
+        }
+        let view = self.view(table)?;
+        Some(match ty {
+            TableType::Object => TypeDef::Object(self.object_type(&view)),
+            TableType::BoolExp => TypeDef::Input(self.bool_exp(&view)),
+            TableType::OrderBy => TypeDef::Input(self.order_by_input(&view)),
+            TableType::SelectColumn => TypeDef::Enum(select_column(&view)),
+            TableType::Aggregate => TypeDef::Object(self.aggregate(&view)),
+            TableType::AggregateFields => TypeDef::Object(self.aggregate_fields(&view)),
+            TableType::FunctionFields(function) => {
+                TypeDef::Object(self.function_fields(&view, function))
+            }
+            TableType::AggregateOrderBy => TypeDef::Input(self.aggregate_order_by(&view)),
+            TableType::FunctionOrderBy(function) => {
+                TypeDef::Input(self.function_order_by(&view, function))
+            }
+            TableType::AggregateBoolExp => TypeDef::Input(self.aggregate_bool_exp(&view)),
+            TableType::AggregateCount => TypeDef::Input(self.aggregate_count(&view)),
+            TableType::AggregateBoolAnd | TableType::AggregateBoolOr => {
+                TypeDef::Input(self.aggregate_bool(&view, ty))
+            }
+            TableType::BoolAndColumn | TableType::BoolOrColumn => {
+                TypeDef::Enum(self.boolean_columns(&view, ty))
+            }
+            TableType::Enum => TypeDef::Enum(enum_values(view.shown)?),
+            TableType::EnumComparison => TypeDef::Input(self.enum_comparison(view.shown)),
+            TableType::StreamCursor => TypeDef::Input(self.stream_cursor(&view)),
+            TableType::StreamCursorValue => TypeDef::Input(self.stream_cursor_value(&view)),
+            TableType::InsertInput => TypeDef::Input(self.insert_input(&view)),
+            TableType::ObjectInsertInput | TableType::ArrayInsertInput => {
+                TypeDef::Input(self.nested_insert_input(&view, ty))
+            }
+            TableType::OnConflict => TypeDef::Input(self.on_conflict(&view)),
+            TableType::Constraint => TypeDef::Enum(constraints(&view)),
+            TableType::UpdateColumn => TypeDef::Enum(update_column(&view)),
+            TableType::SetInput
+            | TableType::IncInput
+            | TableType::AppendInput
+            | TableType::PrependInput
+            | TableType::DeleteKeyInput
+            | TableType::DeleteElemInput
+            | TableType::DeleteAtPathInput => TypeDef::Input(self.operator_input(&view, ty)),
+            TableType::PkColumnsInput => TypeDef::Input(self.pk_columns(&view)),
+            TableType::Updates => TypeDef::Input(self.updates(&view)),
+            TableType::MutationResponse => TypeDef::Object(self.mutation_response(&view)),
+        })
+    }
+
+    /// Whether the role has a type, without making it.
+    pub fn has(&self, id: TypeId) -> bool {
+        match id {
+            TypeId::Root(Root::Query) => true,
+            TypeId::Root(root) => self.root_names(root).next().is_some(),
+            TypeId::Scalar(scalar) | TypeId::Comparison(scalar) => {
+                self.tracked.scalars.get(scalar).is_some()
+            }
+            TypeId::Cast(scalar) => {
+                self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.json)
+            }
+            TypeId::OrderBy | TypeId::CursorOrdering => true,
+            TypeId::FunctionArgs(function) => {
+                self.functions.contains(&function)
+                    && self
+                        .tracked
+                        .function(function)
+                        .is_some_and(|f| function::takes_args(&f.call))
+            }
+            TypeId::ComputedArgs(table, index) => self
+                .view(table)
+                .and_then(|view| view.shown.computed.get(usize::from(index)))
+                .is_some_and(|field| function::takes_args(&field.call)),
+            TypeId::Table(table, ty) => self.view(table).is_some_and(|view| self.has_of(&view, ty)),
+        }
+    }
+
+    fn has_of(&self, view: &View<'_>, ty: TableType) -> bool {
+        match ty {
+            TableType::Object
+            | TableType::BoolExp
+            | TableType::OrderBy
+            | TableType::StreamCursor
+            | TableType::StreamCursorValue => view.select().is_some(),
+            // A role that sees no column has nothing to name.
+            TableType::SelectColumn => view.selected().next().is_some(),
+            TableType::Aggregate | TableType::AggregateFields => view.aggregates(),
+            TableType::FunctionFields(function) | TableType::FunctionOrderBy(function) => {
+                view.aggregates() && self.aggregated(view, function).next().is_some()
+            }
+            TableType::AggregateOrderBy
+            | TableType::AggregateBoolExp
+            | TableType::AggregateCount => view.aggregates(),
+            TableType::AggregateBoolAnd
+            | TableType::AggregateBoolOr
+            | TableType::BoolAndColumn
+            | TableType::BoolOrColumn => view.aggregates() && self.booleans(view).next().is_some(),
+            // Other tables' columns have the type, whatever the role sees of this one.
+            TableType::Enum | TableType::EnumComparison => {
+                view.shown.enum_values.as_ref().is_some_and(|values| !values.is_empty())
+            }
+            TableType::InsertInput => self.inserts(view.id).is_some(),
+            TableType::ObjectInsertInput | TableType::ArrayInsertInput => {
+                self.inserts(view.id).is_some()
+            }
+            TableType::OnConflict | TableType::Constraint | TableType::UpdateColumn => {
+                self.may_upsert(view)
+            }
+            TableType::SetInput
+            | TableType::IncInput
+            | TableType::AppendInput
+            | TableType::PrependInput
+            | TableType::DeleteKeyInput
+            | TableType::DeleteElemInput
+            | TableType::DeleteAtPathInput => self.operated(view, ty).next().is_some(),
+            TableType::PkColumnsInput => self.updates_of(view.id).is_some() && view.key().is_some(),
+            TableType::Updates => self.updates_of(view.id).is_some() && self.may_filter(view),
+            TableType::MutationResponse => {
+                self.inserts(view.id).is_some()
+                    || self.updates_of(view.id).is_some()
+                    || self.deletes_of(view.id).is_some()
+            }
+        }
+    }
+
+    /// The type of this name, if the role has one.
+    pub fn by_name(&self, name: &str) -> Option<TypeId> {
+        if let Some(scalar) = self.tracked.scalars.by_name(name) {
+            return Some(TypeId::Scalar(scalar));
+        }
+        if let Some(scalar) = name
+            .strip_suffix("_comparison_exp")
+            .and_then(|scalar| self.tracked.scalars.by_name(scalar))
+        {
+            return Some(TypeId::Comparison(scalar));
+        }
+        if let Some(scalar) =
+            name.strip_suffix("_cast_exp").and_then(|scalar| self.tracked.scalars.by_name(scalar))
+        {
+            return Some(TypeId::Cast(scalar)).filter(|id| self.has(*id));
+        }
+        match name {
+            "order_by" => return Some(TypeId::OrderBy),
+            "cursor_ordering" => return Some(TypeId::CursorOrdering),
+            _ => {}
+        }
+        if let Some(root) = Root::ALL.into_iter().find(|root| root.name() == name) {
+            return Some(TypeId::Root(root)).filter(|id| self.has(*id));
+        }
+        TableType::ALL
+            .into_iter()
+            .find_map(|ty| {
+                let table = self.tracked.table_by_name(ty.table_of(name)?)?;
+                Some(TypeId::Table(table, ty)).filter(|id| self.has(*id))
+            })
+            .or_else(|| self.args_by_name(name))
+    }
+
+    pub fn name(&self, id: TypeId) -> Name {
+        match id {
+            TypeId::Root(root) => root.name().into(),
+            TypeId::Scalar(scalar) => self.scalar_name(scalar).clone(),
+            TypeId::Comparison(scalar) => {
+                format!("{}_comparison_exp", self.scalar_name(scalar)).into()
+            }
+            TypeId::Cast(scalar) => format!("{}_cast_exp", self.scalar_name(scalar)).into(),
+            TypeId::OrderBy => "order_by".into(),
+            TypeId::CursorOrdering => "cursor_ordering".into(),
+            TypeId::Table(table, ty) => self
+                .tracked
+                .table(table)
+                .map_or_else(|| "".into(), |table| ty.name(&table.name).into()),
+            TypeId::ComputedArgs(table, index) => self.computed_args_name(table, index),
+            TypeId::FunctionArgs(function) => self
+                .tracked
+                .function(function)
+                .map_or_else(|| "".into(), |function| format!("{}_args", function.name).into()),
+        }
+    }
+
+    fn scalar_name(&self, id: super::types::ScalarId) -> &Name {
+        static NONE: std::sync::LazyLock<Name> = std::sync::LazyLock::new(|| "".into());
+        self.tracked.scalars.get(id).map_or(&NONE, |scalar| &scalar.name)
+    }
+
+    pub fn object(&self, id: TypeId) -> Option<&ObjectType> {
+        match self.get(id) {
+            Some(TypeDef::Object(object)) => Some(object),
+            _ => None,
+        }
+    }
+
+    pub fn input(&self, id: TypeId) -> Option<&InputType> {
+        match self.get(id) {
+            Some(TypeDef::Input(input)) => Some(input),
+            _ => None,
+        }
+    }
+
+    /// A type as a document writes it.
+    pub fn display(&self, ty: TypeRef) -> String {
+        let name = self.name(ty.base);
+        match ty.wrap {
+            Wrap::Nullable => name.to_string(),
+            Wrap::NonNull => format!("{name}!"),
+            Wrap::List { non_null: false } => format!("[{name}!]"),
+            Wrap::List { non_null: true } => format!("[{name}!]!"),
+        }
+    }
+
+    pub fn access(&self, table: TrackedId) -> Option<&TableAccess> {
+        self.access.get(table.0 as usize)?.as_deref()
+    }
+
+    pub fn select(&self, table: TrackedId) -> Option<&SelectAccess> {
+        self.access(table)?.select.as_ref()
+    }
+
+    /// What the role may insert, now.
+    pub fn inserts(&self, table: TrackedId) -> Option<&InsertAccess> {
+        self.access(table)?.insert.as_ref().filter(|access| self.backend || !access.backend_only)
+    }
+
+    pub fn updates_of(&self, table: TrackedId) -> Option<&UpdateAccess> {
+        self.access(table)?.update.as_ref().filter(|access| self.backend || !access.backend_only)
+    }
+
+    pub fn deletes_of(&self, table: TrackedId) -> Option<&DeleteAccess> {
+        self.access(table)?.delete.as_ref().filter(|access| self.backend || !access.backend_only)
+    }
+
+    fn view(&self, id: TrackedId) -> Option<View<'_>> {
+        let shown = self.tracked.table(id)?;
+        let db = self.tracked.db_table(id)?;
+        Some(View { id, shown, db, access: self.access(id) })
+    }
+
+    fn scalar_of(&self, ty: ColumnType) -> Option<&Arc<ScalarType>> {
+        match ty {
+            ColumnType::Scalar(scalar) => self.tracked.scalars.get(scalar),
+            ColumnType::Enum(_) => None,
+        }
+    }
+}
+
+/// A table as one role sees it.
+struct View<'a> {
+    id: TrackedId,
+    shown: &'a TrackedTable,
+    db: &'a Table,
+    access: Option<&'a TableAccess>,
+}
+
+/// A column that the role sees, with its GraphQL name and type.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    column: &'a Column,
+    shown: &'a TrackedColumn,
+    name: &'a Name,
+    ty: ColumnType,
+}
+
+impl<'a> View<'a> {
+    fn select(&self) -> Option<&'a SelectAccess> {
+        self.access?.select.as_ref()
+    }
+
+    fn aggregates(&self) -> bool {
+        self.select().is_some_and(|select| select.aggregations)
+    }
+
+    /// The columns of a set that GraphQL can name, in the table's order.
+    fn columns(&self, set: &'a ColumnSet) -> impl Iterator<Item = Seen<'a>> + use<'a> {
+        self.db.columns.iter().zip(&self.shown.columns).filter_map(move |(column, shown)| {
+            let (Some(name), Some(ty)) = (&shown.name, shown.ty) else { return None };
+            set.contains(column.id).then_some(Seen { column, shown, name, ty })
+        })
+    }
+
+    /// The columns that the role may select.
+    fn selected(&self) -> impl Iterator<Item = Seen<'a>> + use<'a> {
+        self.select().into_iter().flat_map({
+            let columns = self.db.columns.iter().zip(&self.shown.columns);
+            move |select| {
+                columns.clone().filter_map(move |(column, shown)| {
+                    let (Some(name), Some(ty)) = (&shown.name, shown.ty) else { return None };
+                    select.columns.contains(column.id).then_some(Seen { column, shown, name, ty })
+                })
+            }
+        })
+    }
+
+    /// The columns of the primary key, when the role sees all of them.
+    fn key(&self) -> Option<Vec<Seen<'a>>> {
+        let key = self.db.primary_key.as_ref()?;
+        let seen: Vec<_> = self.selected().collect();
+        key.columns
+            .iter()
+            .map(|id| seen.iter().find(|seen| seen.column.id == *id).copied())
+            .collect()
+    }
+
+    /// The name that GraphQL shows.
+    fn name(&self) -> &'a Name {
+        &self.shown.name
+    }
+
+    fn type_name(&self, ty: TableType) -> Name {
+        ty.name(&self.shown.name).into()
+    }
+
+    fn ty(&self, ty: TableType) -> TypeId {
+        TypeId::Table(self.id, ty)
+    }
+}
+
+impl Types {
+    /// The relationships of a table that the role can join.
+    fn relationships<'a>(
+        &'a self,
+        view: &View<'a>,
+    ) -> impl Iterator<Item = (usize, &'a Relationship)> + use<'a> {
+        let here = view.select();
+        view.shown.relationships.iter().enumerate().filter(move |(_, relationship)| {
+            let there = self.select(relationship.target);
+            let (Some(here), Some(there)) = (here, there) else { return false };
+            relationship
+                .join
+                .iter()
+                .all(|(own, other)| here.readable.contains(*own) && there.readable.contains(*other))
+        })
+    }
+
+    /// The computed fields of a table that the role sees.
+    fn computed<'a>(
+        &'a self,
+        view: &View<'a>,
+    ) -> impl Iterator<Item = (usize, &'a ComputedField)> + use<'a> {
+        let select = view.select();
+        view.shown.computed.iter().enumerate().filter(move |(index, field)| match field.returns {
+            Returns::Scalar(_) => select.is_some_and(|select| select.computed.allows(*index)),
+            Returns::Rows { table, .. } => self.select(table).is_some(),
+        })
+    }
+
+    /// Whether the other side of a relationship is always there for the role.
+    fn is_total(&self, relationship: &Relationship) -> bool {
+        relationship.total
+            && relationship.cardinality == Cardinality::Object
+            && self.select(relationship.target).is_some_and(|select| select.filter.is_true())
+            && self.tracked.db_table(relationship.target).is_some_and(|table| !table.rls_enabled)
+    }
+}
+
+fn select_column(view: &View<'_>) -> EnumType {
+    EnumType {
+        name: view.type_name(TableType::SelectColumn),
+        description: Some(format!("select columns of table \"{}\"", view.name())),
+        values: named_columns(view.selected()),
+    }
+}
+
+fn update_column(view: &View<'_>) -> EnumType {
+    let updates = view.access.and_then(|access| access.update.as_ref());
+    let mut values = IndexMap::new();
+    if let Some(updates) = updates {
+        values = named_columns(view.columns(&updates.columns));
+    }
+    if values.is_empty() {
+        // An enum has at least one value.
+        values.insert(
+            "_PLACEHOLDER".into(),
+            EnumValue {
+                description: Some("placeholder (do not use)".to_owned()),
+                kind: EnumKind::Placeholder,
+            },
+        );
+    }
+    EnumType {
+        name: view.type_name(TableType::UpdateColumn),
+        description: Some(format!("update columns of table \"{}\"", view.name())),
+        values,
+    }
+}
+
+fn named_columns<'a>(columns: impl Iterator<Item = Seen<'a>>) -> IndexMap<Name, EnumValue> {
+    columns
+        .map(|seen| {
+            let value = EnumValue {
+                description: Some("column name".to_owned()),
+                kind: EnumKind::Column(seen.column.id),
+            };
+            (seen.name.clone(), value)
+        })
+        .collect()
+}
+
+fn constraints(view: &View<'_>) -> EnumType {
+    let values = view
+        .db
+        .primary_key
+        .iter()
+        .chain(&view.db.uniques)
+        .zip(if view.db.primary_key.is_some() { 0u16.. } else { 1u16.. })
+        .filter(|(key, _)| super::naming::is_graphql_name(&key.name))
+        .map(|(key, index)| {
+            let columns: Vec<String> = key
+                .columns
+                .iter()
+                .filter_map(|id| view.db.column(*id))
+                .map(|column| format!("\"{}\"", column.name))
+                .collect();
+            let value = EnumValue {
+                description: Some(format!(
+                    "unique or primary key constraint on columns {}",
+                    columns.join(", ")
+                )),
+                kind: EnumKind::Constraint(index),
+            };
+            (key.name.clone(), value)
+        })
+        .collect();
+    EnumType {
+        name: view.type_name(TableType::Constraint),
+        description: Some(format!(
+            "unique or primary key constraints on table \"{}\"",
+            view.name()
+        )),
+        values,
+    }
+}
+
+fn enum_values(shown: &TrackedTable) -> Option<EnumType> {
+    let rows = shown.enum_values.as_ref()?;
+    let values = rows
+        .iter()
+        .map(|row| {
+            let value = EnumValue { description: row.description.clone(), kind: EnumKind::Row };
+            (row.value.clone(), value)
+        })
+        .collect();
+    Some(EnumType { name: TableType::Enum.name(&shown.name).into(), description: None, values })
+}
+
+fn argument(name: &str, description: Option<&str>, ty: TypeRef, kind: ArgKind) -> (Name, ArgDef) {
+    (name.into(), ArgDef { description: description.map(str::to_owned), ty, kind })
+}
+
+fn field(ty: TypeRef, kind: super::types::FieldKind, description: Option<String>) -> FieldDef {
+    FieldDef { description, args: IndexMap::new(), ty, kind }
+}
+
+fn input(ty: TypeRef, kind: InputKind) -> InputField {
+    InputField { description: None, ty, kind }
+}
+
+/// A column as the fields of inputs refer to it.
+fn of_column(column: ColumnId) -> InputKind {
+    InputKind::Column(column)
+}

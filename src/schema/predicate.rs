@@ -1,0 +1,222 @@
+//! Conditions on rows, every name resolved: what a caller's `where` and a
+//! permission's filter both become.
+
+use std::sync::Arc;
+
+use super::tracked::TrackedId;
+use crate::catalog::model::ColumnId;
+
+/// A scalar that travels as a parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// Written in the document or the metadata, or fixed by us.
+    Const(Arc<str>),
+    /// The n-th leaf of the request's variables.
+    Leaf(usize),
+    /// A session variable, by its lower-case name.
+    Session(Arc<str>),
+    /// All session variables as a JSON object.
+    SessionVariables,
+}
+
+/// A condition on the rows of one table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predicate {
+    And(Vec<Predicate>),
+    Or(Vec<Predicate>),
+    Not(Box<Predicate>),
+    Compare {
+        subject: Subject,
+        comparison: Comparison,
+        value: CompareValue,
+    },
+    IsNull {
+        subject: Subject,
+        negated: bool,
+    },
+    /// Some row on the other side of a relationship satisfies the inner one.
+    Related {
+        relationship: usize,
+        inner: Box<Predicate>,
+    },
+    /// Some row of any table satisfies the inner one.
+    Exists {
+        table: TrackedId,
+        inner: Box<Predicate>,
+    },
+    /// Some row that a computed field returns satisfies the inner one.
+    ComputedRows {
+        field: usize,
+        inner: Box<Predicate>,
+    },
+    /// An aggregate over the other side of a relationship compares.
+    Aggregate(Box<AggregatePredicate>),
+}
+
+impl Predicate {
+    /// Holds for every row.
+    pub const TRUE: Predicate = Predicate::And(Vec::new());
+
+    pub fn is_true(&self) -> bool {
+        match self {
+            Predicate::And(parts) => parts.iter().all(Predicate::is_true),
+            _ => false,
+        }
+    }
+
+    /// Calls `visit` for this condition and those inside, with the table that
+    /// each is about; `target` tells where relationships and computed fields
+    /// lead.
+    pub fn walk(&self, visit: &mut impl FnMut(&Predicate)) {
+        visit(self);
+        match self {
+            Predicate::And(parts) | Predicate::Or(parts) => {
+                parts.iter().for_each(|part| part.walk(visit));
+            }
+            Predicate::Not(inner)
+            | Predicate::Related { inner, .. }
+            | Predicate::Exists { inner, .. }
+            | Predicate::ComputedRows { inner, .. } => inner.walk(visit),
+            Predicate::Aggregate(aggregate) => aggregate.filter.walk(visit),
+            Predicate::Compare { .. } | Predicate::IsNull { .. } => {}
+        }
+    }
+}
+
+/// What stands on the left of an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    Column(ColumnId),
+    /// A column read as another type, as `_cast` asks.
+    Cast(ColumnId, CastTarget),
+    /// A scalar computed field, without arguments of the caller.
+    Computed(usize),
+}
+
+/// What `_cast` can read a column as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CastTarget {
+    Text,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CompareValue {
+    One(Operand),
+    /// An array literal.
+    Array(Operand),
+    Items(Vec<Operand>),
+    Column(ColumnReference),
+}
+
+/// A column on the right side of an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnReference {
+    /// Of the table that the whole condition is about, not of the one at hand.
+    pub root: bool,
+    pub column: ColumnId,
+}
+
+/// `<relationship>_aggregate: {count: {…}}` and the like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregatePredicate {
+    pub relationship: usize,
+    pub function: PredicateAggregate,
+    pub distinct: bool,
+    /// Which rows count.
+    pub filter: Predicate,
+    /// All of them have to hold.
+    pub comparisons: Vec<(Comparison, CompareValue)>,
+    /// `_is_null` on the aggregate.
+    pub is_null: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PredicateAggregate {
+    /// Of rows, or of rows in which these columns are not null.
+    Count(Vec<ColumnId>),
+    BoolAnd(ColumnId),
+    BoolOr(ColumnId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    Eq,
+    Neq,
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+    In,
+    Nin,
+    Like,
+    Nlike,
+    Ilike,
+    Nilike,
+    Similar,
+    Nsimilar,
+    Regex,
+    Iregex,
+    Nregex,
+    Niregex,
+    Contains,
+    ContainedIn,
+    HasKey,
+    HasKeysAny,
+    HasKeysAll,
+    Ancestor,
+    AncestorAny,
+    Descendant,
+    DescendantAny,
+    Matches,
+    MatchesAny,
+    MatchesFulltext,
+}
+
+impl Comparison {
+    pub const ALL: &'static [(&'static str, Comparison)] = &[
+        ("_eq", Comparison::Eq),
+        ("_neq", Comparison::Neq),
+        ("_gt", Comparison::Gt),
+        ("_gte", Comparison::Gte),
+        ("_lt", Comparison::Lt),
+        ("_lte", Comparison::Lte),
+        ("_in", Comparison::In),
+        ("_nin", Comparison::Nin),
+        ("_like", Comparison::Like),
+        ("_nlike", Comparison::Nlike),
+        ("_ilike", Comparison::Ilike),
+        ("_nilike", Comparison::Nilike),
+        ("_similar", Comparison::Similar),
+        ("_nsimilar", Comparison::Nsimilar),
+        ("_regex", Comparison::Regex),
+        ("_iregex", Comparison::Iregex),
+        ("_nregex", Comparison::Nregex),
+        ("_niregex", Comparison::Niregex),
+        ("_contains", Comparison::Contains),
+        ("_contained_in", Comparison::ContainedIn),
+        ("_has_key", Comparison::HasKey),
+        ("_has_keys_any", Comparison::HasKeysAny),
+        ("_has_keys_all", Comparison::HasKeysAll),
+        ("_ancestor", Comparison::Ancestor),
+        ("_ancestor_any", Comparison::AncestorAny),
+        ("_descendant", Comparison::Descendant),
+        ("_descendant_any", Comparison::DescendantAny),
+        ("_matches", Comparison::Matches),
+        ("_matches_any", Comparison::MatchesAny),
+        ("_matches_fulltext", Comparison::MatchesFulltext),
+    ];
+
+    /// Whether the right side is a list of values.
+    pub const fn takes_list(self) -> bool {
+        matches!(
+            self,
+            Comparison::In
+                | Comparison::Nin
+                | Comparison::HasKeysAny
+                | Comparison::HasKeysAll
+                | Comparison::AncestorAny
+                | Comparison::DescendantAny
+                | Comparison::MatchesAny
+        )
+    }
+}

@@ -1,0 +1,552 @@
+//! Puts catalogue and metadata together, in the order in which one part needs
+//! another: tables, relationships, functions, permissions, roots.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::catalog::model::{Catalog, Oid, Table, TableId};
+use crate::graphql::Name;
+use crate::metadata::document::InheritedRole;
+use crate::metadata::source::DEFAULT_SOURCE;
+use crate::metadata::table::TableConfiguration;
+use crate::metadata::{Function as WrittenFunction, QualifiedName, Source, Table as Written};
+use crate::schema::scalars::Scalars;
+use crate::schema::types::{Root, RootField, RootKind, TableType};
+use crate::sql::InvalidIdent;
+
+use super::inconsistency::{Inconsistency, ObjectKind, table_name};
+use super::table::{columns_of, name_of};
+use super::{
+    Cardinality, ColumnType, EnumRow, FunctionId, FunctionRoot, Relationship, Returns, RootNames,
+    SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive, function,
+    permission, relationship,
+};
+
+/// One database.
+#[derive(Debug, Clone)]
+pub struct SourceInput<'a> {
+    pub name: Arc<str>,
+    pub catalog: Arc<Catalog>,
+    /// `None` without metadata.
+    pub metadata: Option<&'a Source>,
+    /// Whether exposed tables that metadata does not name are shown too.
+    pub auto_track: bool,
+    /// The rows of the tables that metadata calls enums, or why they cannot be.
+    pub enums: &'a HashMap<QualifiedName, Result<Vec<EnumRow>, String>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct BuildOptions<'a> {
+    /// Exposed schemas, the first without a prefix.
+    pub expose: &'a [String],
+    pub inherited_roles: &'a [InheritedRole],
+}
+
+/// What is shown of one database without metadata: all that is exposed.
+pub fn without_metadata(
+    catalog: Arc<Catalog>,
+    expose: &[String],
+) -> Result<Arc<Tracked>, InvalidIdent> {
+    let source = SourceInput {
+        name: DEFAULT_SOURCE.into(),
+        catalog,
+        metadata: None,
+        auto_track: true,
+        enums: &HashMap::new(),
+    };
+    build(&[source], BuildOptions { expose, inherited_roles: &[] }).map(Arc::new)
+}
+
+/// A tracked table with what is written about it.
+type Pair<'a> = (TrackedId, &'a Written);
+
+/// Puts everything together. Fails only where a name cannot be printed.
+pub fn build(
+    inputs: &[SourceInput<'_>],
+    options: BuildOptions<'_>,
+) -> Result<Tracked, InvalidIdent> {
+    let scalars = Scalars::of(inputs.iter().map(|input| input.catalog.as_ref()))?;
+    let mut tracked = Tracked { scalars, ..Tracked::default() };
+    let mut taken = Taken::new(&tracked.scalars);
+    let mut written: Vec<Vec<Pair<'_>>> = Vec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
+        tracked.sources.push(TrackedSource {
+            name: input.name.clone(),
+            catalog: input.catalog.clone(),
+            ids: HashMap::new(),
+        });
+        written.push(add_tables(&mut tracked, &mut taken, source, input, options));
+    }
+    for (index, input) in inputs.iter().enumerate() {
+        let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
+        let pairs = written.get(index).map_or(&[][..], Vec::as_slice);
+        link_enums(&mut tracked, source, &input.catalog);
+        add_relationships(&mut tracked, source, input, pairs);
+        add_functions(&mut tracked, source, input, pairs, options);
+    }
+    for pairs in &written {
+        for (id, table) in pairs {
+            let mut told = Vec::new();
+            let permissions = permission::of_table(&tracked, *id, table, &mut told);
+            tracked.inconsistencies.extend(told);
+            tracked.roles.extend(permissions.keys().cloned());
+            if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
+                entry.permissions = permissions
+                    .into_iter()
+                    .map(|(role, access)| (role, Arc::new(access)))
+                    .collect();
+            }
+        }
+    }
+    for function in &tracked.functions {
+        tracked.roles.extend(function.roles.iter().cloned());
+    }
+    add_inherited_roles(&mut tracked, options.inherited_roles);
+    let named = written.iter().flatten().map(|(id, _)| *id).collect();
+    add_roots(&mut tracked, &named);
+    Ok(tracked)
+}
+
+/// Type names that are in use.
+struct Taken(HashSet<String>);
+
+impl Taken {
+    fn new(scalars: &Scalars) -> Self {
+        let mut taken: HashSet<String> =
+            Root::ALL.iter().map(|root| root.name().to_owned()).collect();
+        taken.extend(["order_by".to_owned(), "cursor_ordering".to_owned()]);
+        for scalar in scalars.iter() {
+            taken.insert(scalar.name.to_string());
+            taken.insert(format!("{}_comparison_exp", scalar.name));
+        }
+        Taken(taken)
+    }
+
+    /// Takes the names of a table's types; an error names one that is gone.
+    fn table(&mut self, name: &str) -> Result<(), String> {
+        // The rest follow from these: they differ in what follows the name.
+        const CHECKED: [TableType; 8] = [
+            TableType::Object,
+            TableType::BoolExp,
+            TableType::OrderBy,
+            TableType::SelectColumn,
+            TableType::Aggregate,
+            TableType::AggregateFields,
+            TableType::InsertInput,
+            TableType::MutationResponse,
+        ];
+        let names = CHECKED.map(|ty| ty.name(name));
+        if let Some(gone) = names.iter().find(|name| self.0.contains(*name)) {
+            return Err(format!("the type name \"{gone}\" is used already"));
+        }
+        self.0.extend(names);
+        Ok(())
+    }
+}
+
+/// Adds the tables of a source and returns those with metadata.
+fn add_tables<'a>(
+    tracked: &mut Tracked,
+    taken: &mut Taken,
+    source: SourceId,
+    input: &SourceInput<'a>,
+    options: BuildOptions<'_>,
+) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    let mut seen: HashSet<TableId> = HashSet::new();
+    for written in input.metadata.into_iter().flat_map(|metadata| &metadata.tables) {
+        let named = &written.table;
+        let mut tell = |reason: String| {
+            let told = Inconsistency::of_table(&input.name, named, reason);
+            tracked.inconsistencies.push(told);
+        };
+        let Some(table) = input.catalog.table_named(&named.schema, &named.name) else {
+            tell(format!("no such table/view exists in source: \"{named}\""));
+            continue;
+        };
+        if !seen.insert(table.id) {
+            tell(format!("the table \"{named}\" is listed twice"));
+            continue;
+        }
+        let enum_values = match (written.is_enum, input.enums.get(named)) {
+            (false, _) => None,
+            (true, Some(Ok(values))) => Some(values.clone()),
+            (true, Some(Err(reason))) => {
+                tell(reason.clone());
+                continue;
+            }
+            (true, None) => {
+                tell("the rows of the enum table could not be read".to_owned());
+                continue;
+            }
+        };
+        match shown(tracked, taken, source, table, &written.configuration, options) {
+            Ok(mut shown) => {
+                shown.enum_values = enum_values;
+                pairs.push((push(tracked, shown), written));
+            }
+            Err(reason) => {
+                let told = Inconsistency::of_table(&input.name, named, reason);
+                tracked.inconsistencies.push(told);
+            }
+        }
+    }
+    if input.auto_track {
+        let configuration = TableConfiguration::default();
+        for table in input.catalog.tables.iter().filter(|table| table.exposed) {
+            if seen.contains(&table.id) {
+                continue;
+            }
+            match shown(tracked, taken, source, table, &configuration, options) {
+                Ok(shown) => {
+                    push(tracked, shown);
+                }
+                Err(reason) => {
+                    tracing::debug!(schema = %table.schema, table = %table.name, reason, "table left out");
+                }
+            }
+        }
+    }
+    pairs
+}
+
+fn push(tracked: &mut Tracked, table: TrackedTable) -> TrackedId {
+    let id = table.id;
+    if let Some(source) = tracked.sources.get_mut(usize::from(table.source.0)) {
+        source.ids.insert(table.table, id);
+    }
+    tracked.table_names.insert(table.name.clone(), id);
+    tracked.tables.push(table);
+    id
+}
+
+fn shown(
+    tracked: &Tracked,
+    taken: &mut Taken,
+    source: SourceId,
+    table: &Table,
+    configuration: &TableConfiguration,
+    options: BuildOptions<'_>,
+) -> Result<TrackedTable, String> {
+    let name = name_of(options.expose, table, configuration)?;
+    let columns = columns_of(source, table, configuration, &tracked.scalars)?;
+    if !columns.iter().any(|column| column.name.is_some() && column.ty.is_some()) {
+        return Err("the table has no column that GraphQL can name".to_owned());
+    }
+    taken.table(&name)?;
+    let comment = configuration.comment.as_ref().or(table.comment.as_ref());
+    Ok(TrackedTable {
+        id: TrackedId(u32::try_from(tracked.tables.len()).unwrap_or(u32::MAX)),
+        source,
+        table: table.id,
+        roots: RootNames::of(&name, &configuration.custom_root_fields),
+        name,
+        description: comment.filter(|comment| !comment.is_empty()).cloned(),
+        columns,
+        relationships: Vec::new(),
+        computed: Vec::new(),
+        enum_values: None,
+        permissions: HashMap::new(),
+    })
+}
+
+/// Columns with a foreign key of one column into an enum table have its type.
+fn link_enums(tracked: &mut Tracked, source: SourceId, catalog: &Catalog) {
+    let Some(ids) = tracked.sources.get(usize::from(source.0)).map(|source| source.ids.clone())
+    else {
+        return;
+    };
+    let enums: HashSet<TrackedId> = tracked
+        .tables
+        .iter()
+        .filter(|table| table.source == source && table.enum_values.is_some())
+        .map(|table| table.id)
+        .collect();
+    if enums.is_empty() {
+        return;
+    }
+    for table in &catalog.tables {
+        let Some(id) = ids.get(&table.id) else { continue };
+        for key in &table.foreign_keys {
+            let ([column], Some(target)) = (key.columns.as_slice(), ids.get(&key.target)) else {
+                continue;
+            };
+            if enums.contains(target)
+                && let Some(entry) = tracked.tables.get_mut(id.0 as usize)
+                && let Some(entry) = entry.columns.get_mut(usize::from(column.0))
+            {
+                entry.ty = Some(ColumnType::Enum(*target));
+            }
+        }
+    }
+}
+
+fn add_relationships(
+    tracked: &mut Tracked,
+    source: SourceId,
+    input: &SourceInput<'_>,
+    pairs: &[Pair<'_>],
+) {
+    let Some(ids) = tracked.sources.get(usize::from(source.0)).map(|source| source.ids.clone())
+    else {
+        return;
+    };
+    let catalog = &input.catalog;
+    let mut all: HashMap<TrackedId, Vec<Relationship>> = HashMap::new();
+    if input.auto_track {
+        let named = ids
+            .iter()
+            .filter_map(|(table, id)| Some((*table, (*id, tracked.table(*id)?.name.clone()))))
+            .collect();
+        for (table, list) in derive::relationships(catalog, &named) {
+            if let Some(id) = ids.get(&table) {
+                all.insert(*id, list);
+            }
+        }
+    }
+    let around =
+        relationship::Around { catalog, tracked: &|table: &Table| ids.get(&table.id).copied() };
+    for (id, written) in pairs {
+        let mut list = Vec::new();
+        let Some(shown) = tracked.table(*id) else { continue };
+        let Some(table) = catalog.table(shown.table) else { continue };
+        let kinds = [
+            (ObjectKind::ObjectRelation, Cardinality::Object, &written.object_relationships),
+            (ObjectKind::ArrayRelation, Cardinality::Array, &written.array_relationships),
+        ];
+        let mut told = Vec::new();
+        for (kind, cardinality, relationships) in kinds {
+            for relationship in relationships {
+                let result = relationship::resolve(&around, table, relationship, cardinality)
+                    .and_then(|found| {
+                        if shown.column_named(&found.name).is_some()
+                            || list.iter().any(|other: &Relationship| other.name == found.name)
+                        {
+                            return Err(
+                                "field definition conflicts with postgres column".to_owned()
+                            );
+                        }
+                        Ok(found)
+                    });
+                match result {
+                    Ok(found) => list.push(found),
+                    Err(reason) => told.push(Inconsistency::in_table(
+                        kind,
+                        (&input.name, &written.table),
+                        &relationship.name,
+                        reason,
+                        relationship,
+                    )),
+                }
+            }
+        }
+        tracked.inconsistencies.extend(told);
+        // What metadata says of a table's relationships is all of them.
+        all.insert(*id, list);
+    }
+    for (id, list) in all {
+        if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
+            entry.relationships = list;
+        }
+    }
+}
+
+fn add_functions(
+    tracked: &mut Tracked,
+    source: SourceId,
+    input: &SourceInput<'_>,
+    pairs: &[Pair<'_>],
+    options: BuildOptions<'_>,
+) {
+    let catalog = &input.catalog;
+    let row_types: HashMap<Oid, TrackedId> = match tracked.source(source) {
+        None => return,
+        Some(entry) => catalog
+            .types
+            .values()
+            .filter_map(|ty| {
+                let table = catalog.table_by_oid(ty.relation?)?;
+                Some((ty.oid, *entry.ids.get(&table.id)?))
+            })
+            .collect(),
+    };
+    let mut told = Vec::new();
+    let mut fields: Vec<(TrackedId, Vec<super::ComputedField>)> = Vec::new();
+    let mut functions: Vec<TrackedFunction> = Vec::new();
+    {
+        let around = function::Around {
+            source,
+            catalog,
+            scalars: &tracked.scalars,
+            row_type: &|oid| row_types.get(&oid).copied(),
+            expose: options.expose,
+        };
+        for (id, written) in pairs {
+            let mut list: Vec<super::ComputedField> = Vec::new();
+            let Some(shown) = tracked.table(*id) else { continue };
+            let Some(table) = catalog.table(shown.table) else { continue };
+            for field in &written.computed_fields {
+                let clash = shown.column_named(&field.name).is_some()
+                    || shown.relationship_named(&field.name).is_some()
+                    || list.iter().any(|other| *other.name == *field.name);
+                let result = if clash {
+                    Err("field definition conflicts with postgres column".to_owned())
+                } else {
+                    around.computed(table, field)
+                };
+                match result {
+                    Ok(found) => list.push(found),
+                    Err(reason) => told.push(Inconsistency::in_table(
+                        ObjectKind::ComputedField,
+                        (&input.name, &written.table),
+                        &field.name,
+                        reason,
+                        field,
+                    )),
+                }
+            }
+            fields.push((*id, list));
+        }
+        for written in input.metadata.into_iter().flat_map(|metadata| &metadata.functions) {
+            let id = tracked.functions.len() + functions.len();
+            let id = FunctionId(u32::try_from(id).unwrap_or(u32::MAX));
+            match around.function(written, id) {
+                Ok(function) => functions.push(function),
+                Err(reason) => told.push(of_function(&input.name, written, &reason)),
+            }
+        }
+    }
+    for (id, list) in fields {
+        if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
+            entry.computed = list;
+        }
+    }
+    tracked.functions.extend(functions);
+    tracked.inconsistencies.extend(told);
+}
+
+fn of_function(source: &str, written: &WrittenFunction, reason: &str) -> Inconsistency {
+    Inconsistency::new(
+        ObjectKind::Function,
+        format!("function {} in source {source}", written.function),
+        format!("in function \"{}\": {reason}", written.function),
+        as_json(written),
+    )
+}
+
+fn as_json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// Inherited roles with all roles that they stand for, through others.
+fn add_inherited_roles(tracked: &mut Tracked, written: &[InheritedRole]) {
+    let parts: BTreeMap<&str, &InheritedRole> =
+        written.iter().map(|role| (&*role.role_name, role)).collect();
+    for role in written {
+        let mut leaves: BTreeSet<Name> = BTreeSet::new();
+        let mut open: Vec<&str> = role.role_set.iter().map(|part| &**part).collect();
+        let mut seen: HashSet<&str> = HashSet::from([&*role.role_name]);
+        let mut circular = false;
+        while let Some(next) = open.pop() {
+            if !seen.insert(next) {
+                circular |= next == &*role.role_name;
+                continue;
+            }
+            match parts.get(next) {
+                Some(inner) => open.extend(inner.role_set.iter().map(|part| &**part)),
+                None => {
+                    leaves.insert(next.into());
+                }
+            }
+        }
+        if circular {
+            tracked.inconsistencies.push(Inconsistency::new(
+                ObjectKind::InheritedRole,
+                format!("inherited role {}", role.role_name),
+                "the role inherits from itself",
+                as_json(role),
+            ));
+            continue;
+        }
+        tracked.roles.insert(role.role_name.shared());
+        tracked.inherited_roles.insert(role.role_name.shared(), leaves.into_iter().collect());
+    }
+}
+
+/// Which name at a root means what. Of two that want one name, the table that
+/// is listed first keeps it; the other is told, if metadata `named` it.
+fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
+    let mut roots: [HashMap<Name, RootField>; 3] = Default::default();
+    let mut told = Vec::new();
+    let mut add = |root: Root, name: &Name, field: RootField| -> Option<RootField> {
+        let map = roots.get_mut(root as usize)?;
+        match map.get(name) {
+            Some(other) => Some(*other),
+            None => {
+                map.insert(name.clone(), field);
+                None
+            }
+        }
+    };
+    // Names that tables have by themselves come before those derived from
+    // them: a table `a_by_pk` keeps its name beside `a`.
+    let order = |kind: &RootKind| {
+        !matches!(kind, RootKind::Select | RootKind::Insert | RootKind::Update | RootKind::Delete)
+    };
+    let mut kinds = RootKind::ALL;
+    kinds.sort_by_key(order);
+    for kind in kinds.into_iter().filter(|kind| kind.is_served()) {
+        for table in &tracked.tables {
+            let name = table.roots.name(kind);
+            for root in kind.roots() {
+                let field = RootField::Table(table.id, kind);
+                if let Some(other) = add(*root, name, field) {
+                    told.push((table.id, root, name.clone(), other));
+                }
+            }
+        }
+    }
+    for function in &tracked.functions {
+        let plain = RootField::Function(function.id);
+        let aggregate = RootField::FunctionAggregate(function.id);
+        let places: &[Root] = match function.kind {
+            FunctionRoot::Query => &[Root::Query],
+            FunctionRoot::Mutation => &[],
+        };
+        for root in places {
+            if let Some(other) = add(*root, &function.root, plain) {
+                tracing::warn!(function = %function.name, ?other, "the name of a function's root field is taken");
+            }
+            let rows = matches!(function.returns, Returns::Rows { set: true, .. });
+            if rows
+                && function.kind == FunctionRoot::Query
+                && let Some(other) = add(*root, &function.aggregate_root, aggregate)
+            {
+                tracing::warn!(function = %function.name, ?other, "the name of a function's root field is taken");
+            }
+        }
+    }
+    let mut inconsistencies = Vec::new();
+    for (id, root, name, _) in told {
+        if *root == Root::Subscription || !named.contains(&id) {
+            continue;
+        }
+        let Some(table) = tracked.table(id) else { continue };
+        let (Some(source), Some(db)) = (tracked.source(table.source), tracked.db_table(id)) else {
+            continue;
+        };
+        let qualified = QualifiedName::new(db.schema.clone(), db.name.clone());
+        inconsistencies.push(Inconsistency::new(
+            ObjectKind::Table,
+            table_name(&source.name, &qualified),
+            format!("duplicate definitions of the field \"{name}\" in {}", root.name()),
+            json!(qualified),
+        ));
+    }
+    tracked.inconsistencies.extend(inconsistencies);
+    tracked.roots = roots;
+}

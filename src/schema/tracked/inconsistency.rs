@@ -1,0 +1,121 @@
+//! Parts of the metadata that the database does not bear out, in Hasura's
+//! words.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::metadata::QualifiedName;
+
+/// What a part of the metadata is; the word of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    Source,
+    Table,
+    ObjectRelation,
+    ArrayRelation,
+    RemoteRelationship,
+    ComputedField,
+    SelectPermission,
+    InsertPermission,
+    UpdatePermission,
+    DeletePermission,
+    EventTrigger,
+    CronTrigger,
+    Function,
+    FunctionPermission,
+    RemoteSchema,
+    CustomTypes,
+    Action,
+    ActionPermission,
+    InheritedRole,
+    Endpoint,
+    NativeQuery,
+}
+
+impl ObjectKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ObjectKind::Source => "source",
+            ObjectKind::Table => "table",
+            ObjectKind::ObjectRelation => "object_relation",
+            ObjectKind::ArrayRelation => "array_relation",
+            ObjectKind::RemoteRelationship => "remote_relationship",
+            ObjectKind::ComputedField => "computed_field",
+            ObjectKind::SelectPermission => "select_permission",
+            ObjectKind::InsertPermission => "insert_permission",
+            ObjectKind::UpdatePermission => "update_permission",
+            ObjectKind::DeletePermission => "delete_permission",
+            ObjectKind::EventTrigger => "event_trigger",
+            ObjectKind::CronTrigger => "cron_trigger",
+            ObjectKind::Function => "function",
+            ObjectKind::FunctionPermission => "function_permission",
+            ObjectKind::RemoteSchema => "remote_schema",
+            ObjectKind::CustomTypes => "custom_types",
+            ObjectKind::Action => "action",
+            ObjectKind::ActionPermission => "action_permission",
+            ObjectKind::InheritedRole => "inherited_role",
+            ObjectKind::Endpoint => "rest_endpoint",
+            ObjectKind::NativeQuery => "native_query",
+        }
+    }
+}
+
+/// A part of the metadata that is left out, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inconsistency {
+    pub definition: Value,
+    /// Starts with `Inconsistent object: `.
+    pub reason: String,
+    /// Which object: `table author in source default`.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: ObjectKind,
+}
+
+impl Inconsistency {
+    pub fn new(
+        kind: ObjectKind,
+        name: String,
+        reason: impl fmt::Display,
+        definition: Value,
+    ) -> Self {
+        Inconsistency { definition, reason: format!("Inconsistent object: {reason}"), name, kind }
+    }
+
+    /// Of a table itself.
+    pub fn of_table(source: &str, table: &QualifiedName, reason: impl fmt::Display) -> Self {
+        let name = table_name(source, table);
+        Inconsistency::new(ObjectKind::Table, name, reason, json!(table))
+    }
+
+    /// Of something that belongs to a table; `definition` gets the table, the
+    /// source and the comment.
+    pub fn in_table(
+        kind: ObjectKind,
+        (source, table): (&str, &QualifiedName),
+        named: &str,
+        reason: impl fmt::Display,
+        definition: impl Serialize,
+    ) -> Self {
+        let mut definition = serde_json::to_value(definition).unwrap_or(Value::Null);
+        if let Value::Object(map) = &mut definition {
+            map.insert("source".to_owned(), source.into());
+            map.entry("comment").or_insert(Value::Null);
+            map.insert("table".to_owned(), json!(table));
+        }
+        Inconsistency::new(kind, object_name(kind, named, source, table), reason, definition)
+    }
+}
+
+/// `table author in source default`
+pub fn table_name(source: &str, table: &QualifiedName) -> String {
+    format!("table {table} in source {source}")
+}
+
+/// `select_permission user in table author in source default`
+pub fn object_name(kind: ObjectKind, named: &str, source: &str, table: &QualifiedName) -> String {
+    format!("{} {named} in {}", kind.as_str(), table_name(source, table))
+}

@@ -1,0 +1,318 @@
+//! Catalogue × metadata: what is shown to anybody, and under which names.
+//!
+//! ```text
+//! Catalog  ─┐                         ┌▶ tables, functions (names, relationships, permissions)
+//! Metadata ─┴▶ build ─────────────────┤
+//!              │ table relationship   └▶ inconsistencies: what the database does not have
+//!              │ computed function
+//!              └ permission ─▶ conditions
+//! ```
+//!
+//! Broken parts of the metadata are left out and told, never fatal. Objects
+//! refer to each other by dense ids across all sources.
+
+mod build;
+mod computed;
+pub mod conditions;
+mod derive;
+mod function;
+pub mod inconsistency;
+mod permission;
+mod relationship;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::catalog::model::{self as db, Catalog, ColumnId, Oid, TableId};
+use crate::graphql::Name;
+use crate::metadata::QualifiedName;
+
+use super::access::TableAccess;
+use super::scalars::Scalars;
+use super::types::{RootField, RootKind, ScalarId, TypeId};
+
+pub use build::{BuildOptions, SourceInput, build, without_metadata};
+pub use inconsistency::{Inconsistency, ObjectKind};
+
+/// A table that is shown, of whatever source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackedId(pub u32);
+
+/// A function that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionId(pub u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub u16);
+
+/// Everything that is shown.
+#[derive(Debug, Default)]
+pub struct Tracked {
+    pub sources: Vec<TrackedSource>,
+    pub tables: Vec<TrackedTable>,
+    pub functions: Vec<TrackedFunction>,
+    pub scalars: Scalars,
+    /// Roles that some permission names.
+    pub roles: BTreeSet<Name>,
+    pub inherited_roles: BTreeMap<Name, Vec<Name>>,
+    pub inconsistencies: Vec<Inconsistency>,
+    /// GraphQL name → table.
+    table_names: HashMap<Name, TrackedId>,
+    roots: [HashMap<Name, RootField>; 3],
+}
+
+#[derive(Debug)]
+pub struct TrackedSource {
+    pub name: Arc<str>,
+    pub catalog: Arc<Catalog>,
+    /// By table of the catalogue.
+    ids: HashMap<TableId, TrackedId>,
+}
+
+/// A tracked table under its GraphQL names.
+#[derive(Debug)]
+pub struct TrackedTable {
+    pub id: TrackedId,
+    pub source: SourceId,
+    pub table: TableId,
+    pub name: Name,
+    pub description: Option<String>,
+    /// By [`ColumnId`].
+    pub columns: Vec<TrackedColumn>,
+    pub relationships: Vec<Relationship>,
+    pub computed: Vec<ComputedField>,
+    pub roots: RootNames,
+    /// The rows of an enum table.
+    pub enum_values: Option<Vec<EnumRow>>,
+    /// Metadata permissions by GraphQL role.
+    pub permissions: HashMap<Name, Arc<TableAccess>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TrackedColumn {
+    /// `None` when it has no name that GraphQL allows.
+    pub name: Option<Name>,
+    pub description: Option<String>,
+    /// `None` when the type has no scalar.
+    pub ty: Option<ColumnType>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    Scalar(ScalarId),
+    /// It refers to an enum table.
+    Enum(TrackedId),
+}
+
+impl ColumnType {
+    /// The type of a value.
+    pub fn value(self) -> TypeId {
+        match self {
+            ColumnType::Scalar(scalar) => TypeId::Scalar(scalar),
+            ColumnType::Enum(table) => TypeId::Table(table, super::types::TableType::Enum),
+        }
+    }
+
+    /// The type of a comparison.
+    pub fn comparison(self) -> TypeId {
+        match self {
+            ColumnType::Scalar(scalar) => TypeId::Comparison(scalar),
+            ColumnType::Enum(table) => {
+                TypeId::Table(table, super::types::TableType::EnumComparison)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnumRow {
+    pub value: Name,
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cardinality {
+    Object,
+    Array,
+}
+
+/// A way from one table to another; `join` pairs columns (here, there).
+#[derive(Debug, Clone)]
+pub struct Relationship {
+    pub name: Name,
+    pub cardinality: Cardinality,
+    pub target: TrackedId,
+    pub join: Vec<(ColumnId, ColumnId)>,
+    pub description: Option<String>,
+    /// A foreign key of this table whose columns are all NOT NULL, so that
+    /// the other side is there.
+    pub total: bool,
+    /// The other side is written before this one by a nested insert.
+    pub target_first: bool,
+}
+
+/// A function of the row, as a field.
+#[derive(Debug, Clone)]
+pub struct ComputedField {
+    pub name: Name,
+    pub description: Option<String>,
+    pub call: FunctionCall,
+    pub returns: Returns,
+}
+
+/// A function that is shown as a root field.
+#[derive(Debug)]
+pub struct TrackedFunction {
+    pub id: FunctionId,
+    pub source: SourceId,
+    /// The GraphQL name that types are named after.
+    pub name: Name,
+    pub root: Name,
+    pub aggregate_root: Name,
+    pub description: Option<String>,
+    pub call: FunctionCall,
+    pub returns: Returns,
+    pub kind: FunctionRoot,
+    /// The database's function changes nothing.
+    pub stable: bool,
+    /// Roles that metadata lets call it.
+    pub roles: BTreeSet<Name>,
+    /// No metadata names it: it is there for roles that were granted EXECUTE
+    /// by name.
+    pub by_grant: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionRoot {
+    Query,
+    Mutation,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone)]
+pub struct FunctionCall {
+    pub oid: Oid,
+    pub function: QualifiedName,
+    /// Input arguments in the order of the declaration.
+    pub args: Vec<CallArgument>,
+}
+
+#[derive(Debug, Clone)]
+pub struct CallArgument {
+    /// The name in the database; calls name their arguments where they can.
+    pub name: Option<Arc<str>>,
+    pub type_oid: Oid,
+    pub has_default: bool,
+    pub variadic: bool,
+    pub role: ArgumentRole,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArgumentRole {
+    /// Given by the caller, under this GraphQL name.
+    Caller { name: Name, ty: ScalarId },
+    /// The row of a computed field.
+    Row,
+    /// The session variables as JSON.
+    Session,
+}
+
+/// What a function answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returns {
+    Scalar(ScalarId),
+    Rows { table: TrackedId, set: bool },
+}
+
+/// The names of a table's root fields, with what was said of them.
+#[derive(Debug, Clone)]
+pub struct RootNames([(Name, Option<String>); RootKind::COUNT]);
+
+impl RootNames {
+    pub fn name(&self, kind: RootKind) -> &Name {
+        &self.entry(kind).0
+    }
+
+    pub fn comment(&self, kind: RootKind) -> Option<&str> {
+        self.entry(kind).1.as_deref()
+    }
+
+    fn entry(&self, kind: RootKind) -> &(Name, Option<String>) {
+        // The array has an entry for every kind.
+        #[expect(clippy::indexing_slicing, reason = "RootKind counts below COUNT")]
+        &self.0[kind as usize]
+    }
+}
+
+impl Tracked {
+    pub fn table(&self, id: TrackedId) -> Option<&TrackedTable> {
+        self.tables.get(id.0 as usize)
+    }
+
+    pub fn function(&self, id: FunctionId) -> Option<&TrackedFunction> {
+        self.functions.get(id.0 as usize)
+    }
+
+    pub fn source(&self, id: SourceId) -> Option<&TrackedSource> {
+        self.sources.get(usize::from(id.0))
+    }
+
+    /// The table as the database has it.
+    pub fn db_table(&self, id: TrackedId) -> Option<&db::Table> {
+        let table = self.table(id)?;
+        self.source(table.source)?.catalog.table(table.table)
+    }
+
+    pub fn db_column(&self, id: TrackedId, column: ColumnId) -> Option<&db::Column> {
+        self.db_table(id)?.column(column)
+    }
+
+    pub fn column(&self, id: TrackedId, column: ColumnId) -> Option<&TrackedColumn> {
+        self.table(id)?.columns.get(usize::from(column.0))
+    }
+
+    pub fn relationship(&self, id: TrackedId, index: usize) -> Option<&Relationship> {
+        self.table(id)?.relationships.get(index)
+    }
+
+    pub fn table_by_name(&self, name: &str) -> Option<TrackedId> {
+        self.table_names.get(name).copied()
+    }
+
+    /// The tracked table of a source by its name in the database.
+    pub fn find(&self, source: SourceId, name: &QualifiedName) -> Option<TrackedId> {
+        let source = self.source(source)?;
+        let table = source.catalog.table_named(&name.schema, &name.name)?;
+        source.ids.get(&table.id).copied()
+    }
+
+    /// What a name at a root means to some role.
+    pub fn root(&self, root: super::types::Root, name: &str) -> Option<RootField> {
+        self.root_names(root).get(name).copied()
+    }
+
+    pub(super) fn root_names(&self, root: super::types::Root) -> &HashMap<Name, RootField> {
+        let [query, mutation, subscription] = &self.roots;
+        match root {
+            super::types::Root::Query => query,
+            super::types::Root::Mutation => mutation,
+            super::types::Root::Subscription => subscription,
+        }
+    }
+}
+
+impl TrackedTable {
+    pub fn column_named(&self, name: &str) -> Option<ColumnId> {
+        let at = self.columns.iter().position(|column| column.name.as_deref() == Some(name))?;
+        u16::try_from(at).ok().map(ColumnId)
+    }
+
+    pub fn relationship_named(&self, name: &str) -> Option<usize> {
+        self.relationships.iter().position(|relationship| *relationship.name == *name)
+    }
+
+    pub fn computed_named(&self, name: &str) -> Option<usize> {
+        self.computed.iter().position(|field| *field.name == *name)
+    }
+}
