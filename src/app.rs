@@ -124,8 +124,9 @@ impl App {
             rows: config.limits.rows.map(u64::from),
             plan_cache_bytes: config.limits.plan_cache_bytes.0,
         };
-        let engine =
-            Arc::new(Engine::new(pg.clone(), track(&config, watch.current())?, options, limits));
+        let engine = Engine::new(pg.clone(), track(&config, watch.current())?, options, limits)
+            .poll_every(config.live.poll_interval);
+        let engine = Arc::new(engine);
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
             tokio::spawn(install_changes(
@@ -213,6 +214,7 @@ impl Snapshots for App {
 
     fn engine(&self) -> EngineSnapshot {
         let plans = self.engine.plan_cache_stats();
+        let subscriptions = self.engine.subscription_stats();
         EngineSnapshot {
             plan_hits: plans.hits,
             plan_misses: plans.misses,
@@ -222,6 +224,10 @@ impl Snapshots for App {
             catalog_generation: self.watch.current().generation,
             catalog_reloads: self.reloads.load(Ordering::Relaxed),
             catalog_reload_failures: self.watch.failures(),
+            subscriptions: subscriptions.open,
+            polls_changed: subscriptions.changed,
+            polls_unchanged: subscriptions.unchanged,
+            polls_failed: subscriptions.failed,
         }
     }
 }

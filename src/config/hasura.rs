@@ -13,6 +13,14 @@ pub(super) fn seconds(text: &str) -> Result<String, String> {
     }
 }
 
+/// A number of milliseconds.
+pub(super) fn milliseconds(text: &str) -> Result<String, String> {
+    match text.trim().parse::<u32>() {
+        Ok(milliseconds) => Ok(format!("{milliseconds}ms")),
+        Err(_) => Err(format!("expected a number of milliseconds, got \"{text}\"")),
+    }
+}
+
 /// A flag whose sense is the opposite of ours.
 pub(super) fn inverted(text: &str) -> Result<String, String> {
     bool::parse(text).map(|flag| (!flag).to_string())
@@ -33,7 +41,7 @@ pub(super) fn statement_cache(text: &str) -> Result<String, String> {
 }
 
 /// What a variable would do in Hasura, for those without a setting here.
-const WITHOUT_SETTING: [(&str, &str); 17] = [
+const WITHOUT_SETTING: [(&str, &str); 16] = [
     ("AUTH_HOOK", "authentication by webhook"),
     ("AUTH_HOOK_MODE", "authentication by webhook"),
     ("DEV_MODE", "internal details in errors; the log has them under the request id"),
@@ -44,7 +52,6 @@ const WITHOUT_SETTING: [(&str, &str); 17] = [
     ("ENABLED_LOG_TYPES", "log types; the log level decides"),
     ("STRINGIFY_NUMERIC_TYPES", "numbers as strings; numbers keep every digit as they are"),
     ("INFER_FUNCTION_PERMISSIONS", "function permissions; a GRANT decides"),
-    ("LIVE_QUERIES_MULTIPLEXED_REFETCH_INTERVAL", "polling intervals"),
     ("LIVE_QUERIES_MULTIPLEXED_BATCH_SIZE", "polling batches"),
     ("TX_ISOLATION", "other isolation levels"),
     ("PG_STRIPES", "pool stripes"),

@@ -22,11 +22,13 @@ mod console;
 mod database;
 mod general;
 mod limits;
+mod live;
 mod log;
 mod roles;
 mod schema;
 mod server;
 mod telemetry;
+mod websocket;
 
 pub use auth::AuthSettings;
 pub use console::ConsoleConfig;
@@ -34,6 +36,7 @@ pub use database::{DatabaseConfig, Pooler};
 pub use error::{ConfigError, Problem};
 pub use general::{GeneralConfig, Mode};
 pub use limits::LimitsConfig;
+pub use live::LiveConfig;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use roles::RolesConfig;
 pub use schema::{AutoTrack, SchemaConfig};
@@ -41,6 +44,7 @@ pub use server::ServerConfig;
 pub use setting::{Alias, Setting, Spec};
 pub use source::{FILE_NAME, Flag, OTHER_VARIABLES, Resolved, Sources};
 pub use telemetry::TelemetryConfig;
+pub use websocket::WebSocketConfig;
 
 use setting::Section;
 use source::Resolver;
@@ -55,6 +59,8 @@ pub struct Config {
     pub roles: RolesConfig,
     pub schema: SchemaConfig,
     pub limits: LimitsConfig,
+    pub websocket: WebSocketConfig,
+    pub live: LiveConfig,
     pub console: ConsoleConfig,
     pub log: LogConfig,
     pub telemetry: TelemetryConfig,
@@ -83,7 +89,7 @@ const fn section_doc<S: Section>() -> SectionDoc {
 }
 
 /// Every section, in the order of the documentation.
-pub const SECTIONS: [SectionDoc; 10] = [
+pub const SECTIONS: [SectionDoc; 12] = [
     section_doc::<GeneralConfig>(),
     section_doc::<ServerConfig>(),
     section_doc::<DatabaseConfig>(),
@@ -91,6 +97,8 @@ pub const SECTIONS: [SectionDoc; 10] = [
     section_doc::<RolesConfig>(),
     section_doc::<SchemaConfig>(),
     section_doc::<LimitsConfig>(),
+    section_doc::<WebSocketConfig>(),
+    section_doc::<LiveConfig>(),
     section_doc::<ConsoleConfig>(),
     section_doc::<LogConfig>(),
     section_doc::<TelemetryConfig>(),
@@ -140,6 +148,8 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
     let roles = RolesConfig::resolve(resolver);
     let schema = SchemaConfig::resolve(resolver);
     let limits = LimitsConfig::resolve(resolver);
+    let websocket = WebSocketConfig::resolve(resolver);
+    let live = LiveConfig::resolve(resolver);
     let console = ConsoleConfig::resolve(resolver);
     let log = LogConfig::resolve(resolver);
     let telemetry = TelemetryConfig::resolve(resolver);
@@ -151,6 +161,8 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
         roles: roles?,
         schema: schema?,
         limits: limits?,
+        websocket: websocket?,
+        live: live?,
         console: console?,
         log: log?,
         telemetry: telemetry?,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::base::{ApiError, Code, JsonPath};
+use crate::graphql::OperationKind;
 use crate::operation::BindError;
 use crate::operation::bind::negative;
 use crate::operation::input::Operand;
@@ -30,10 +31,27 @@ impl Engine {
     ) -> Result<(Bytes, Option<Arc<str>>), ApiError> {
         let schema = self.schemas.load().of(session)?;
         let prepared = self.prepare(&schema, request)?;
+        if prepared.plan.kind == OperationKind::Subscription {
+            return Err(ApiError::new(
+                Code::UnexpectedPayload,
+                "subscriptions are not supported over HTTP, use websockets instead",
+            ));
+        }
+        self.run(session, &schema, request, prepared).await
+    }
+
+    /// Runs what was prepared.
+    pub(super) async fn run(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        request: &GraphqlRequest,
+        prepared: Prepared,
+    ) -> Result<(Bytes, Option<Arc<str>>), ApiError> {
         let plan = prepared.plan.clone();
         let operation = plan.operation_name.clone();
         if !plan.introspects {
-            return Ok((self.data(session, &schema, prepared).await?, operation));
+            return Ok((self.data(session, schema, prepared).await?, operation));
         }
         let mixed = !matches!(&plan.answer, Answer::Constant(bytes) if bytes.as_ref() == b"{}");
         let question = Question {
@@ -46,7 +64,7 @@ impl Engine {
         if !mixed {
             return Ok((described, operation));
         }
-        let data = self.data(session, &schema, prepared).await?;
+        let data = self.data(session, schema, prepared).await?;
         Ok((merge(&plan, &data, &described)?, operation))
     }
 

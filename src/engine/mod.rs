@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
-//!                       └▶ answer: parameters ─▶ one transaction ─▶ bytes
+//!                       ├▶ answer: parameters ─▶ one transaction ─▶ bytes
+//!                       └▶ subscribe: the same again and again, changes only
 //! ```
 
 mod answer;
 pub mod executor;
 mod explain;
 mod prepare;
+mod subscribe;
 
 use std::sync::Arc;
 
@@ -26,9 +28,10 @@ use crate::schema::{SchemaOptions, SchemaSet};
 use crate::session::Session;
 
 pub use explain::Explanation;
+pub use subscribe::{Renewal, Subscription, SubscriptionStats, Update};
 
 /// One GraphQL request, whatever carried it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct GraphqlRequest {
     pub query: String,
     pub operation_name: Option<String>,
@@ -75,6 +78,7 @@ pub struct Engine {
     schemas: ArcSwap<SchemaSet>,
     plans: PlanCache,
     limits: EngineLimits,
+    polling: subscribe::Polling,
     /// Told when Postgres refuses on rights, so that memberships are re-read.
     suspicion: Arc<Notify>,
 }
@@ -87,6 +91,7 @@ impl Engine {
         limits: EngineLimits,
     ) -> Self {
         Engine {
+            polling: subscribe::Polling::new(&pg),
             pg,
             schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),

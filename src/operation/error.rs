@@ -24,8 +24,10 @@ pub enum Problem {
     DuplicateOperation(String),
     #[error("no mutations exist")]
     NoMutations,
-    #[error("no such type exists in the schema: 'subscription_root'")]
-    NoSubscriptions,
+    #[error("subscriptions must select one top level field")]
+    SeveralRoots,
+    #[error("subscriptions with a cursor are not supported by this version")]
+    Streaming,
     #[error("field {field:?} not found in type: '{ty}'")]
     UnknownField { field: String, ty: String },
     #[error("{field:?} has no argument named {argument:?}")]
@@ -112,6 +114,7 @@ impl From<BindError> for ApiError {
                 Code::DepthLimitExceeded
             }
             Problem::TooManyNodes { .. } => Code::NodeLimitExceeded,
+            Problem::Streaming => Code::NotSupported,
             Problem::Schema(detail) => return ApiError::internal(*detail),
             _ => Code::ValidationFailed,
         };

@@ -552,7 +552,9 @@ impl RootKind {
     /// The roots that it belongs to.
     pub const fn roots(self) -> &'static [Root] {
         match self {
-            RootKind::Select | RootKind::SelectByPk | RootKind::SelectAggregate => &[Root::Query],
+            RootKind::Select | RootKind::SelectByPk | RootKind::SelectAggregate => {
+                &[Root::Query, Root::Subscription]
+            }
             RootKind::SelectStream => &[Root::Subscription],
             _ => &[Root::Mutation],
         }

@@ -43,6 +43,17 @@ struct CodeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProtocolLabels {
+    protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabels {
+    code: &'static str,
+    by: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -78,6 +89,12 @@ pub struct EngineSnapshot {
     pub catalog_generation: u64,
     pub catalog_reloads: u64,
     pub catalog_reload_failures: u64,
+    /// Subscriptions that are kept current.
+    pub subscriptions: u64,
+    /// Readings of subscriptions, by what came of them.
+    pub polls_changed: u64,
+    pub polls_unchanged: u64,
+    pub polls_failed: u64,
 }
 
 /// Reads the counters of other parts when somebody scrapes.
@@ -94,6 +111,66 @@ pub struct Metrics {
     durations: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
     errors: Family<CodeLabels, Counter>,
+    sockets: Family<ProtocolLabels, Gauge>,
+    socket_operations: Gauge,
+    socket_frames: Counter,
+    socket_closes: Family<CloseLabels, Counter>,
+}
+
+/// Who ended a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Server,
+    Client,
+    /// Nobody said anything: the connection broke, or the client was gone.
+    Lost,
+}
+
+impl Ending {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Ending::Server => "server",
+            Ending::Client => "client",
+            Ending::Lost => "lost",
+        }
+    }
+}
+
+/// The codes that a socket is closed with; a client may send others.
+const CLOSE_CODES: [(u16, &str); 16] = [
+    (1000, "1000"),
+    (1001, "1001"),
+    (1002, "1002"),
+    (1003, "1003"),
+    (1007, "1007"),
+    (1009, "1009"),
+    (1011, "1011"),
+    (1012, "1012"),
+    (1013, "1013"),
+    (4400, "4400"),
+    (4401, "4401"),
+    (4403, "4403"),
+    (4406, "4406"),
+    (4408, "4408"),
+    (4409, "4409"),
+    (4429, "4429"),
+];
+
+/// Counts something as open while it lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Counted(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Counts a request as in flight while it lives.
@@ -136,6 +213,30 @@ impl Metrics {
             errors.get_or_create(&CodeLabels { code: code.as_str() }).inc_by(0);
         }
         registry.register("errors", "Errors told to clients, by code", errors.clone());
+        let sockets = Family::<ProtocolLabels, Gauge>::default();
+        registry.register(
+            "sockets",
+            "Open WebSockets and event streams, by protocol",
+            sockets.clone(),
+        );
+        let socket_operations = Gauge::default();
+        registry.register(
+            "socket_operations",
+            "Operations of WebSockets that run or wait",
+            socket_operations.clone(),
+        );
+        let socket_frames = Counter::default();
+        registry.register(
+            "socket_frames_sent",
+            "Messages sent over WebSockets and event streams",
+            socket_frames.clone(),
+        );
+        let socket_closes = Family::<CloseLabels, Counter>::default();
+        registry.register(
+            "socket_closes",
+            "WebSockets that ended, by close code and by who ended them",
+            socket_closes.clone(),
+        );
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The running version; always 1", build);
@@ -143,7 +244,43 @@ impl Metrics {
         if let Some(snapshots) = snapshots {
             registry.register_collector(Box::new(Parts(snapshots)));
         }
-        Metrics { registry, requests, durations, in_flight, errors }
+        Metrics {
+            registry,
+            requests,
+            durations,
+            in_flight,
+            errors,
+            sockets,
+            socket_operations,
+            socket_frames,
+            socket_closes,
+        }
+    }
+
+    /// A socket that is open while the value lives.
+    pub fn socket(&self, protocol: &'static str) -> Counted {
+        Counted::new(&self.sockets.get_or_create(&ProtocolLabels { protocol }))
+    }
+
+    /// An operation of a socket, while the value lives.
+    pub fn socket_operation(&self) -> Counted {
+        Counted::new(&self.socket_operations)
+    }
+
+    pub fn socket_frame(&self) {
+        self.socket_frames.inc();
+    }
+
+    /// `code` is none when nobody said one.
+    pub fn socket_closed(&self, code: Option<u16>, by: Ending) {
+        let code = match code {
+            None => "none",
+            Some(code) => CLOSE_CODES
+                .iter()
+                .find(|(known, _)| *known == code)
+                .map_or("other", |(_, text)| text),
+        };
+        self.socket_closes.get_or_create(&CloseLabels { code, by: by.as_str() }).inc();
     }
 
     pub fn begin(&self) -> InFlight<'_> {
@@ -221,7 +358,8 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 3] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 4] = [
+    ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
     ("catalog_generation", "Which reading of the database's catalogue is in use", |e| {
@@ -232,7 +370,7 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 3] = [
 /// As [`PoolFamily`], for counters of the engine with the label `result`.
 type EngineFamily = (&'static str, &'static str, &'static [(&'static str, Read<EngineSnapshot>)]);
 
-const ENGINE_COUNTERS: [EngineFamily; 2] = [
+const ENGINE_COUNTERS: [EngineFamily; 3] = [
     (
         "plan_cache",
         "Look-ups and evictions of compiled operations",
@@ -246,6 +384,15 @@ const ENGINE_COUNTERS: [EngineFamily; 2] = [
         "catalog_reloads",
         "Readings of the database's catalogue",
         &[("ok", |e| e.catalog_reloads), ("failed", |e| e.catalog_reload_failures)],
+    ),
+    (
+        "subscription_polls",
+        "Readings of subscriptions, to see whether the answer changed",
+        &[
+            ("changed", |e| e.polls_changed),
+            ("unchanged", |e| e.polls_unchanged),
+            ("failed", |e| e.polls_failed),
+        ],
     ),
 ];
 
@@ -368,6 +515,11 @@ mod tests {
         let metrics = Metrics::new(Some(Arc::new(Fixed)));
         metrics.request("graphql", 200, Duration::from_millis(3));
         metrics.error(&ApiError::new(Code::InvalidJwt, "no"));
+        let _open = metrics.socket("graphql-ws");
+        drop(metrics.socket("graphql-ws"));
+        metrics.socket_closed(Some(4403), Ending::Server);
+        metrics.socket_closed(Some(3999), Ending::Client);
+        metrics.socket_closed(None, Ending::Lost);
         let page = metrics.page().expect("text");
         for line in [
             "ringfence_http_requests_total{endpoint=\"graphql\",status=\"200\"} 1",
@@ -379,6 +531,13 @@ mod tests {
             "ringfence_pg_round_trips_total{pool=\"request\"} 9",
             "ringfence_plan_cache_total{result=\"hit\"} 7",
             "ringfence_plan_cache_bytes 1024",
+            "ringfence_sockets{protocol=\"graphql-ws\"} 1",
+            "ringfence_socket_operations 0",
+            "ringfence_socket_frames_sent_total 0",
+            "ringfence_socket_closes_total{code=\"4403\",by=\"server\"} 1",
+            "ringfence_socket_closes_total{code=\"other\",by=\"client\"} 1",
+            "ringfence_socket_closes_total{code=\"none\",by=\"lost\"} 1",
+            "ringfence_subscriptions 0",
             "ringfence_build_info{version=",
             "# EOF",
         ] {

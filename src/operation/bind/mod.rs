@@ -38,6 +38,9 @@ const MAX_NESTED_FRAGMENTS: usize = 64;
 /// the schema; GraphiQL needs one, and graphql-js draws the line here too.
 const MAX_INTROSPECTION_LISTS: usize = 3;
 
+/// Allows several root fields in a subscription.
+const MULTIPLE_ROOTS: &str = "_multiple_top_level_fields";
+
 /// Bounds on one operation, fragments expanded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -78,9 +81,8 @@ pub fn bind<'a>(
 ) -> Result<Operation, BindError> {
     let root_error = |problem| Err(BindError::new(JsonPath::root(), problem));
     match operation.kind {
-        OperationKind::Query => {}
+        OperationKind::Query | OperationKind::Subscription => {}
         OperationKind::Mutation => return root_error(Problem::NoMutations),
-        OperationKind::Subscription => return root_error(Problem::NoSubscriptions),
     }
     check_fragments(document)?;
     let mut binder = Binder {
@@ -108,6 +110,12 @@ pub fn bind<'a>(
     for (key, fields) in binder.collect(root.name(), &[operation.selection.as_slice()], 1)? {
         let field = binder.root(root, &fields)?;
         roots.push(Root { key, field });
+    }
+    if operation.kind == OperationKind::Subscription
+        && roots.len() > 1
+        && !operation.directives.iter().any(|found| &*found.name == MULTIPLE_ROOTS)
+    {
+        return root_error(Problem::SeveralRoots);
     }
     Ok(Operation {
         kind: operation.kind,
@@ -349,8 +357,8 @@ impl<'a> Binder<'a> {
                     let condition = self.condition(directive)?;
                     include &= condition == (name == "include");
                 }
-                ("cached", "a query") => {}
-                ("include" | "skip" | "cached", place) => {
+                ("cached", "a query") | (MULTIPLE_ROOTS, "a subscription") => {}
+                ("include" | "skip" | "cached" | MULTIPLE_ROOTS, place) => {
                     return Err(at_root(Problem::MisplacedDirective {
                         directive: name.to_owned(),
                         place,
@@ -430,6 +438,7 @@ impl<'a> Binder<'a> {
                         fields,
                     )?))
                 }
+                RootKind::SelectStream => return Err(self.error(Problem::Streaming)),
                 _ => return Err(self.error(Problem::Schema("a root that nothing can run"))),
             },
             FieldKind::Root(RootField::Function(function)) => {

@@ -514,7 +514,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
         let plain = RootField::Function(function.id);
         let aggregate = RootField::FunctionAggregate(function.id);
         let places: &[Root] = match function.kind {
-            FunctionRoot::Query => &[Root::Query],
+            FunctionRoot::Query => &[Root::Query, Root::Subscription],
             FunctionRoot::Mutation => &[],
         };
         for root in places {
