@@ -140,6 +140,16 @@ impl Authenticator {
         Ok(anonymous.clone())
     }
 
+    /// Whether a header of this name proves who is asking.
+    pub(super) fn is_proof(&self, name: &HeaderName) -> bool {
+        [ADMIN_SECRET, ACCESS_KEY].contains(name)
+            || self.tokens.places().any(|place| match place {
+                TokenHeader::Authorization => *name == AUTHORIZATION,
+                TokenHeader::Cookie { .. } => *name == COOKIE,
+                TokenHeader::CustomHeader { name: own } => own.eq_ignore_ascii_case(name.as_str()),
+            })
+    }
+
     /// Looks at every secret, also after one matched.
     fn is_admin_secret(&self, given: &[u8]) -> bool {
         let given = sha256(given);

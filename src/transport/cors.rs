@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -21,6 +21,16 @@ pub struct Cors {
     /// What stands before and after the `*`.
     wild: Vec<(String, String)>,
     max_age: HeaderValue,
+}
+
+/// How far the page is trusted that opens a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Its visitor's cookies count.
+    Trusted,
+    /// Only what the page itself knows counts.
+    Foreign,
+    Refused,
 }
 
 impl Cors {
@@ -57,6 +67,28 @@ impl Cors {
                                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
                     })
             })
+    }
+
+    /// What a page may do whose browser opens a WebSocket. Browsers ask nobody
+    /// before they do so, and send the cookies along.
+    pub(super) fn admission(&self, headers: &HeaderMap) -> Admission {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let origin = match (origins.next(), origins.next()) {
+            // No browser.
+            (None, _) => return Admission::Trusted,
+            (Some(origin), None) => origin.to_str().unwrap_or_default(),
+            _ => return Admission::Refused,
+        };
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let own = origin.split_once("://").map(|(_, authority)| authority);
+        let is_own = own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host));
+        if is_own || (self.enabled && self.is_listed(origin)) {
+            Admission::Trusted
+        } else if self.any || !self.enabled {
+            Admission::Foreign
+        } else {
+            Admission::Refused
+        }
     }
 
     /// Whether a request only asks if it may be made.
@@ -130,6 +162,33 @@ mod tests {
             let allowed =
                 answer.get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|v| v.to_str().expect("text"));
             assert_eq!(allowed, expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_foreign_pages_have_no_cookies() {
+        use Admission::{Foreign, Refused, Trusted};
+        let listed = ["https://app.example.com".to_owned()];
+        let any = ["*".to_owned()];
+        for (enabled, domains, origin, expected) in [
+            (true, &listed[..], None, Trusted),
+            (true, &listed, Some("https://app.example.com"), Trusted),
+            (true, &listed, Some("https://api.example.com"), Trusted),
+            (true, &listed, Some("https://evil.test"), Refused),
+            (true, &listed, Some("null"), Refused),
+            (true, &any, Some("https://evil.test"), Foreign),
+            (true, &any, Some("https://API.example.com"), Trusted),
+            (true, &any, Some("https://api.example.com.evil.test"), Foreign),
+            (false, &listed, Some("https://app.example.com"), Foreign),
+            (false, &listed, Some("https://api.example.com"), Trusted),
+        ] {
+            let cors = Cors::new(enabled, domains, Duration::from_secs(60));
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("api.example.com"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(cors.admission(&headers), expected, "{enabled} {domains:?} {origin:?}");
         }
     }
 }

@@ -151,6 +151,11 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
     Ok(GraphqlRequest { query, operation_name, variables, queries_only: false })
 }
 
+/// Reads one operation that did not come as a body.
+pub(super) fn read_operation(text: &str) -> Result<GraphqlRequest, ApiError> {
+    read_one(text, &JsonPath::root())
+}
+
 /// Empty is none.
 fn operation_name(name: String, path: &JsonPath) -> Result<Option<String>, ApiError> {
     let is_name = name.len() <= NAME_BYTES

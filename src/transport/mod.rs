@@ -3,19 +3,23 @@
 //! ```text
 //! server (sockets) ─▶ router (Edge) ─▶ authn ─▶ body, graphql ─▶ engine ─▶ respond
 //!                        ├ client, cors
-//!                        └ probes
+//!                        ├ probes
+//!                        └ ws, events  places
 //! ```
 
 pub mod authn;
 mod body;
 mod client;
 pub mod cors;
+mod events;
 mod graphql;
+mod places;
 mod probes;
 mod respond;
 pub mod router;
 pub mod server;
 mod stall;
+pub mod ws;
 
 pub use authn::{AuthSetupError, Authenticator};
 pub use cors::Cors;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 
@@ -31,6 +31,9 @@ pub(super) enum Media {
     Json,
     /// `application/graphql-response+json`: the status tells success and failure apart.
     GraphqlResponse,
+    /// `text/event-stream`; what is refused before there is a stream is refused
+    /// as under `application/graphql-response+json`.
+    Events,
 }
 
 impl Media {
@@ -60,6 +63,7 @@ impl Media {
                     {
                         Media::Json
                     }
+                    _ if name.eq_ignore_ascii_case("text/event-stream") => Media::Events,
                     _ => continue,
                 };
                 if quality > best.1 {
@@ -73,7 +77,7 @@ impl Media {
     fn content_type(self) -> HeaderValue {
         match self {
             Media::Json => JSON,
-            Media::GraphqlResponse => GRAPHQL_RESPONSE,
+            Media::GraphqlResponse | Media::Events => GRAPHQL_RESPONSE,
         }
     }
 }
@@ -114,6 +118,9 @@ impl Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -135,7 +142,7 @@ fn status_of(media: Media, has_data: bool, errors: &[ApiError]) -> StatusCode {
     // Overload is said in the status whatever the client accepts, so that
     // proxies and clients back off.
     let overload = matches!(first.code, Code::TooManyRequests | Code::ServiceUnavailable);
-    if overload || (media == Media::GraphqlResponse && !has_data) {
+    if overload || (media != Media::Json && !has_data) {
         StatusCode::from_u16(own).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     } else {
         StatusCode::OK
@@ -159,11 +166,15 @@ fn push_answer(out: &mut Chunks, answer: GraphqlResponse) {
     }
 }
 
-fn push_errors(out: &mut Chunks, data: Option<Bytes>, errors: &[ApiError]) {
+/// Errors as a JSON array.
+pub(super) fn error_list(errors: &[ApiError]) -> Bytes {
     // Errors are plain texts and numbers, which always serialise.
-    let list = serde_json::to_vec(errors).unwrap_or_else(|_| b"[]".to_vec());
+    serde_json::to_vec(errors).unwrap_or_else(|_| b"[]".to_vec()).into()
+}
+
+fn push_errors(out: &mut Chunks, data: Option<Bytes>, errors: &[ApiError]) {
     out.push(Bytes::from_static(b"{\"errors\":"));
-    out.push(list.into());
+    out.push(error_list(errors));
     if let Some(data) = data {
         out.push(Bytes::from_static(b",\"data\":"));
         out.push(data);
@@ -274,6 +285,9 @@ mod tests {
             ("application/json, application/graphql-response+json", Media::Json),
             ("Application/GraphQL-Response+JSON;q=1.0", Media::GraphqlResponse),
             ("text/plain", Media::Json),
+            ("text/event-stream", Media::Events),
+            ("application/json, text/event-stream", Media::Json),
+            ("application/json;q=0.8, text/event-stream", Media::Events),
         ] {
             let mut headers = HeaderMap::new();
             if !accept.is_empty() {

@@ -29,6 +29,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::{Layer, ServiceExt};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -36,9 +37,12 @@ use tower_http::compression::CompressionLayer;
 use super::authn::Authenticator;
 use super::client::{Client, REQUEST_ID};
 use super::cors::Cors;
+use super::events;
 use super::graphql::{self, Envelope};
+use super::places::Places;
 use super::probes::{self, Readiness, ReadyCheck};
 use super::respond::{self, Media, Refusal};
+use super::ws::{self, Hub, SocketOptions};
 use crate::base::{ApiError, Code};
 use crate::config::Config;
 use crate::engine::{Engine, GraphqlRequest, GraphqlResponse};
@@ -71,6 +75,7 @@ pub struct EdgeOptions {
     pub write_time: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub cors: Cors,
+    pub sockets: SocketOptions,
     /// Whether `/metrics` is served.
     pub metrics: bool,
 }
@@ -85,6 +90,7 @@ impl From<&Config> for EdgeOptions {
             write_time: WRITE_TIME,
             trusted_proxies: server.trusted_proxies.clone(),
             cors: Cors::new(server.cors, &server.cors_domains, server.cors_max_age),
+            sockets: SocketOptions::from(config),
             metrics: config.telemetry.metrics,
         }
     }
@@ -93,12 +99,13 @@ impl From<&Config> for EdgeOptions {
 /// The HTTP side of the server.
 pub struct Edge {
     engine: Arc<Engine>,
-    auth: Authenticator,
+    auth: Arc<Authenticator>,
     options: EdgeOptions,
     metrics: Arc<Metrics>,
     readiness: Readiness,
     stopping: CancellationToken,
     others: Router,
+    sockets: Arc<Hub>,
 }
 
 impl std::fmt::Debug for Edge {
@@ -178,12 +185,12 @@ impl Drop for Account<'_> {
     }
 }
 
-fn clipped(text: &str) -> &str {
+pub(super) fn clipped(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LOGGED_BYTES)).unwrap_or_default()
 }
 
 /// FNV-1a: stable over restarts, and nothing secret depends on it.
-fn digest_of(document: &str) -> String {
+pub(super) fn digest_of(document: &str) -> String {
     let hash = document.bytes().take(DIGEST_BYTES).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -206,7 +213,22 @@ impl Edge {
             Refusal::new(StatusCode::NOT_FOUND, error).respond(Media::Json)
         });
         let readiness = Readiness::new(ready);
-        Edge { engine, auth, options, metrics, readiness, stopping, others }
+        let auth = Arc::new(auth);
+        let sockets = Arc::new(Hub {
+            engine: engine.clone(),
+            auth: auth.clone(),
+            metrics: metrics.clone(),
+            places: Arc::new(Places::new(&options.sockets)),
+            options: options.sockets.clone(),
+            stopping: stopping.clone(),
+            kill: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        Edge { engine, auth, options, metrics, readiness, stopping, others, sockets }
+    }
+
+    pub(super) fn sockets(&self) -> &Hub {
+        &self.sockets
     }
 
     /// The longest time to read a head, and without progress in writing.
@@ -318,6 +340,13 @@ impl Edge {
     where
         B: http_body::Body<Data = Bytes>,
     {
+        if ws::is_upgrade(parts) {
+            return ws::upgrade(&self.sockets, &self.options.cors, &account.client, parts)
+                .unwrap_or_else(|refused| {
+                    account.blame(&refused.error);
+                    refused.respond(Media::Json)
+                });
+        }
         let media = Media::accepted(&parts.headers);
         let refuse = |account: &mut Account<'_>, refusal: Refusal| {
             account.blame(&refusal.error);
@@ -368,6 +397,13 @@ impl Edge {
             Err(error) => self.fail(account, media, error),
             Ok(Envelope::One(request)) => {
                 account.about(&request);
+                if media == Media::Events || events::are_accepted(&parts.headers) {
+                    match self.events(account, media, &session, &request) {
+                        Ok(None) => {}
+                        Ok(Some(events)) => return events,
+                        Err(refusal) => return refuse(account, refusal),
+                    }
+                }
                 let answer = self.engine.execute(&session, request).await;
                 account.answered(&answer);
                 let refused = answer
@@ -378,6 +414,9 @@ impl Edge {
                     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error.clone());
                     refusal.allow = Some("POST");
                     return refusal.respond(media);
+                }
+                if media == Media::Events {
+                    return events::one(&answer);
                 }
                 let mut response = respond::one(media, answer);
                 if queries_only {
@@ -402,6 +441,39 @@ impl Edge {
                 }
                 respond::many(media, answers)
             }
+        }
+    }
+
+    /// The event stream of a subscription; none for other operations.
+    fn events(
+        &self,
+        account: &mut Account<'_>,
+        media: Media,
+        session: &Arc<Session>,
+        request: &GraphqlRequest,
+    ) -> Result<Option<Response>, Refusal> {
+        // A browser opens event streams by GET.
+        let request = GraphqlRequest { queries_only: false, ..request.clone() };
+        let begun = match self.engine.is_subscription(session, &request) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {
+                let refuse = |error| Refusal::new(ws::status_of(&error), error);
+                let mut place = self.sockets.places.take(account.client.address).map_err(refuse)?;
+                place.claim(session).map_err(refuse)?;
+                self.engine
+                    .subscribe(session.clone(), request)
+                    .map(|subscription| events::many(&self.sockets, session, place, subscription))
+            }
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(events) => Ok(Some(events)),
+            Err(error) if media == Media::Events => {
+                account.blame(&error);
+                Ok(Some(events::one(&GraphqlResponse::error(error))))
+            }
+            // It will be said in JSON.
+            Err(_) => Ok(None),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Sockets: accepting, time-outs against slow clients, and an orderly end.
 //!
 //! On a stop signal no connection is accepted any more, idle ones are closed,
-//! running requests have the grace period to end; what is left is dropped,
-//! which cancels its statements.
+//! running requests and WebSockets have the grace period to end; what is left
+//! is dropped, which cancels its statements.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,17 @@ const CONNECTIONS: usize = 16 * 1024;
 /// After an error of `accept` (too many open files), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Each socket is an open file, and systems begin with 1,024 of them.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+    }
+}
+
 /// Serves until `stop` is cancelled and the connections have ended, or the
 /// grace period has.
 pub async fn serve(
@@ -35,6 +47,7 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) {
+    raise_file_limit();
     let connections = TaskTracker::new();
     let kill = CancellationToken::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -66,11 +79,20 @@ pub async fn serve(
         });
     }
     drop(listener);
+    let sockets = edge.sockets();
     connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "the grace period is over; requests are dropped");
-        kill.cancel();
+    sockets.tasks.close();
+    let ended = async {
         connections.wait().await;
+        sockets.tasks.wait().await;
+    };
+    if tokio::time::timeout(grace, ended).await.is_err() {
+        let open = connections.len() + sockets.tasks.len();
+        tracing::warn!(open, "the grace period is over; requests are dropped");
+        kill.cancel();
+        sockets.kill.cancel();
+        connections.wait().await;
+        sockets.tasks.wait().await;
     }
 }
 
