@@ -3,13 +3,14 @@
 # make check    formatting, lints, licences, layers: the fast part of `make test`
 # make bench    requests per second against hand-written SQL
 # make console  the page at /console
+# make clients  the clients of applications that tests/clients.rs drives
 # make docs     pages that are generated from the code
 
 CARGO ?= cargo
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
-.PHONY: run test check bench console docs
+.PHONY: run test check bench console clients docs
 .DEFAULT_GOAL := run
 
 run:
@@ -20,7 +21,7 @@ run:
 # What is missing is asked for first and at once.
 test:
 	scripts/need test
-	$(MAKE) check console
+	$(MAKE) check console clients
 	$(CARGO) test --no-fail-fast
 
 check: $(DENY)
@@ -38,6 +39,10 @@ bench:
 console:
 	scripts/need console
 	cd console && npm ci --no-audit --no-fund && npm run check && npm run build
+
+clients:
+	scripts/need clients
+	cd tests/clients && npm ci --no-audit --no-fund
 
 docs:
 	UPDATE_DOCS=1 $(CARGO) test --quiet --lib documentation_is_current
