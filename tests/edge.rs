@@ -24,6 +24,8 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use served::{Instance, PATIENCE, Running, free_address, raw, wait_for};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 const SCHEMA: &str = "
     create table notes (id int primary key, tenant_id text not null, body text not null);
@@ -33,6 +35,8 @@ const SCHEMA: &str = "
     grant select on notes to app_user;
     insert into notes values (1, 'a', 'of a'), (2, 'b', 'of b');
 ";
+
+type Socket = WebSocket<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>;
 
 /// nginx with the project's own files; only `site/` is the test's.
 struct Edge {
@@ -100,12 +104,22 @@ impl Edge {
         format!("https://localhost:{}{path}", self.https.port())
     }
 
-    /// The TLS version and application protocol that a client and nginx agree on.
-    fn handshake(
+    /// A WebSocket, past its handshake.
+    fn socket(&self, protocol: &str) -> Socket {
+        let tls = self.tls(&rustls::version::TLS13, b"http/1.1");
+        let tcp = TcpStream::connect(self.https).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = "wss://localhost/v1/graphql".into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let stream = rustls::StreamOwned::new(tls, tcp);
+        tokio_tungstenite::tungstenite::client(request, stream).unwrap().0
+    }
+
+    fn tls(
         &self,
         version: &'static rustls::SupportedProtocolVersion,
         protocol: &[u8],
-    ) -> Result<(rustls::ProtocolVersion, Vec<u8>), String> {
+    ) -> rustls::ClientConnection {
         provider();
         let mut roots = rustls::RootCertStore::empty();
         let der = rustls::pki_types::CertificateDer::from_pem_slice(self.certificate.as_bytes());
@@ -115,7 +129,16 @@ impl Edge {
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        rustls::ClientConnection::new(Arc::new(config), name).unwrap()
+    }
+
+    /// The TLS version and application protocol that a client and nginx agree on.
+    fn handshake(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+        protocol: &[u8],
+    ) -> Result<(rustls::ProtocolVersion, Vec<u8>), String> {
+        let mut tls = self.tls(version, protocol);
         let mut tcp = TcpStream::connect(self.https).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut tcp).map_err(|e| e.to_string())?;
@@ -210,21 +233,31 @@ async fn the_edge_in_front_of_two_instances() {
     assert_eq!(body(answer).await["errors"][0]["extensions"]["code"], "payload-too-large");
     assert_eq!(client.get(edge.url("/metrics")).send().await.unwrap().status(), 404);
 
-    // A WebSocket handshake reaches an instance: the answer, yes or no, has an
-    // instance's request id and is not nginx's own.
-    let upgrade = client
-        .get(edge.url("/v1/graphql"))
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .header("sec-websocket-protocol", "graphql-transport-ws")
-        .header("x-request-id", "upgrade-1")
-        .send()
-        .await
-        .unwrap();
-    assert!(!upgrade.status().is_server_error(), "{}", upgrade.status());
-    assert_eq!(upgrade.headers()["x-request-id"], "upgrade-1");
+    // A subscription over a WebSocket, through TLS and nginx.
+    let mut socket = edge.socket("graphql-transport-ws");
+    let hear = |socket: &mut Socket| match socket.read().unwrap() {
+        Message::Text(text) => serde_json::from_str::<Value>(&text).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let say =
+        |socket: &mut Socket, text: Value| socket.send(Message::text(text.to_string())).unwrap();
+    let bearer = Token::new("user").tenant("a").bearer();
+    say(
+        &mut socket,
+        json!({"type": "connection_init", "payload": {"headers": {"Authorization": bearer}}}),
+    );
+    assert_eq!(hear(&mut socket), json!({"type": "connection_ack"}));
+    let query = json!({"query": "subscription { notes { body } }"});
+    say(&mut socket, json!({"id": "1", "type": "subscribe", "payload": query}));
+    for text in ["of a", "changed"] {
+        let payload = json!({"data": {"notes": [{"body": text}]}});
+        assert_eq!(hear(&mut socket), json!({"id": "1", "type": "next", "payload": payload}));
+        db.psql("update notes set body = 'changed' where id = 1").unwrap();
+    }
+    db.psql("update notes set body = 'of a' where id = 1").unwrap();
+    let line = wait_for(|| [&one, &two].into_iter().find_map(|instance| instance.logged("\"WS\"")));
+    assert!(line.contains("127.0.0.1"), "{line}");
+    drop(socket);
 
     // The address of the client: nginx's word is believed, the client's is not.
     #[cfg(target_os = "linux")]
