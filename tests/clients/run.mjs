@@ -107,7 +107,7 @@ const runs = {
       url,
       webSocketImpl: WebSocket,
       retryWait: async () => {},
-      connectionParams: () => headers(connections++ === 0 ? 2 : 3600),
+      connectionParams: () => headers(connections++ === 0 ? 4 : 3600),
       on: { closed: (event) => closed.push(event.code) },
     });
     const live = sink();
@@ -128,7 +128,7 @@ const runs = {
     const client = createClient({
       url,
       webSocketImpl: WebSocket,
-      connectionParams: () => headers(connections++ === 0 ? 3 : 3600),
+      connectionParams: () => headers(connections++ === 0 ? 5 : 3600),
       on: {
         connected: (connected) => (socket = connected),
         pong: (received, payload) => received && pongs.next(payload),
@@ -139,7 +139,7 @@ const runs = {
     assert.deepEqual(await live.take("next"), { data: state("of a") });
     socket.send(JSON.stringify({ type: "ping", payload: await headers() }));
     assert.equal((await pongs.take("next")).session.role, "user");
-    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await new Promise((resolve) => setTimeout(resolve, 6000));
     await sql("update notes set body = 'same socket' where id = 1");
     assert.deepEqual(await live.take("next"), { data: state("same socket") });
     assert.equal(connections, 1);

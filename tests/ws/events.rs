@@ -159,7 +159,7 @@ async fn who_may_not_ask_is_told_by_the_status() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn event_streams_end_with_the_token_and_with_the_server() {
     let server = Server::start(&[]).await;
-    let mut short = Stream::open(&server, EVENTS, &short_lived(2).bearer(), NOTES).await;
+    let mut short = Stream::open(&server, EVENTS, &short_lived(4).bearer(), NOTES).await;
     assert_eq!(short.bodies().await, ["of a"]);
     let (_, data) = short.next().await.expect("the end");
     assert_eq!(data["errors"][0]["extensions"]["code"], "invalid-jwt");

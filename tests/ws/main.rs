@@ -567,7 +567,7 @@ async fn a_socket_ends_with_its_token() {
     let server = Server::start(&[]).await;
     for protocol in [TRANSPORT, LEGACY] {
         let mut client = server.open(protocol).await;
-        client.send(init(&short_lived(2).bearer())).await;
+        client.send(init(&short_lived(4).bearer())).await;
         assert_eq!(client.json().await["type"], "connection_ack");
         if protocol == LEGACY {
             assert_eq!(client.json().await["type"], "ka");
@@ -587,7 +587,7 @@ async fn a_new_token_keeps_the_socket_and_its_subscriptions() {
         server.sql("update notes set body = 'of a' where id = 1").await;
         let newer = protocol == TRANSPORT;
         let mut client = server.open(protocol).await;
-        client.send(init(&short_lived(3).bearer())).await;
+        client.send(init(&short_lived(5).bearer())).await;
         assert_eq!(client.json().await["type"], "connection_ack");
         if !newer {
             assert_eq!(client.json().await["type"], "ka");
@@ -622,7 +622,7 @@ async fn a_new_token_keeps_the_socket_and_its_subscriptions() {
             assert_eq!(client.json().await["type"], "ka");
         }
         // Past the end of the first token.
-        assert!(client.is_silent(Duration::from_secs(4)).await);
+        assert!(client.is_silent(Duration::from_secs(6)).await);
         server.sql("update notes set body = 'still here' where id = 1").await;
         assert_eq!(bodies(&client.json().await), ["still here"]);
     }
