@@ -114,8 +114,8 @@ impl App {
                 authenticator: authenticator.clone(),
                 allow_unsafe: config.database.allow_unsafe_roles,
             },
-            infer_function_permissions: true,
-            stringify_numbers: false,
+            infer_function_permissions: config.schema.infer_function_permissions,
+            stringify_numbers: config.schema.stringify_numeric_types,
             role_settings: pg.role_settings(&[]),
         };
         let limits = EngineLimits {

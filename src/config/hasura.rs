@@ -41,7 +41,7 @@ pub(super) fn statement_cache(text: &str) -> Result<String, String> {
 }
 
 /// What a variable would do in Hasura, for those without a setting here.
-const WITHOUT_SETTING: [(&str, &str); 16] = [
+const WITHOUT_SETTING: [(&str, &str); 14] = [
     ("AUTH_HOOK", "authentication by webhook"),
     ("AUTH_HOOK_MODE", "authentication by webhook"),
     ("DEV_MODE", "internal details in errors; the log has them under the request id"),
@@ -50,8 +50,6 @@ const WITHOUT_SETTING: [(&str, &str); 16] = [
     ("ENABLE_ALLOWLIST", "allow lists"),
     ("ENABLE_APIS", "switching single APIs off"),
     ("ENABLED_LOG_TYPES", "log types; the log level decides"),
-    ("STRINGIFY_NUMERIC_TYPES", "numbers as strings; numbers keep every digit as they are"),
-    ("INFER_FUNCTION_PERMISSIONS", "function permissions; a GRANT decides"),
     ("LIVE_QUERIES_MULTIPLEXED_BATCH_SIZE", "polling batches"),
     ("TX_ISOLATION", "other isolation levels"),
     ("PG_STRIPES", "pool stripes"),

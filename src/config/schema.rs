@@ -1,6 +1,6 @@
 //! What of the database becomes GraphQL.
 
-use super::setting::section;
+use super::setting::{same, section};
 use super::value::choice;
 
 choice! {
@@ -24,6 +24,14 @@ section! {
         /// Whether views appear that read past row-level security: with their owner's rights,
         /// through a `SECURITY DEFINER` function, a materialised view or a partition.
         expose_owner_views: bool = "false";
+        /// Whether numbers that a double cannot hold (`bigint`, `numeric`, `double precision`) are
+        /// shown as text.
+        stringify_numeric_types: bool = "false",
+            env ["HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES" => same];
+        /// Whether a role that may select the rows that a function returns may call it; where not,
+        /// the function's own permissions decide. Functions that write always need one.
+        infer_function_permissions: bool = "true",
+            env ["HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS" => same];
         /// Names of the columns that hold the tenant; a table with one and without row-level
         /// security is a finding.
         tenant_columns: Vec<String> = "tenant_id";

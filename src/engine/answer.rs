@@ -1,5 +1,6 @@
 //! Plan + leaves → bytes: parameters, one transaction, introspection.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,11 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::OperationKind;
-use crate::operation::BindError;
-use crate::operation::bind::negative;
+use crate::operation::bind::no_limit;
 use crate::operation::input::Operand;
-use crate::operation::literal::{json_entries, json_path};
+use crate::operation::json::{fill, json_entries};
+use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
+use crate::operation::{BindError, Problem};
 use crate::pg::{PgError, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Form, Plan, Slot};
 use crate::schema::introspection::Question;
@@ -51,7 +53,7 @@ impl Engine {
         let plan = prepared.plan.clone();
         let operation = plan.operation_name.clone();
         if !plan.introspects {
-            return Ok((self.data(session, schema, prepared).await?, operation));
+            return Ok((self.data(session, schema, request, prepared).await?, operation));
         }
         let mixed = !matches!(&plan.answer, Answer::Constant(bytes) if bytes.as_ref() == b"{}");
         let question = Question {
@@ -64,7 +66,7 @@ impl Engine {
         if !mixed {
             return Ok((described, operation));
         }
-        let data = self.data(session, schema, prepared).await?;
+        let data = self.data(session, schema, request, prepared).await?;
         Ok((merge(&plan, &data, &described)?, operation))
     }
 
@@ -72,6 +74,7 @@ impl Engine {
         &self,
         session: &Session,
         schema: &RoleSchema,
+        request: &GraphqlRequest,
         prepared: Prepared,
     ) -> Result<Bytes, ApiError> {
         let plan = &prepared.plan;
@@ -82,7 +85,8 @@ impl Engine {
         let role = role_in(schema, source)?;
         self.admit(session, role, plan, &prepared.leaves)?;
         let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
-        let params = parameters(session, &plan.slots, prepared.leaves)?;
+        let variables = request.variables.as_deref();
+        let params = parameters(session, &plan.slots, prepared.leaves, variables)?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         self.pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
     }
@@ -98,12 +102,19 @@ impl Engine {
         for check in &plan.checks {
             let Some(text) = leaves.get(check.leaf) else { continue };
             let problem = match check.kind {
-                LeafKind::NonNegative if text.starts_with('-') => negative(),
+                LeafKind::Limit => match text.parse::<i32>() {
+                    Ok(0..) => continue,
+                    Ok(_) => no_limit("a number"),
+                    Err(_) => no_limit("a string"),
+                },
+                LeafKind::Offset if text.starts_with('-') => {
+                    return Err(BindError::here(Problem::NegativeOffset).into());
+                }
+                LeafKind::Offset => continue,
                 LeafKind::JsonPath => match json_path(text) {
                     Err(problem) => problem,
                     Ok(_) => continue,
                 },
-                LeafKind::NonNegative => continue,
             };
             return Err(BindError::new(check.path.clone(), problem).into());
         }
@@ -136,7 +147,9 @@ pub(super) fn parameters(
     session: &Session,
     slots: &[Slot],
     mut leaves: Vec<String>,
+    variables: Option<&RawValue>,
 ) -> Result<Vec<TextParam>, ApiError> {
+    let mut sent = None;
     let mut uses = vec![0_usize; leaves.len()];
     for slot in slots {
         if let Operand::Leaf(leaf) = slot.operand
@@ -155,6 +168,15 @@ pub(super) fn parameters(
                 },
                 Operand::Session(name) => return session_value(session, name).map(TextParam::from),
                 Operand::SessionVariables => session.variables_json(),
+                Operand::Json(parts) => {
+                    let at = JsonPath::root().key("variableValues");
+                    let refused = |problem| BindError::new(at.clone(), problem);
+                    let sent = match &sent {
+                        Some(sent) => sent,
+                        None => sent.insert(entries(variables).map_err(refused)?),
+                    };
+                    fill(parts, sent).map_err(refused)?
+                }
                 Operand::Leaf(leaf) => {
                     let (Some(text), Some(count)) = (leaves.get_mut(*leaf), uses.get_mut(*leaf))
                     else {
@@ -174,6 +196,14 @@ pub(super) fn parameters(
             }))
         })
         .collect()
+}
+
+/// The variables of a request, as they were sent.
+fn entries(variables: Option<&RawValue>) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
+    match variables.map(RawValue::get) {
+        None | Some("null") => Ok(Vec::new()),
+        Some(text) => json_entries(text),
+    }
 }
 
 /// The text of a session variable that a permission names.

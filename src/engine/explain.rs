@@ -53,7 +53,8 @@ impl Engine {
         out.settings = role.settings.names().map(str::to_owned).collect();
         let Answer::Statement { text, .. } = &prepared.plan.answer else { return Ok(out) };
         self.admit(session, role, &prepared.plan, &prepared.leaves)?;
-        let params = parameters(session, &prepared.plan.slots, prepared.leaves)?;
+        let variables = request.variables.as_deref();
+        let params = parameters(session, &prepared.plan.slots, prepared.leaves, variables)?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         let explain = Statement::new(["EXPLAIN (FORMAT JSON) ", text].concat(), false);
         let mut tx = self

@@ -39,8 +39,22 @@ pub struct RemoteKey {
     pub table: QualifiedName,
     #[serde(default, skip_serializing_if = "is_default")]
     pub column: Option<Arc<str>>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "one_or_many")]
     pub columns: Vec<Arc<str>>,
+}
+
+/// One name stands for a list of it.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Arc<str>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(Arc<str>),
+        Many(Vec<Arc<str>>),
+    }
+    Ok(match Names::deserialize(from)? {
+        Names::One(name) => vec![name],
+        Names::Many(names) => names,
+    })
 }
 
 impl RemoteKey {

@@ -48,8 +48,10 @@ pub enum Problem {
     UnknownType(String),
     #[error("the fields of a fragment on {fragment:?} cannot be selected in {ty:?}")]
     FragmentMismatch { fragment: String, ty: String },
-    #[error("cannot merge different fields under the same alias ({key:?}): use different aliases")]
-    FieldConflict { key: String },
+    #[error("selection of both {first:?} and {second:?} specify the same response name, {key:?}")]
+    FieldConflict { first: String, second: String, key: String },
+    #[error("inconsistent arguments between multiple selections of field {0:?}")]
+    ArgumentConflict(String),
     #[error("directive {0:?} is not defined in the schema")]
     UnknownDirective(String),
     #[error("directive {directive:?} is not allowed on {place}")]
@@ -74,8 +76,22 @@ pub enum Problem {
     DuplicateKey(String),
     #[error("expected {expected} for type {ty:?}, but found {found}")]
     Expected { expected: Cow<'static, str>, ty: String, found: &'static str },
+    #[error("expected one of the values {values} for type {ty:?}, but found {found:?}")]
+    NotOfEnum { values: String, ty: String, found: String },
+    #[error("expected a list, but found null")]
+    NullList,
     #[error("unexpected null value for type {0:?}")]
     UnexpectedNull(String),
+    #[error("parsing {what} failed, expected {expected}, but encountered {found}")]
+    Unreadable { what: &'static str, expected: &'static str, found: &'static str },
+    #[error("A string is expected for type: {0}")]
+    StringExpected(String),
+    #[error("invalid input syntax for type boolean: {0:?}")]
+    NotABoolean(String),
+    #[error(
+        "Expecting label path: a sequence of zero or more labels separated by dots, for example L1.L2.L3"
+    )]
+    LabelPath,
     #[error(
         "The value {0} lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?"
     )]
@@ -86,8 +102,14 @@ pub enum Problem {
     JsonPath(String),
     #[error("a text must not hold the character NUL (U+0000)")]
     Nul,
-    #[error("a variable cannot stand inside a JSON value; pass the whole value as a variable")]
-    VariableInJson,
+    #[error("an item of an array must be a value; pass the whole array as a variable")]
+    ArrayItem,
+    #[error("OFFSET must not be negative")]
+    NegativeOffset,
+    #[error("Only last set of positional arguments can be omitted")]
+    SkippedArgument,
+    #[error("Non default arguments cannot be omitted")]
+    OmittedArgument,
     #[error("the operation is nested deeper than {limit} levels (limits.depth)")]
     TooDeep { limit: usize },
     #[error("introspection may nest lists of fields and types at most {limit} deep")]
@@ -104,12 +126,22 @@ impl BindError {
     pub fn new(path: JsonPath, problem: Problem) -> Self {
         BindError { path, problem }
     }
+
+    /// Where the reader stands; who called it knows where that is.
+    pub(crate) fn here(problem: Problem) -> Self {
+        BindError { path: JsonPath::root(), problem }
+    }
 }
 
 impl From<BindError> for ApiError {
     fn from(error: BindError) -> Self {
         let code = match &error.problem {
-            Problem::IntOutOfBounds(_) => Code::ParseFailed,
+            Problem::IntOutOfBounds(_)
+            | Problem::Unreadable { .. }
+            | Problem::StringExpected(_)
+            | Problem::LabelPath => Code::ParseFailed,
+            Problem::NotABoolean(_) | Problem::NegativeOffset => Code::DataException,
+            Problem::SkippedArgument | Problem::OmittedArgument => Code::NotSupported,
             Problem::TooDeep { .. } | Problem::IntrospectionTooDeep { .. } => {
                 Code::DepthLimitExceeded
             }

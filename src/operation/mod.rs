@@ -12,6 +12,8 @@
 pub mod bind;
 pub mod error;
 pub mod input;
+pub(crate) mod json;
+pub(crate) mod json_path;
 pub mod literal;
 pub mod model;
 pub mod variables;

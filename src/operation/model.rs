@@ -28,7 +28,8 @@ pub struct LeafCheck {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeafKind {
-    NonNegative,
+    Limit,
+    Offset,
     /// A path into a JSON value: `$.a[0]`.
     JsonPath,
 }
@@ -132,6 +133,8 @@ pub enum SelectedField {
     ComputedScalar {
         index: usize,
         args: CallArgs,
+        /// Into a JSON value.
+        path: Option<Operand>,
     },
     /// A computed field that returns rows.
     ComputedRows {

@@ -18,10 +18,8 @@ use crate::schema::types::{Codec, ScalarType, TypeDef, TypeRef, Wrap};
 
 use super::error::{BindError, Problem};
 use super::input::{Input, Operand, push_array_element};
-use super::literal::{
-    JsonKind, describe_json, describe_literal, json_elements, json_entries, json_kind, json_string,
-    scalar_from_json, scalar_from_literal,
-};
+use super::json::{JsonKind, json_elements, json_entries, json_kind, json_literal, json_string};
+use super::literal::{describe_json, describe_literal, scalar_from_json, scalar_from_literal};
 
 /// Input objects nest at most this deep in variables; documents are bounded by
 /// the parser.
@@ -228,7 +226,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
         let kind = json_kind(raw);
         if kind == JsonKind::Null {
             if ty.is_non_null() {
-                return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_string()));
+                return Err(unexpected_null(self.types, ty));
             }
             self.shape.push(b'n');
             return Ok(BUILD.then_some(Input::Null));
@@ -236,6 +234,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
         match ty.wrap {
             Wrap::Nullable | Wrap::NonNull => self.item(ty, raw, kind, path, depth),
             Wrap::List { .. } => {
+                // One value stands for a list of it.
                 let elements = if kind == JsonKind::List { json_elements(raw)? } else { vec![raw] };
                 let item = TypeRef::non_null(ty.base);
                 if let Some(TypeDef::Scalar(scalar)) = self.types.get(ty.base)
@@ -245,9 +244,9 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                     for (index, element) in elements.into_iter().enumerate() {
                         path.push_index(index);
                         if json_kind(element) == JsonKind::Null {
-                            return Err(Problem::UnexpectedNull(scalar.name.to_string()));
+                            return Err(unexpected_null(self.types, item));
                         }
-                        let element = scalar_from_json(scalar.codec, &scalar.name, element)?;
+                        let element = scalar_from_json(scalar, element)?;
                         push_array_element(&mut text, &element);
                         path.pop();
                     }
@@ -260,7 +259,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                     path.push_index(index);
                     let kind = json_kind(element);
                     if kind == JsonKind::Null {
-                        return Err(Problem::UnexpectedNull(self.types.name(ty.base).to_string()));
+                        return Err(unexpected_null(self.types, item));
                     }
                     out.extend(self.item(item, element, kind, path, depth + 1)?);
                     path.pop();
@@ -281,26 +280,22 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
     ) -> Result<Option<Input>, Problem> {
         match self.types.get(ty.base) {
             Some(TypeDef::Scalar(scalar)) if scalar.codec == Codec::Boolean => {
-                let text = scalar_from_json(scalar.codec, &scalar.name, raw)?;
+                let text = scalar_from_json(scalar, raw)?;
                 let value = text == "true";
                 self.shape.push(if value { b't' } else { b'f' });
                 Ok(BUILD.then_some(Input::Boolean(value)))
             }
             Some(TypeDef::Scalar(scalar)) => {
-                let text = scalar_from_json(scalar.codec, &scalar.name, raw)?;
+                let text = scalar_from_json(scalar, raw)?;
                 Ok(self.leaf(text, Input::Scalar))
             }
             Some(TypeDef::Enum(def)) => {
                 if kind != JsonKind::String {
-                    return Err(expected(
-                        "an enum value",
-                        &def.name,
-                        describe_json(kind, raw.get()),
-                    ));
+                    return Err(expected("an enum value", &def.name, describe_json(kind)));
                 }
                 let word = json_string(raw)?;
                 let Some((name, _)) = def.values.get_key_value(word.as_ref()) else {
-                    return Err(unknown_value(&def.name, def.values.keys()));
+                    return Err(unknown_value(&def.name, def.values.keys(), &word));
                 };
                 self.shape.push(b'e');
                 self.shape.extend_from_slice(name.as_bytes());
@@ -309,7 +304,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
             }
             Some(TypeDef::Input(def)) => {
                 if kind != JsonKind::Object {
-                    return Err(expected("an object", &def.name, describe_json(kind, raw.get())));
+                    return Err(expected("an object", &def.name, describe_json(kind)));
                 }
                 self.shape.push(b'{');
                 let mut out = Vec::new();
@@ -335,18 +330,31 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
     }
 }
 
+/// The problem of a null where the type wants a value.
+pub(super) fn unexpected_null(types: &Types, ty: TypeRef) -> Problem {
+    if matches!(ty.wrap, Wrap::List { .. }) {
+        return Problem::NullList;
+    }
+    match types.get(ty.base) {
+        Some(TypeDef::Input(def)) => expected("an object", &def.name, "null"),
+        Some(TypeDef::Enum(def)) => expected("an enum value", &def.name, "null"),
+        _ => Problem::UnexpectedNull(types.name(ty.base).to_string()),
+    }
+}
+
 fn expected(what: &'static str, ty: &str, found: &'static str) -> Problem {
     Problem::Expected { expected: what.into(), ty: ty.to_owned(), found }
 }
 
-fn unknown_value<'a>(ty: &str, values: impl Iterator<Item = &'a Name>) -> Problem {
-    let mut names: Vec<String> = values.map(|name| format!("'{name}'")).collect();
-    names.sort_unstable();
-    Problem::Expected {
-        expected: format!("one of the values [{}]", names.join(", ")).into(),
-        ty: ty.to_owned(),
-        found: "another value",
-    }
+fn unknown_value<'a>(ty: &str, values: impl Iterator<Item = &'a Name>, found: &str) -> Problem {
+    let names: Vec<&str> = values.map(AsRef::as_ref).collect();
+    let values = match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, other] => format!("{one} or {other}"),
+        [first @ .., last] => format!("{}, or {last}", first.join(", ")),
+    };
+    Problem::NotOfEnum { values, ty: ty.to_owned(), found: found.to_owned() }
 }
 
 /// Where literals find the variables that stand inside them.
@@ -386,10 +394,6 @@ pub fn literal(
     })
 }
 
-fn here(problem: Problem) -> BindError {
-    BindError::new(JsonPath::root(), problem)
-}
-
 fn place(
     types: &Types,
     ty: TypeRef,
@@ -415,9 +419,9 @@ fn variable(
 ) -> Result<Option<Input>, BindError> {
     let (declaration, value) = environment
         .variable(name)
-        .ok_or_else(|| here(Problem::UnboundVariable(name.to_owned())))?;
+        .ok_or_else(|| BindError::here(Problem::UnboundVariable(name.to_owned())))?;
     if !fits(types, declaration, ty) {
-        return Err(here(Problem::VariableMismatch {
+        return Err(BindError::here(Problem::VariableMismatch {
             name: name.to_owned(),
             declared: declaration.declared.to_string(),
             expected: types.display(ty),
@@ -464,25 +468,22 @@ fn list(
     environment: &impl Environment,
     path: &mut JsonPath,
 ) -> Result<Input, BindError> {
-    let single = std::slice::from_ref(value);
-    let (items, listed) = match value {
-        Value::List(items) => (items.as_slice(), true),
-        _ => (single, false),
+    let items = match value {
+        Value::List(items) => items.as_slice(),
+        // One value stands for a list of it.
+        single => std::slice::from_ref(single),
     };
     let mut out = Vec::new();
     for (index, value) in items.iter().enumerate() {
-        if listed {
-            path.push_index(index);
-        }
+        path.push_index(index);
         match place(types, TypeRef::non_null(ty.base), value, environment, path)? {
             None | Some(Input::Null) => {
-                return Err(here(Problem::UnexpectedNull(types.name(ty.base).to_string())));
+                let ty = TypeRef::non_null(ty.base);
+                return Err(BindError::here(unexpected_null(types, ty)));
             }
             Some(input) => out.push(input),
         }
-        if listed {
-            path.pop();
-        }
+        path.pop();
     }
     // A list of constants is one parameter.
     let constants: Option<Vec<&Arc<str>>> = out
@@ -514,7 +515,10 @@ fn item(
 ) -> Result<Input, BindError> {
     match types.get(ty.base) {
         Some(TypeDef::Scalar(scalar)) => {
-            let text = scalar_from_literal(scalar.codec, &scalar.name, value).map_err(here)?;
+            if scalar.codec == Codec::Json {
+                return json_literal(value, environment).map(Input::Scalar);
+            }
+            let text = scalar_from_literal(scalar, value).map_err(BindError::here)?;
             Ok(if scalar.codec == Codec::Boolean {
                 Input::Boolean(text == "true")
             } else {
@@ -524,25 +528,31 @@ fn item(
         Some(TypeDef::Enum(def)) => match value {
             Value::Enum(word) => match def.values.get_key_value(word) {
                 Some((name, _)) => Ok(Input::Enum(name.clone())),
-                None => Err(here(unknown_value(&def.name, def.values.keys()))),
+                None => Err(BindError::here(unknown_value(&def.name, def.values.keys(), word))),
             },
-            other => Err(here(expected("an enum value", &def.name, describe_literal(other)))),
+            other => {
+                Err(BindError::here(expected("an enum value", &def.name, describe_literal(other))))
+            }
         },
         Some(TypeDef::Input(def)) => {
             let Value::Object(fields) = value else {
-                return Err(here(expected("an object", &def.name, describe_literal(value))));
+                return Err(BindError::here(expected(
+                    "an object",
+                    &def.name,
+                    describe_literal(value),
+                )));
             };
             let mut out: Vec<(Name, Input)> = Vec::new();
             for (key, inner) in fields {
                 path.push_key(key.to_string());
                 let Some((name, field)) = def.fields.get_key_value(key) else {
-                    return Err(here(Problem::UnknownField {
+                    return Err(BindError::here(Problem::UnknownField {
                         field: key.to_string(),
                         ty: def.name.to_string(),
                     }));
                 };
                 if out.iter().any(|(seen, _)| seen == name) {
-                    return Err(here(Problem::DuplicateKey(key.to_string())));
+                    return Err(BindError::here(Problem::DuplicateKey(key.to_string())));
                 }
                 if let Some(input) = place(types, field.ty, inner, environment, path)? {
                     out.push((name.clone(), input));
@@ -551,6 +561,8 @@ fn item(
             }
             Ok(Input::Object(out))
         }
-        Some(TypeDef::Object(_)) | None => Err(here(Problem::Schema("an object is no input type"))),
+        Some(TypeDef::Object(_)) | None => {
+            Err(BindError::here(Problem::Schema("an object is no input type")))
+        }
     }
 }

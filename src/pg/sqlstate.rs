@@ -81,7 +81,8 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
         "42601" if !fault.of_statement => data_error(Code::DataException, fault),
         // A word too long for tsvector, a number too long for numeric.
         "54000" => data_error(Code::DataException, fault),
-        "22025" => data_error(Code::BadRequest, fault),
+        // LIKE and SIMILAR TO of a pattern; what they say holds no value.
+        "22025" => ApiError::new(Code::BadRequest, fault.message.to_string()),
         "54001" => ApiError::new(
             Code::ValidationFailed,
             "the operation is too complex for the database; make it smaller",

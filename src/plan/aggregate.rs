@@ -17,10 +17,11 @@ use crate::operation::model::{
     AggregateField, AggregateSelected, Aggregated, FunctionColumn, FunctionField, FunctionSelected,
     ListArgs,
 };
+use crate::schema::types::{AggregateFunction, ScalarType};
 use crate::sql::{Alias, Expr, From, Ident, Select, SelectItem};
 
 use super::PlanError;
-use super::planner::{Planner, RowRef};
+use super::planner::{Planner, RowRef, own_type};
 use super::rows::object;
 
 /// Columns of a row source under short names of ours.
@@ -141,12 +142,8 @@ impl Planner<'_> {
                             FunctionColumn::Typename(name) => Expr::Text(name.to_string()),
                             FunctionColumn::Column(column) => {
                                 let cell = self.aggregated_cell(row, *column, cells)?;
-                                let value = values.add(Expr::Aggregate {
-                                    function: function.name(),
-                                    distinct: false,
-                                    args: vec![cell],
-                                })?;
                                 let scalar = self.scalar(row.table, *column)?;
+                                let value = values.add(call(*function, scalar, cell)?)?;
                                 self.shown(value, scalar)
                             }
                         };
@@ -169,4 +166,22 @@ impl Planner<'_> {
         let value = self.cell(row, column)?;
         cells.add(value)
     }
+}
+
+/// An aggregate of a cell.
+pub(super) fn call(
+    function: AggregateFunction,
+    scalar: &ScalarType,
+    cell: Expr,
+) -> Result<Expr, PlanError> {
+    let name = &scalar.sql.name;
+    let of_uuid = name.schema.as_str() == "pg_catalog" && name.name.as_str() == "uuid";
+    let extreme = matches!(function, AggregateFunction::Max | AggregateFunction::Min);
+    // Postgres has no max and min of uuid; its text has the same order.
+    let cell = if of_uuid && extreme {
+        Expr::Bytewise(Box::new(Expr::Cast(Box::new(cell), own_type("text", false)?)))
+    } else {
+        cell
+    };
+    Ok(Expr::Aggregate { function: function.name(), distinct: false, args: vec![cell] })
 }

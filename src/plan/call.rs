@@ -146,7 +146,7 @@ impl<'a> Planner<'a> {
             };
             let name = match &argument.name {
                 Some(name) if skipped => Some(Ident::new(name.clone())?),
-                None if skipped => return Err(PlanError::SkippedArgument),
+                None if skipped => return Err(PlanError::Missing("the name of an argument")),
                 _ => None,
             };
             args.push(ApplyArg { name, value, variadic: argument.variadic });

@@ -25,6 +25,7 @@ use crate::base::{ApiError, Code};
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
 use crate::operation::model::LeafCheck;
+use crate::schema::predicate::JsonPart;
 use crate::schema::tracked::SourceId;
 use crate::sql::InvalidIdent;
 
@@ -38,8 +39,6 @@ pub enum PlanError {
     TooManyParameters,
     #[error("one selection set has more than 1600 fields")]
     TooManyFields,
-    #[error("Only last set of positional arguments can be omitted")]
-    SkippedArgument,
 }
 
 impl From<PlanError> for ApiError {
@@ -48,7 +47,6 @@ impl From<PlanError> for ApiError {
             PlanError::TooManyParameters | PlanError::TooManyFields => {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
-            PlanError::SkippedArgument => ApiError::new(Code::NotSupported, error.to_string()),
             other => ApiError::internal(other.to_string()),
         }
     }
@@ -117,8 +115,16 @@ impl Plan {
             .map(|slot| match &slot.operand {
                 Operand::Const(text) | Operand::Session(text) => 48 + text.len(),
                 Operand::Leaf(_) | Operand::SessionVariables => 48,
+                Operand::Json(parts) => parts.iter().map(part_weight).sum(),
             })
             .sum();
         512 + text + slots + self.keys.len() * 32 + self.required.len() * 64
+    }
+}
+
+fn part_weight(part: &JsonPart) -> usize {
+    match part {
+        JsonPart::Text(text) => 32 + text.len(),
+        JsonPart::Variable { name, default } => 48 + name.len() + default.len(),
     }
 }

@@ -1,7 +1,6 @@
 //! Orders → SQL.
 
 use crate::operation::model::{OrderItem, OrderKey, RowsOf};
-use crate::schema::types::AggregateFunction;
 use crate::sql::{Direction, Expr, From, Nulls, OrderBy, Select, SelectItem};
 
 use super::PlanError;
@@ -49,12 +48,8 @@ impl Planner<'_> {
             OrderKey::Function { of, function, column } => {
                 let (other, from, conditions) = self.rows_of(row, *of)?;
                 let value = self.cell(other, *column)?;
-                let function: AggregateFunction = *function;
-                let aggregate = Expr::Aggregate {
-                    function: function.name(),
-                    distinct: false,
-                    args: vec![value],
-                };
+                let of = self.scalar(other.table, *column)?;
+                let aggregate = super::aggregate::call(*function, of, value)?;
                 Ok(scalar(aggregate, from, conditions))
             }
         }

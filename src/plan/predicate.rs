@@ -14,7 +14,9 @@ use crate::schema::predicate::{
 use crate::schema::scalars::{BOOLEAN, INT, STRING};
 use crate::schema::tracked::Returns;
 use crate::schema::types::{Operators, ScalarType};
-use crate::sql::{BinaryOp, Expr, From, Ident, QualifiedName, Select, SelectItem, SqlType};
+use crate::sql::{
+    Apply, ApplyArg, BinaryOp, Expr, From, Ident, QualifiedName, Select, SelectItem, SqlType,
+};
 
 use super::PlanError;
 use super::planner::{Planner, RowRef, own_type};
@@ -133,7 +135,10 @@ impl Planner<'_> {
         })
     }
 
-    fn named_scalar(&self, id: crate::schema::types::ScalarId) -> Result<ScalarType, PlanError> {
+    pub(super) fn named_scalar(
+        &self,
+        id: crate::schema::types::ScalarId,
+    ) -> Result<ScalarType, PlanError> {
         let scalar = self.schema.tracked().scalars.get(id);
         scalar.map(|scalar| scalar.as_ref().clone()).ok_or(PlanError::Missing("a scalar"))
     }
@@ -150,6 +155,11 @@ impl Planner<'_> {
             let row = if reference.root { scope.root } else { scope.row };
             let right = Box::new(self.column(row, reference.column)?);
             return Ok(Expr::Binary(Box::new(left), operator(&scalar, comparison), right));
+        }
+        if scope.voice == Voice::Rule && comparison == Comparison::Neq {
+            // In a rule null differs from every value, as in Hasura.
+            let null = Expr::IsNull(Box::new(left.clone()));
+            return Ok(Expr::or([self.compare_to(left, &scalar, comparison, value)?, null]));
         }
         self.compare_to(left, &scalar, comparison, value)
     }
@@ -168,6 +178,23 @@ impl Planner<'_> {
         let one = self.right_type(scalar, comparison)?;
         let many = SqlType { array: true, ..one.clone() };
         Ok(match (comparison, value) {
+            (Comparison::In | Comparison::Nin, CompareValue::Array(operand)) if scalar.array => {
+                let rows = Box::new(self.each(operand, one)?);
+                match comparison {
+                    Comparison::In => Expr::AnyRow(left, op, rows),
+                    _ => Expr::AllRows(left, op, rows),
+                }
+            }
+            (Comparison::In | Comparison::Nin, CompareValue::Items(operands)) if scalar.array => {
+                let parts = operands.iter().map(|operand| {
+                    let right = self.param(operand, one.clone());
+                    Expr::Binary(left.clone(), op.clone(), Box::new(right))
+                });
+                match comparison {
+                    Comparison::In => Expr::or(parts),
+                    _ => Expr::and(parts),
+                }
+            }
             (Comparison::In, CompareValue::Array(operand)) => {
                 Expr::Any(left, op, Box::new(self.param(operand, many)))
             }
@@ -206,11 +233,31 @@ impl Planner<'_> {
         })
     }
 
+    /// `SELECT (x)::type FROM unnest(list) AS x`: Postgres has no arrays of
+    /// arrays, so a list of them is one of their texts.
+    fn each(&mut self, list: &Operand, ty: SqlType) -> Result<Select, PlanError> {
+        let alias = self.aliases.fresh();
+        let value = self.param(list, own_type("text", true)?);
+        let call = Apply {
+            function: own_type("unnest", false)?.name,
+            args: vec![ApplyArg { name: None, value, variadic: false }],
+        };
+        let item = Expr::Column(alias, Ident::new(alias.to_string())?);
+        Ok(Select {
+            items: vec![SelectItem { expr: Expr::Cast(Box::new(item), ty), name: None }],
+            from: Some(From::Function { call, alias }),
+            ..Select::default()
+        })
+    }
+
     fn right_type(
         &self,
         scalar: &ScalarType,
         comparison: Comparison,
     ) -> Result<SqlType, PlanError> {
+        if matches!(comparison, Comparison::JsonbPathExists | Comparison::JsonbPathMatch) {
+            return own_type("jsonpath", false);
+        }
         let scalars = &self.schema.tracked().scalars;
         let id = scalars.right_side(scalar, comparison).ok_or(PlanError::Missing("a type"))?;
         if id == scalar.id {
@@ -330,6 +377,8 @@ const fn symbol(comparison: Comparison) -> &'static str {
         Comparison::HasKeysAny => "?|",
         Comparison::HasKeysAll => "?&",
         Comparison::MatchesFulltext => "@",
+        Comparison::JsonbPathExists => "@?",
+        Comparison::JsonbPathMatch => "@@",
     }
 }
 

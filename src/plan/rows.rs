@@ -7,7 +7,8 @@ use crate::operation::input::Operand;
 use crate::operation::model::{ListArgs, RowSource, Rows, Selected, SelectedField};
 use crate::schema::predicate::CompareValue;
 use crate::schema::predicate::Comparison;
-use crate::schema::tracked::{Cardinality, TrackedId};
+use crate::schema::tracked::{Cardinality, Returns, TrackedId};
+use crate::schema::types::ScalarType;
 use crate::sql::ident::MAX_IDENT_BYTES;
 use crate::sql::{Alias, BinaryOp, Expr, From, Ident, Select, SelectItem};
 
@@ -180,17 +181,8 @@ impl Planner<'_> {
             SelectedField::Typename(name) => Expr::Text(name.to_string()),
             SelectedField::Column { column, path } => {
                 let value = self.cell(row, *column)?;
-                match path {
-                    None => {
-                        let scalar = self.scalar(row.table, *column)?;
-                        self.shown(value, scalar)
-                    }
-                    Some(path) => {
-                        let slot = Slot { operand: path.clone(), form: Form::JsonPath };
-                        let path = self.slot(slot, own_type("text", true)?);
-                        Expr::Binary(Box::new(value), BinaryOp::catalog("#>"), Box::new(path))
-                    }
-                }
+                let scalar = self.scalar(row.table, *column)?;
+                self.inside(value, scalar, path.as_ref())?
             }
             SelectedField::Relationship { index, args, selection } => {
                 let relationship = self.relationship(row.table, *index)?;
@@ -209,16 +201,13 @@ impl Planner<'_> {
                 let join = self.join(row, relationship, other)?;
                 self.aggregate_of(other, from, join, args, selection)?
             }
-            SelectedField::ComputedScalar { index, args } => {
+            SelectedField::ComputedScalar { index, args, path } => {
                 let value = self.computed_cell(row, *index, args)?;
-                match self.computed_field(row.table, *index)?.returns {
-                    crate::schema::tracked::Returns::Scalar(scalar) => {
-                        let scalar = self.schema.tracked().scalars.get(scalar);
-                        let scalar = scalar.ok_or(PlanError::Missing("a scalar"))?;
-                        self.shown(value, scalar)
-                    }
-                    crate::schema::tracked::Returns::Rows { .. } => value,
-                }
+                let Returns::Scalar(id) = self.computed_field(row.table, *index)?.returns else {
+                    return Err(PlanError::Missing("the scalar of a computed field"));
+                };
+                let scalar = self.named_scalar(id)?;
+                self.inside(value, &scalar, path.as_ref())?
             }
             SelectedField::ComputedRows { index, args, list, selection } => {
                 let (other, from) = self.computed_rows(row, *index, args)?;
@@ -227,9 +216,22 @@ impl Planner<'_> {
         })
     }
 
+    /// A value, or what a path leads to in it.
+    fn inside(
+        &mut self,
+        value: Expr,
+        scalar: &ScalarType,
+        path: Option<&Operand>,
+    ) -> Result<Expr, PlanError> {
+        let Some(path) = path else { return Ok(self.shown(value, scalar)) };
+        let slot = Slot { operand: path.clone(), form: Form::JsonPath };
+        let path = self.slot(slot, own_type("text", true)?);
+        Ok(Expr::Binary(Box::new(value), BinaryOp::catalog("#>"), Box::new(path)))
+    }
+
     /// A value as JSON shows it: numbers that a double cannot hold as text,
     /// where the configuration asks for it.
-    pub(super) fn shown(&self, value: Expr, scalar: &crate::schema::types::ScalarType) -> Expr {
+    pub(super) fn shown(&self, value: Expr, scalar: &ScalarType) -> Expr {
         if self.schema.stringifies(scalar) {
             match own_type("text", false) {
                 Ok(text) => return Expr::Cast(Box::new(value), text),

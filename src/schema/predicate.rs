@@ -17,6 +17,19 @@ pub enum Operand {
     Session(Arc<str>),
     /// All session variables as a JSON object.
     SessionVariables,
+    /// JSON that the document spells out around variables.
+    Json(Arc<[JsonPart]>),
+}
+
+/// A piece of JSON text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum JsonPart {
+    Text(Arc<str>),
+    /// What the request sends for a variable, or the JSON text of its default.
+    Variable {
+        name: Arc<str>,
+        default: Arc<str>,
+    },
 }
 
 /// A condition on the rows of one table.
@@ -170,6 +183,8 @@ pub enum Comparison {
     Matches,
     MatchesAny,
     MatchesFulltext,
+    JsonbPathExists,
+    JsonbPathMatch,
 }
 
 impl Comparison {
@@ -204,6 +219,8 @@ impl Comparison {
         ("_matches", Comparison::Matches),
         ("_matches_any", Comparison::MatchesAny),
         ("_matches_fulltext", Comparison::MatchesFulltext),
+        ("_jsonb_path_exists", Comparison::JsonbPathExists),
+        ("_jsonb_path_match", Comparison::JsonbPathMatch),
     ];
 
     /// Whether the right side is a list of values.

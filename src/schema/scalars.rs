@@ -60,6 +60,8 @@ const EXTREMES: &[&str] = &[
     "xid8",
     "tid",
     "citext",
+    // Postgres has neither for uuid; the planner goes by its text.
+    "uuid",
 ];
 
 /// What `avg` and the statistics take.
@@ -173,6 +175,7 @@ impl Scalars {
                     name: QualifiedName { schema: schema.clone(), name: ident },
                     array: false,
                 },
+                array: false,
                 operators: Operators::none(),
                 numeric: false,
                 extremes: false,
@@ -201,7 +204,11 @@ impl Scalars {
     /// The type of the right side of an operator on `scalar`.
     pub fn right_side(&self, scalar: &ScalarType, comparison: Comparison) -> Option<ScalarId> {
         match comparison {
-            Comparison::HasKey | Comparison::HasKeysAny | Comparison::HasKeysAll => Some(STRING),
+            Comparison::HasKey
+            | Comparison::HasKeysAny
+            | Comparison::HasKeysAll
+            | Comparison::JsonbPathExists
+            | Comparison::JsonbPathMatch => Some(STRING),
             Comparison::Matches | Comparison::MatchesAny => self.by_name(LQUERY),
             Comparison::MatchesFulltext => self.by_name(LTXTQUERY),
             _ => Some(scalar.id),
@@ -213,7 +220,7 @@ const LQUERY: &str = "lquery";
 const LTXTQUERY: &str = "ltxtquery";
 
 impl Operators {
-    const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Operators {
             equality: false,
             order: false,
@@ -243,7 +250,11 @@ impl Operators {
             | Comparison::Nregex
             | Comparison::Niregex => self.text,
             Comparison::Contains | Comparison::ContainedIn => self.containment,
-            Comparison::HasKey | Comparison::HasKeysAny | Comparison::HasKeysAll => self.json,
+            Comparison::HasKey
+            | Comparison::HasKeysAny
+            | Comparison::HasKeysAll
+            | Comparison::JsonbPathExists
+            | Comparison::JsonbPathMatch => self.json,
             Comparison::Ancestor
             | Comparison::AncestorAny
             | Comparison::Descendant
@@ -281,6 +292,7 @@ fn built_in(name: &str, pg: &str, id: ScalarId) -> Result<ScalarType, InvalidIde
             name: QualifiedName::new(&"pg_catalog".into(), &Arc::from(pg))?,
             array: false,
         },
+        array: false,
         operators: Operators {
             equality: true,
             order: true,
@@ -363,8 +375,7 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
     let operators = Operators {
         equality,
         order: equality && !WITHOUT_ORDER.contains(&compared),
-        // Postgres has no arrays of arrays to pass a list of them as.
-        lists: equality && !array,
+        lists: equality,
         text: base && TEXT.contains(&pg),
         containment: jsonb || (array && equality),
         json: jsonb,
@@ -387,6 +398,7 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
         description: if own { None } else { description },
         codec,
         sql: SqlType { name: QualifiedName::new(&ty.schema, &ty.name)?, array: false },
+        array,
         operators,
         numeric: own && NUMERIC.contains(&pg),
         extremes: match ty.kind {

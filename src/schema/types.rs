@@ -402,7 +402,7 @@ pub enum Codec {
     Number,
     /// Any JSON value.
     Json,
-    /// A string as Postgres reads it; numbers, booleans and lists are taken too.
+    /// A string as Postgres reads it; an array may be a list.
     Text,
 }
 
@@ -414,6 +414,8 @@ pub struct ScalarType {
     pub codec: Codec,
     /// What a parameter of this scalar is cast to.
     pub sql: SqlType,
+    /// An array of Postgres.
+    pub array: bool,
     pub operators: Operators,
     /// `_inc` and `sum` take it.
     pub numeric: bool,

@@ -91,6 +91,10 @@ pub enum Expr {
     Any(Box<Expr>, BinaryOp, Box<Expr>),
     /// `left op ALL (right)`
     All(Box<Expr>, BinaryOp, Box<Expr>),
+    /// `left op ANY (SELECT …)`
+    AnyRow(Box<Expr>, BinaryOp, Box<Select>),
+    /// `left op ALL (SELECT …)`
+    AllRows(Box<Expr>, BinaryOp, Box<Select>),
     /// `ARRAY[…]::type`
     Array(Vec<Expr>, SqlType),
     And(Vec<Expr>),
@@ -115,6 +119,8 @@ pub enum Expr {
     Exists(Box<Select>),
     Scalar(Box<Select>),
     Cast(Box<Expr>, SqlType),
+    /// `value COLLATE "C"`
+    Bytewise(Box<Expr>),
 }
 
 /// An operator, printed as `OPERATOR("schema".op)` so that no operator that

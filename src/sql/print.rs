@@ -95,6 +95,8 @@ impl fmt::Display for Expr {
             Expr::Binary(left, op, right) => write!(f, "({left} {op} {right})"),
             Expr::Any(left, op, right) => write!(f, "({left} {op} ANY ({right}))"),
             Expr::All(left, op, right) => write!(f, "({left} {op} ALL ({right}))"),
+            Expr::AnyRow(left, op, rows) => write!(f, "({left} {op} ANY ({rows}))"),
+            Expr::AllRows(left, op, rows) => write!(f, "({left} {op} ALL ({rows}))"),
             Expr::Array(items, ty) => {
                 f.write_str("ARRAY[")?;
                 comma_separated(f, items)?;
@@ -136,6 +138,7 @@ impl fmt::Display for Expr {
             Expr::Exists(select) => write!(f, "EXISTS ({select})"),
             Expr::Scalar(select) => write!(f, "({select})"),
             Expr::Cast(inner, ty) => write!(f, "({inner})::{ty}"),
+            Expr::Bytewise(inner) => write!(f, "({inner} COLLATE pg_catalog.\"C\")"),
         }
     }
 }

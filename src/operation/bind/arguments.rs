@@ -4,13 +4,13 @@ use crate::catalog::model::ColumnId;
 use crate::graphql::Field;
 use crate::operation::error::{BindError, Problem};
 use crate::operation::input::{Input, Operand};
-use crate::operation::literal::json_path;
+use crate::operation::json_path::json_path;
 use crate::operation::model::{CallArgs, LeafCheck, LeafKind, ListArgs, OrderItem, OrderKey};
-use crate::operation::variables::literal;
+use crate::operation::variables::{literal, unexpected_null};
 use crate::schema::tracked::{ArgumentRole, FunctionCall, TrackedId};
 use crate::schema::types::{ArgDef, ArgKind, EnumKind, FieldDef, InputKind, TypeDef, TypeId};
 
-use super::{Binder, negative, operand_of};
+use super::{Binder, no_limit, operand_of};
 
 impl<'a> Binder<'a> {
     /// The arguments given, coerced, in the order of their definition; `None`
@@ -44,14 +44,14 @@ impl<'a> Binder<'a> {
                     let input = literal(&self.schema.types, arg.ty, value, self)
                         .map_err(|error| self.below(error))?;
                     if input == Some(Input::Null) && arg.ty.is_non_null() {
-                        let ty = self.schema.types.name(arg.ty.base).to_string();
-                        return Err(self.error(Problem::UnexpectedNull(ty)));
+                        return Err(self.error(unexpected_null(&self.schema.types, arg.ty)));
                     }
                     self.path.pop();
                     input
                 }
             };
             if input.is_none() && arg.ty.is_non_null() {
+                self.path.push_key(name.to_string());
                 return Err(self.error(Problem::MissingArgument(name.to_string())));
             }
             out.push((arg, input));
@@ -80,29 +80,26 @@ impl<'a> Binder<'a> {
         for (arg, input) in given {
             let Some(input) = input else { continue };
             match arg.kind {
+                // Null asks for nothing, as in Hasura.
+                _ if input == Input::Null => {}
                 ArgKind::Where => {
                     out.filter =
                         self.at("where", |binder| binder.bool_exp(table, arg.ty.base, &input))?;
                 }
                 ArgKind::OrderBy => {
                     self.at("order_by", |binder| {
-                        if let Input::List(items) = &input {
-                            for item in items {
-                                let through = &mut Vec::new();
-                                binder.order_by(
-                                    table,
-                                    arg.ty.base,
-                                    item,
-                                    through,
-                                    &mut out.order_by,
-                                )?;
-                            }
+                        let Input::List(items) = &input else { return Ok(()) };
+                        for (index, item) in items.iter().enumerate() {
+                            let (through, order) = (&mut Vec::new(), &mut out.order_by);
+                            binder.at_index(index, |binder| {
+                                binder.order_by(table, arg.ty.base, item, through, order)
+                            })?;
                         }
                         Ok(())
                     })?;
                 }
-                ArgKind::Limit => out.limit = self.non_negative("limit", input)?,
-                ArgKind::Offset => out.offset = self.non_negative("offset", input)?,
+                ArgKind::Limit => out.limit = self.limit(input)?,
+                ArgKind::Offset => out.offset = self.offset(input)?,
                 ArgKind::DistinctOn => {
                     if let Input::List(items) = input {
                         for item in items {
@@ -134,24 +131,38 @@ impl<'a> Binder<'a> {
         Err(self.error(Problem::Schema("no column to select")))
     }
 
-    fn non_negative(
-        &mut self,
-        name: &'static str,
-        input: Input,
-    ) -> Result<Option<Operand>, BindError> {
-        self.at(name, |binder| match input {
-            Input::Null => Ok(None),
-            Input::Scalar(operand) => {
-                match &operand {
-                    Operand::Const(text) if text.starts_with('-') => {
-                        return Err(binder.error(negative()));
-                    }
-                    Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::NonNegative),
-                    _ => {}
-                }
-                Ok(Some(operand))
+    fn limit(&mut self, input: Input) -> Result<Option<Operand>, BindError> {
+        self.at("limit", |binder| {
+            let Input::Scalar(operand) = input else {
+                return Err(binder.error(Problem::Schema("a limit is no scalar")));
+            };
+            match &operand {
+                Operand::Const(text) => match text.parse::<i32>() {
+                    Ok(0..) => {}
+                    Ok(_) => return Err(binder.error(no_limit("an integer"))),
+                    // What is no integer stays a string for Postgres to read.
+                    Err(_) => return Err(binder.error(no_limit("a string"))),
+                },
+                Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::Limit),
+                _ => {}
             }
-            _ => Err(binder.error(Problem::Schema("a limit is no scalar"))),
+            Ok(Some(operand))
+        })
+    }
+
+    fn offset(&mut self, input: Input) -> Result<Option<Operand>, BindError> {
+        self.at("offset", |binder| {
+            let Input::Scalar(operand) = input else {
+                return Err(binder.error(Problem::Schema("an offset is no scalar")));
+            };
+            match &operand {
+                Operand::Const(text) if text.starts_with('-') => {
+                    return Err(BindError::here(Problem::NegativeOffset));
+                }
+                Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::Offset),
+                _ => {}
+            }
+            Ok(Some(operand))
         })
     }
 
@@ -162,10 +173,9 @@ impl<'a> Binder<'a> {
     /// `path` of a JSON column.
     pub(super) fn json_path(
         &mut self,
-        field: &Field,
-        def: &FieldDef,
+        given: &[(&ArgDef, Option<Input>)],
     ) -> Result<Option<Operand>, BindError> {
-        for (arg, input) in self.arguments(field, def)? {
+        for (arg, input) in given {
             let (ArgKind::JsonPath, Some(Input::Scalar(operand))) = (arg.kind, input) else {
                 continue;
             };
@@ -173,14 +183,14 @@ impl<'a> Binder<'a> {
             self.path.push_key("path");
             let operand = match operand {
                 Operand::Const(text) => {
-                    let path = json_path(&text).map_err(|problem| self.error(problem))?;
+                    let path = json_path(text).map_err(|problem| self.error(problem))?;
                     Operand::Const(path.into())
                 }
                 Operand::Leaf(leaf) => {
-                    self.check(leaf, LeafKind::JsonPath);
-                    Operand::Leaf(leaf)
+                    self.check(*leaf, LeafKind::JsonPath);
+                    Operand::Leaf(*leaf)
                 }
-                other => other,
+                other => other.clone(),
             };
             self.path.pop();
             self.path.pop();
@@ -231,10 +241,8 @@ impl<'a> Binder<'a> {
     pub(super) fn call_args(
         &mut self,
         call: &FunctionCall,
-        field: &Field,
-        def: &FieldDef,
+        given: Vec<(&ArgDef, Option<Input>)>,
     ) -> Result<CallArgs, BindError> {
-        let given = self.arguments(field, def)?;
         let input = given.into_iter().find(|(arg, _)| arg.kind == ArgKind::FunctionArgs);
         self.call_of(call, input)
     }
@@ -261,32 +269,48 @@ impl<'a> Binder<'a> {
         given: Option<(&ArgDef, Option<Input>)>,
     ) -> Result<CallArgs, BindError> {
         let mut out = CallArgs::new();
-        let Some((arg, Some(input))) = given else { return Ok(out) };
-        if input == Input::Null {
-            return Ok(out);
-        }
-        for (_, field, input) in self.entries(arg.ty.base, &input)? {
-            let InputKind::Argument(index) = field.kind else {
-                return Err(self.error(Problem::Schema("no argument of a function")));
-            };
-            let value = match input {
-                Input::Null => None,
-                input => Some(operand_of(input.clone()).ok_or_else(|| {
-                    self.error(Problem::Schema("an argument of a function is no scalar"))
-                })?),
-            };
-            out.push((index, value));
-        }
-        let missing = call.args.iter().enumerate().find(|(index, arg)| {
-            matches!(arg.role, ArgumentRole::Caller { .. })
-                && !arg.has_default
-                && !out.iter().any(|(given, _)| given == index)
-        });
-        if let Some((_, missing)) = missing
-            && let ArgumentRole::Caller { name, .. } = &missing.role
+        if let Some((arg, Some(input))) = given
+            && input != Input::Null
         {
-            return Err(self.error(Problem::MissingArgument(name.to_string())));
+            for (_, field, input) in self.entries(arg.ty.base, &input)? {
+                let InputKind::Argument(index) = field.kind else {
+                    return Err(self.error(Problem::Schema("no argument of a function")));
+                };
+                let value = match input {
+                    Input::Null => None,
+                    input => Some(operand_of(input.clone()).ok_or_else(|| {
+                        self.error(Problem::Schema("an argument of a function is no scalar"))
+                    })?),
+                };
+                out.push((index, value));
+            }
         }
-        Ok(out)
+        let problem = omitted(call, &out);
+        match problem {
+            None => Ok(out),
+            Some(problem) => {
+                self.path.push_key("args");
+                self.path.push_key("args");
+                Err(self.error(problem))
+            }
+        }
     }
+}
+
+/// What is wrong with the arguments that a call leaves out. SQL passes them by
+/// position until one is left out, and by name after that.
+fn omitted(call: &FunctionCall, given: &CallArgs) -> Option<Problem> {
+    let mut skipped = false;
+    for (index, arg) in call.args.iter().enumerate() {
+        if !matches!(arg.role, ArgumentRole::Caller { .. }) {
+            continue;
+        }
+        match given.iter().any(|(other, _)| *other == index) {
+            true if skipped && arg.name.is_none() => return Some(Problem::SkippedArgument),
+            false if !arg.has_default => return Some(Problem::OmittedArgument),
+            false => skipped = true,
+            true => {}
+        }
+    }
+    None
 }

@@ -2,6 +2,7 @@
 
 use crate::operation::error::{BindError, Problem};
 use crate::operation::input::Input;
+use crate::operation::variables::unexpected_null;
 use crate::schema::predicate::{
     AggregatePredicate, CastTarget, CompareValue, Comparison, Predicate, PredicateAggregate,
     Subject,
@@ -9,7 +10,7 @@ use crate::schema::predicate::{
 use crate::schema::tracked::{Returns, TrackedId};
 use crate::schema::types::{InputKind, TypeId};
 
-use super::{Binder, operand_of};
+use super::{Binder, no_boolean, operand_of};
 
 impl Binder<'_> {
     pub(super) fn bool_exp(
@@ -62,13 +63,7 @@ impl Binder<'_> {
         ty: TypeId,
         input: &Input,
     ) -> Result<Vec<Predicate>, BindError> {
-        let Input::List(items) = input else {
-            return Err(self.error(Problem::Expected {
-                expected: "a list".into(),
-                ty: self.schema.types.name(ty).to_string(),
-                found: input.describe(),
-            }));
-        };
+        let Input::List(items) = input else { return Err(self.error(Problem::NullList)) };
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             out.push(self.at_index(index, |binder| binder.bool_exp(table, ty, item))?);
@@ -86,8 +81,10 @@ impl Binder<'_> {
         for (name, field, input) in self.entries(ty, input)? {
             self.path.push_key(name.to_string());
             if *input == Input::Null {
-                let ty = self.schema.types.name(field.ty.base).to_string();
-                return Err(self.error(Problem::UnexpectedNull(ty)));
+                return Err(self.error(match field.kind {
+                    InputKind::IsNull => no_boolean(),
+                    _ => unexpected_null(&self.schema.types, field.ty),
+                }));
             }
             match field.kind {
                 InputKind::IsNull => {

@@ -317,10 +317,17 @@ impl<'a> Binder<'a> {
     fn add_field(&self, field: &'a Field, out: &mut Collected<'a>) -> Result<(), BindError> {
         let key = field.response_key();
         if let Some(existing) = out.get_mut(key) {
-            if let Some(first) = existing.first()
-                && (first.name != field.name || !same_arguments(first, field))
-            {
-                return Err(self.error(Problem::FieldConflict { key: key.to_string() }));
+            if let Some(first) = existing.first() {
+                if first.name != field.name {
+                    return Err(self.error(Problem::FieldConflict {
+                        first: first.name.to_string(),
+                        second: field.name.to_string(),
+                        key: key.to_string(),
+                    }));
+                }
+                if !same_arguments(first, field) {
+                    return Err(self.error(Problem::ArgumentConflict(field.name.to_string())));
+                }
             }
             existing.push(field);
         } else {
@@ -344,13 +351,12 @@ impl<'a> Binder<'a> {
     }
 
     /// Whether `@include` and `@skip` let the selection stand.
-    fn directives(&self, list: &[Directive], place: &'static str) -> Result<bool, BindError> {
-        let at_root = |problem| BindError::new(JsonPath::root(), problem);
+    fn directives(&mut self, list: &[Directive], place: &'static str) -> Result<bool, BindError> {
         let mut include = true;
         for (index, directive) in list.iter().enumerate() {
             let name = directive.name.as_ref();
             if list.iter().skip(index + 1).any(|other| other.name == directive.name) {
-                return Err(at_root(Problem::RepeatedDirective(name.to_owned())));
+                return Err(self.error(Problem::RepeatedDirective(name.to_owned())));
             }
             match (name, place) {
                 ("include" | "skip", "a field" | "an inline fragment" | "a fragment spread") => {
@@ -359,34 +365,40 @@ impl<'a> Binder<'a> {
                 }
                 ("cached", "a query") | (MULTIPLE_ROOTS, "a subscription") => {}
                 ("include" | "skip" | "cached" | MULTIPLE_ROOTS, place) => {
-                    return Err(at_root(Problem::MisplacedDirective {
-                        directive: name.to_owned(),
-                        place,
-                    }));
+                    return Err(self
+                        .error(Problem::MisplacedDirective { directive: name.to_owned(), place }));
                 }
-                _ => return Err(at_root(Problem::UnknownDirective(name.to_owned()))),
+                _ => return Err(self.error(Problem::UnknownDirective(name.to_owned()))),
             }
         }
         Ok(include)
     }
 
-    fn condition(&self, directive: &Directive) -> Result<bool, BindError> {
-        let boolean = TypeId::Scalar(BOOLEAN);
-        if let Some((name, _)) = directive.arguments.iter().find(|(name, _)| &**name != "if") {
-            return Err(self.error(Problem::UnknownArgument {
-                field: directive.name.to_string(),
-                argument: name.to_string(),
-            }));
-        }
-        let Some((_, value)) = directive.arguments.first() else {
-            return Err(self.error(Problem::MissingArgument("if".to_owned())));
-        };
-        match literal(&self.schema.types, TypeRef::non_null(boolean), value, self)
-            .map_err(|error| self.below(error))?
-        {
-            Some(Input::Boolean(value)) => Ok(value),
-            _ => Err(self.error(Problem::UnexpectedNull("Boolean".to_owned()))),
-        }
+    fn condition(&mut self, directive: &Directive) -> Result<bool, BindError> {
+        let boolean = TypeRef::non_null(TypeId::Scalar(BOOLEAN));
+        self.at(&directive.name, |binder| {
+            if let Some((name, _)) = directive.arguments.iter().find(|(name, _)| &**name != "if") {
+                return Err(binder.error(Problem::UnknownArgument {
+                    field: directive.name.to_string(),
+                    argument: name.to_string(),
+                }));
+            }
+            binder.path.push_key("args");
+            binder.path.push_key("if");
+            let Some((_, value)) = directive.arguments.first() else {
+                return Err(binder.error(Problem::MissingArgument("if".to_owned())));
+            };
+            match literal(&binder.schema.types, boolean, value, binder)
+                .map_err(|error| binder.below(error))?
+            {
+                Some(Input::Boolean(value)) => {
+                    binder.path.pop();
+                    binder.path.pop();
+                    Ok(value)
+                }
+                _ => Err(binder.error(no_boolean())),
+            }
+        })
     }
 
     fn root(&mut self, root: TypeRoot, fields: &[&'a Field]) -> Result<RootSelection, BindError> {
@@ -516,13 +528,18 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// The problem of a negative limit or offset.
-pub(crate) fn negative() -> Problem {
+/// The problem of a limit that is none.
+pub(crate) fn no_limit(found: &'static str) -> Problem {
     Problem::Expected {
         expected: "a non-negative 32-bit integer".into(),
         ty: "Int".to_owned(),
-        found: "an integer",
+        found,
     }
+}
+
+/// The problem of a null where only `true` and `false` make sense.
+fn no_boolean() -> Problem {
+    Problem::Expected { expected: "a boolean".into(), ty: "Boolean".to_owned(), found: "null" }
 }
 
 /// A scalar, an enum value or a boolean as what travels.

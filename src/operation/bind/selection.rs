@@ -96,7 +96,8 @@ impl<'a> Binder<'a> {
         Ok(match def.kind {
             FieldKind::Column(column) => {
                 self.leaf(fields)?;
-                let path = self.json_path(field, def)?;
+                let given = self.arguments(field, def)?;
+                let path = self.json_path(&given)?;
                 SelectedField::Column { column, path }
             }
             FieldKind::Relationship(index) => {
@@ -116,9 +117,10 @@ impl<'a> Binder<'a> {
                 match returns {
                     Returns::Scalar(_) => {
                         self.leaf(fields)?;
-                        let args =
-                            self.call_args(&self.computed(table, index)?.call, field, def)?;
-                        SelectedField::ComputedScalar { index, args }
+                        let given = self.arguments(field, def)?;
+                        let path = self.json_path(&given)?;
+                        let args = self.call_args(&self.computed(table, index)?.call, given)?;
+                        SelectedField::ComputedScalar { index, args, path }
                     }
                     Returns::Rows { table: rows, .. } => {
                         let (list, args) = self.call_and_list_args(
@@ -249,7 +251,8 @@ impl<'a> Binder<'a> {
         match function.returns {
             Returns::Scalar(_) => {
                 self.leaf(fields)?;
-                let args = self.call_args(&function.call, field, def)?;
+                let given = self.arguments(field, def)?;
+                let args = self.call_args(&function.call, given)?;
                 Ok(Read::Scalar { call: Call { function: id, args } })
             }
             Returns::Rows { table, set } => {

@@ -56,10 +56,7 @@ impl Types {
         let shown = self.tracked().table(table);
         let field = shown.and_then(|shown| shown.computed.get(usize::from(index)));
         match (shown, field) {
-            (Some(shown), Some(field)) => {
-                let function = &field.call.function;
-                format!("{}_{}_args", function.name, shown.name).into()
-            }
+            (Some(shown), Some(field)) => format!("{}_{}_args", field.name, shown.name).into(),
             _ => "".into(),
         }
     }
@@ -70,8 +67,7 @@ impl Types {
         let computed = || {
             self.tracked().tables.iter().find_map(|table| {
                 let rest = stem.strip_suffix(&*table.name)?.strip_suffix('_')?;
-                let index =
-                    table.computed.iter().position(|field| *field.call.function.name == *rest)?;
+                let index = table.computed_named(rest)?;
                 Some(TypeId::ComputedArgs(table.id, u16::try_from(index).ok()?))
             })
         };

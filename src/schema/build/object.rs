@@ -21,12 +21,7 @@ impl Types {
             let mut def =
                 field(ty, FieldKind::Column(seen.column.id), seen.shown.description.clone());
             if self.scalar_of(seen.ty).is_some_and(|scalar| scalar.codec == Codec::Json) {
-                def.args.extend([argument(
-                    "path",
-                    Some("JSON select path"),
-                    TypeRef::nullable(TypeId::Scalar(STRING)),
-                    ArgKind::JsonPath,
-                )]);
+                def.args.extend([json_path()]);
             }
             fields.insert(seen.name.clone(), def);
         }
@@ -67,8 +62,13 @@ impl Types {
                 Some(format!("A computed field, executes function \"{}\"", computed.call.function))
             });
             let mut def = match computed.returns {
-                Returns::Scalar(scalar) => {
-                    field(TypeRef::nullable(TypeId::Scalar(scalar)), kind, described)
+                Returns::Scalar(id) => {
+                    let mut def = field(TypeRef::nullable(TypeId::Scalar(id)), kind, described);
+                    let scalar = self.tracked().scalars.get(id);
+                    if scalar.is_some_and(|scalar| scalar.codec == Codec::Json) {
+                        def.args.extend([json_path()]);
+                    }
+                    def
                 }
                 Returns::Rows { table, .. } => {
                     let object = TypeId::Table(table, TableType::Object);
@@ -157,6 +157,11 @@ impl Types {
                 .collect(),
         )
     }
+}
+
+fn json_path() -> (Name, ArgDef) {
+    let ty = TypeRef::nullable(TypeId::Scalar(STRING));
+    argument("path", Some("JSON select path"), ty, ArgKind::JsonPath)
 }
 
 /// A field without arguments.

@@ -100,6 +100,7 @@ impl Around<'_> {
         let inputs: Vec<_> = function.inputs().collect();
         let first_default = inputs.len().saturating_sub(usize::from(function.defaults));
         let mut out: Vec<CallArgument> = Vec::with_capacity(inputs.len());
+        let mut unnamed = 0;
         for (index, argument) in inputs.iter().enumerate() {
             let role = match special(index, argument.name.as_deref()) {
                 Some(role) => role,
@@ -111,7 +112,10 @@ impl Around<'_> {
                     let name: Name = match &argument.name {
                         Some(name) if is_graphql_name(name) => name.clone(),
                         Some(name) => sanitize(name).into(),
-                        None => format!("arg_{}", index + 1).into(),
+                        None => {
+                            unnamed += 1;
+                            format!("arg_{unnamed}").into()
+                        }
                     };
                     ArgumentRole::Caller { name, ty: ty.id }
                 }
