@@ -13,7 +13,9 @@ mod harness;
 mod served;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use harness::{JWT_KEY, TestDb, Token};
@@ -427,16 +429,35 @@ struct Own {
     options: ClusterOptions,
     folder: PathBuf,
     cluster: Option<Cluster>,
+    /// A small file system, mounted.
+    disk: Option<PathBuf>,
 }
 
 impl Own {
-    fn start() -> Self {
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", std::process::id()));
+    fn start(name: &str, settings: &[(&str, &str)]) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("hostile-{name}-{}", std::process::id()));
         let mut options = ClusterOptions::new(&folder, "app");
         options.durable = false;
+        options.settings =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let cluster = Some(Cluster::start(&options).expect("a PostgreSQL server"));
-        Own { options, folder, cluster }
+        Own { options, folder, cluster, disk: None }
+    }
+
+    /// Mounts a disk of one megabyte that the server may write to, where the
+    /// test may mount one.
+    fn small_disk(&mut self) -> Option<PathBuf> {
+        let home = self.cluster.as_ref().expect("runs").folder();
+        let owner = std::fs::metadata(home.join("data")).expect("the data");
+        let disk = home.join("small-disk");
+        std::fs::create_dir_all(&disk).expect("a folder");
+        let options = format!("size=1m,mode=0700,uid={},gid={}", owner.uid(), owner.gid());
+        if !mount(&options, &disk) {
+            return None;
+        }
+        self.disk = Some(disk.clone());
+        Some(disk)
     }
 
     fn stop(&mut self) {
@@ -487,15 +508,48 @@ impl Drop for Own {
         {
             eprintln!("the cluster does not stop: {error}");
         }
+        if let Some(disk) = &self.disk {
+            let ended = Command::new("umount").arg(disk).status();
+            if !ended.as_ref().is_ok_and(ExitStatus::success) {
+                eprintln!("{} stays mounted: {ended:?}", disk.display());
+            }
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {
             eprintln!("{} stays: {error}", self.folder.display());
         }
     }
 }
 
+/// Whether a file system in memory could be mounted, which takes root and Linux.
+fn mount(options: &str, on: &Path) -> bool {
+    let mut command = Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", options, "ringfence-test"]).arg(on);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Asks until the answer is right; the errors before are those of a database
+/// that is away.
+async fn recovers(client: &Client) {
+    let mut last = String::new();
+    for _ in 0..300 {
+        let (status, text) = client.ask(GOOD, &json!({})).await;
+        if (status, text.as_str()) == (200, GOOD_ANSWER) {
+            for _ in 0..5 {
+                client.is_well().await;
+            }
+            return;
+        }
+        assert_eq!(error_of("recovering", status, &text), "service-unavailable", "{text}");
+        last = text;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it never came back: {last}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_days_of_the_database() {
-    let mut own = Own::start();
+    let mut own = Own::start("days", &[]);
     let admin = own.client().await;
     admin
         .batch_execute(
@@ -574,25 +628,179 @@ async fn bad_days_of_the_database() {
 
     // Back again, without hands.
     own.again();
-    let mut last = String::new();
-    for _ in 0..300 {
-        let (status, text) = client.ask(GOOD, &json!({})).await;
-        if status == 200 && text == GOOD_ANSWER {
-            last.clear();
-            break;
-        }
-        error_of("starting", status, &text);
-        last = text;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(last, "", "it never came back");
-    for _ in 0..5 {
-        client.is_well().await;
-    }
+    recovers(&client).await;
     // Asked again after a moment.
     while client.status("/readyz").await != 200 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stop.cancel();
     serving.finished().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_without_room() {
+    // Three of the places are kept for the superuser.
+    let mut own = Own::start("room", &[("max_connections", "13")]);
+    let admin = own.client().await;
+    admin
+        .batch_execute(
+            "create role auth login noinherit password 'pw';
+             create role crowd login password 'pw';
+             create role app_user; create role app_patient; grant app_user, app_patient to auth;
+             alter role app_patient set statement_timeout = '10min';
+             create table tasks (id int primary key, title text);
+             insert into tasks values (1, 'Write the engine');
+             create table many as
+               select i as id, repeat(md5(i::text), 20) as text from generate_series(1, 10000) i;
+             alter table many add primary key (id);
+             create view slow with (security_invoker = true) as select 1 as id from pg_sleep(600);
+             grant select on tasks, many, slow to app_user, app_patient;",
+        )
+        .await
+        .expect("makes the schema");
+    let disk = own.small_disk();
+    if let Some(disk) = &disk {
+        let statements = format!(
+            "create tablespace small location '{}'; grant create on tablespace small to app_user;
+             alter role auth set temp_tablespaces = 'small'; alter role auth set work_mem = '64kB'",
+            disk.display()
+        );
+        for statement in statements.split(';') {
+            admin.batch_execute(statement).await.expect("uses the small disk");
+        }
+    } else {
+        eprintln!("not tested: a full disk; to mount a small one takes root on Linux");
+    }
+    let (serving, stop) = serve(own.config()).await;
+    let client = Client::new(serving.address);
+    client.is_well().await;
+
+    // A full disk, met by a sort that does not fit into memory.
+    if let Some(disk) = &disk {
+        let sorted = query("{ many(order_by: {text: asc}, offset: 9999) { id } }");
+        for _ in 0..3 {
+            let (status, text) = client.post(sorted.clone()).await;
+            assert_eq!(error_of("a full disk", status, &text), "service-unavailable", "{text}");
+            assert_eq!(status, 503);
+            assert!(!text.contains("space") && !text.contains("pgsql_tmp"), "{text}");
+            client.is_well().await;
+        }
+        assert!(mount("remount,size=64m", disk), "the disk grows");
+        let (status, text) = client.post(sorted).await;
+        assert_eq!(status, 200, "{text}");
+        assert!(text.starts_with(r#"{"data":{"many":[{"id":"#), "{text}");
+    }
+
+    // All places are taken by others.
+    let crowd_url = {
+        let port = own.cluster.as_ref().expect("runs").port();
+        format!("postgres://crowd:pw@127.0.0.1:{port}/app")
+    };
+    let mut crowd = Vec::new();
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'auth'";
+    let ours = "select count(*) from pg_stat_activity where usename = 'auth'";
+    loop {
+        match tokio_postgres::connect(&crowd_url, tokio_postgres::NoTls).await {
+            Ok((one, connection)) => crowd.push((one, tokio::spawn(connection))),
+            Err(error) => {
+                assert_eq!(error.code().map(|code| code.code()), Some("53300"), "{error}");
+                if admin.query_one(ours, &[]).await.expect("counts").get::<_, i64>(0) == 0 {
+                    break;
+                }
+                admin.batch_execute(end).await.expect("ends our connections");
+            }
+        }
+    }
+    for _ in 0..3 {
+        let (status, text) = client.post(query(GOOD)).await;
+        assert_eq!(error_of("no place", status, &text), "service-unavailable");
+        assert_eq!(status, 503);
+    }
+    drop(crowd);
+    recovers(&client).await;
+
+    // A backend crashes: Postgres ends all others and starts over.
+    let in_flight = {
+        let mut patient = Client::new(serving.address);
+        patient.bearer = Token::new("patient").tenant(TENANT).user("1").bearer();
+        tokio::spawn(async move { patient.refused("in flight", query("{ slow { id } }")).await })
+    };
+    let running = "select pid from pg_stat_activity where usename = 'auth' and state = 'active'";
+    let pid: i32 = loop {
+        if let Some(row) = admin.query_opt(running, &[]).await.expect("looks") {
+            break row.get(0);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("is killed");
+    assert_eq!(in_flight.await.expect("joins"), "service-unavailable");
+    recovers(&client).await;
+
+    // Restarted while everybody asks: each answer is right or says to come back.
+    let asking = CancellationToken::new();
+    let askers: Vec<_> = (0..4)
+        .map(|_| {
+            let (asking, client) = (asking.clone(), Client::new(serving.address));
+            tokio::spawn(async move {
+                let mut refused = 0;
+                while !asking.is_cancelled() {
+                    let (status, text) = client.ask(GOOD, &json!({})).await;
+                    if (status, text.as_str()) != (200, GOOD_ANSWER) {
+                        let code = error_of("restarting", status, &text);
+                        assert_eq!((status, code.as_str()), (503, "service-unavailable"));
+                        refused += 1;
+                    }
+                }
+                refused
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    own.stop();
+    own.again();
+    recovers(&client).await;
+    asking.cancel();
+    let mut refused = 0;
+    for asker in askers {
+        refused += asker.await.expect("every answer is clear");
+    }
+    assert!(refused > 0, "somebody was refused meanwhile");
+
+    stop.cancel();
+    serving.finished().await;
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes() {
+    let own = Own::start("read-only", &[]);
+    let admin = own.client().await;
+    admin
+        .batch_execute(
+            "create role auth login noinherit password 'pw'; create role app_user;
+             grant app_user to auth; create table tasks (id int primary key, title text);
+             insert into tasks values (1, 'Write the engine'); grant select on tasks to app_user;",
+        )
+        .await
+        .expect("makes the schema");
+    let read_only = "alter database app set default_transaction_read_only = on";
+    let writable = "set default_transaction_read_only = off";
+    let reset = "alter database app reset default_transaction_read_only";
+
+    // Served as it is, before anything of ours was put into it and after.
+    for round in ["new", "migrated"] {
+        admin.batch_execute(read_only).await.expect("sets");
+        let (serving, stop) = serve(own.config()).await;
+        Client::new(serving.address).is_well().await;
+        stop.cancel();
+        serving.finished().await;
+        let made = "select count(*) from pg_namespace where nspname = 'ringfence'";
+        let made: i64 = admin.query_one(made, &[]).await.expect("counts").get(0);
+        assert_eq!(made, i64::from(round == "migrated"));
+        admin.batch_execute(writable).await.expect("sets");
+        admin.batch_execute(reset).await.expect("resets");
+        let (serving, stop) = serve(own.config()).await;
+        stop.cancel();
+        serving.finished().await;
+    }
 }

@@ -396,6 +396,57 @@ async fn a_restart_of_the_server_needs_no_hands() {
     cluster.stop().unwrap();
 }
 
+#[tokio::test]
+async fn every_way_to_a_server_is_tried() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg_ways");
+    let mut options = ClusterOptions::new(folder, "test");
+    options.durable = false;
+    let cluster = Cluster::start(&options).expect("a PostgreSQL server");
+    let (port, socket) = (cluster.port(), cluster.socket_folder().display().to_string());
+    let settings = SettingsPlan::new(&BTreeSet::new(), &[]);
+    let session = session(None);
+    let ctx = TxContext::new(&session, "postgres", &settings);
+    let one = Statement::new("select to_json(1)", true);
+    let slow = Statement::new("select to_json(pg_sleep(60)::text)", false);
+    for (way, error) in [
+        (format!("host=127.0.0.1 port={port}"), None),
+        (format!("host=localhost port={port}"), None),
+        (format!("host={socket} port={port}"), None),
+        (format!("host={socket} port={port} sslmode=verify-full"), None),
+        (format!("host=/nonexistent,{socket},localhost port={port}"), None),
+        (format!("host=127.0.0.1,127.0.0.1 port=1,{port} sslmode=disable"), None),
+        (format!("host=localhost,127.0.0.1 port={port} load_balance_hosts=random"), None),
+        // An address that is given is not looked up.
+        (format!("host=nowhere.invalid hostaddr=127.0.0.1 port={port}"), None),
+        (format!("hostaddr=127.0.0.1 port={port}"), None),
+        (format!("host=nowhere.invalid port={port} connect_timeout=20"), Some("")),
+        (format!("host=127.0.0.1,/nonexistent port=1,{port}"), Some("No such file")),
+        (format!("host={socket} port={port} target_session_attrs=read-write"), None),
+        (format!("host={socket} port={port} target_session_attrs=prefer-standby"), None),
+        (format!("host={socket} port={port} target_session_attrs=standby"), Some("read-only")),
+    ] {
+        let password = cluster.password().expose();
+        let url = format!("{way} user=postgres password={password} dbname=test");
+        let mut pool = Options::new(url.parse().unwrap_or_else(|e| panic!("{way}: {e}")));
+        pool.pool_size = 1;
+        let pg = Pg::new(pool).unwrap();
+        match (text(&pg, &ctx, &one, &[]).await, error) {
+            (Ok(got), None) => assert_eq!(got, "1", "{way}"),
+            (Err(PgError::Unavailable(text)), Some(part)) => {
+                assert!(text.contains(part), "{way}: {text}");
+                continue;
+            }
+            (got, _) => panic!("{way}: {got:?}"),
+        }
+        // Cancelling goes the same way.
+        let run = text(&pg, &ctx, &slow, &[]);
+        assert!(tokio::time::timeout(Duration::from_millis(100), run).await.is_err(), "{way}");
+        text(&pg, &ctx, &one, &[]).await.unwrap_or_else(|e| panic!("{way}: {e}"));
+        assert_eq!(pg.stats()[0].cancelled, 1, "{way}");
+    }
+    cluster.stop().unwrap();
+}
+
 struct Woken(tokio::sync::Notify);
 
 impl std::task::Wake for Woken {
@@ -653,7 +704,7 @@ async fn prepared_statements_are_bounded_and_closed_on_the_server() {
         for _ in 0..2 {
             assert_eq!(text(&pg, &ctx, &statement, &[]).await.unwrap(), round.to_string());
         }
-        assert!(prepared(&pg).await <= 11, "ten and the settings");
+        assert!(prepared(&pg).await <= 13, "ten, BEGIN, the settings and COMMIT");
     }
     let stats = pg.stats()[0];
     assert_eq!((stats.statement_misses, stats.statement_hits), (60, 60));
@@ -662,7 +713,7 @@ async fn prepared_statements_are_bounded_and_closed_on_the_server() {
         let statement = Statement::new(format!("select to_json({round})"), false);
         text(&pg, &ctx, &statement, &[]).await.unwrap();
     }
-    assert_eq!(prepared(&pg).await, 11, "unnamed statements leave nothing");
+    assert_eq!(prepared(&pg).await, 13, "unnamed statements leave nothing");
 }
 
 #[tokio::test]
@@ -836,6 +887,25 @@ async fn writes_commit_whole_or_not_at_all() {
     fixture.quiet(&pg).await;
     assert_eq!(count(), "4");
     assert_eq!(pg.stats()[0].opened, 1, "ended transactions keep their connection");
+}
+
+/// The owner of a transaction may not have looked at an error.
+#[tokio::test]
+async fn a_commit_that_rolls_back_is_an_error() {
+    let fixture = Fixture::new().await;
+    let pg = fixture.single();
+    let session = session(Some("a"));
+    let ctx = fixture.ctx(&session);
+    for round in 0..2 {
+        let system = pg.begin_system("test").await.unwrap();
+        let error = system.execute("select 1 / $1::int", &["0"]).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some("22012"));
+        let error = system.commit().await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some("25P02"), "{error}");
+        let got = text(&pg, &ctx, &bodies(true), &["1".into()]).await.unwrap();
+        assert_eq!(got, r#"["two"]"#, "round {round}");
+    }
+    assert_eq!(pg.stats()[0].opened, 1, "the rollback was acknowledged");
 }
 
 #[tokio::test]

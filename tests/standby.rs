@@ -112,7 +112,7 @@ async fn a_hot_standby_serves_queries() {
     let recovering = tx.query_text("select pg_is_in_recovery()::text", &[]).await.expect("answers");
     assert_eq!(recovering.as_deref(), Some("true"));
     tx.commit().await.expect("commits");
-    assert!(app.logins.report.standby, "the start says that nothing was migrated");
+    assert!(app.logins.report.read_only, "the start says that nothing was migrated");
     drop(app);
     standby.stop().expect("stops");
 }

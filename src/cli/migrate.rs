@@ -60,8 +60,8 @@ fn no_owner() -> CliError {
 }
 
 fn report(report: &Report) -> Result<(), CliError> {
-    if report.standby {
-        return note("the database is a standby; nothing was done");
+    if report.read_only {
+        return note("the database is read-only or a standby; nothing was done");
     }
     if report.done.is_empty() {
         note("the database is up to date")?;

@@ -129,7 +129,7 @@ pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, Bootst
     let given = if request_login.is_some() { Given::Both } else { Given::Privileged };
     let request = match (given, &outcome.authenticator) {
         (Given::Privileged, Some(login)) => login.url(owner),
-        (Given::Privileged, None) => return Err(MigrateError::Standby.into()),
+        (Given::Privileged, None) => return Err(MigrateError::ReadOnly.into()),
         _ => urls.url.clone(),
     };
     Ok(Logins {

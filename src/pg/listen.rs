@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::AsyncMessage;
 
+use super::connect::{Connector, Opened};
 use super::error::PgError;
-use super::pool::Connector;
 use super::url::ConnectionString;
 
 /// Events that may wait for the receiver.
@@ -78,9 +78,9 @@ async fn listen_once(
     channels: &[&str],
     sender: &mpsc::Sender<ListenEvent>,
 ) -> PgError {
-    let (client, mut connection) = match connector.open().await {
+    let Opened { client, driver: mut connection, .. } = match connector.open().await {
         Ok(opened) => opened,
-        Err(error) => return PgError::from_connect(&error),
+        Err(error) => return error,
     };
     let driving = async {
         let mut missed = false;

@@ -15,9 +15,9 @@ use thiserror::Error;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::connect::Connector;
 use super::error::PgError;
 use super::param::TextRef;
-use super::pool::Connector;
 use super::url::ConnectionString;
 
 mod embedded {
@@ -57,8 +57,8 @@ pub enum MigrateError {
          database in database.owner_url (RINGFENCE_DATABASE_OWNER_URL)"
     )]
     Rights { login: String, step: String, cause: PgError },
-    #[error("the database is a standby; run this on its primary")]
-    Standby,
+    #[error("the database takes no writes: it is read-only or a standby; run this on its primary")]
+    ReadOnly,
 }
 
 /// Something optional that the host did not grant.
@@ -77,8 +77,8 @@ pub struct Report {
     /// The statements and migrations that ran, without passwords.
     pub done: Vec<String>,
     pub missing: Vec<Missing>,
-    /// A standby is left as it is.
-    pub standby: bool,
+    /// A standby, or a database that is read-only, is left as it is.
+    pub read_only: bool,
 }
 
 /// What a database is prepared for.
@@ -114,7 +114,7 @@ pub(super) struct Outcome {
 #[derive(Deserialize)]
 struct Facts {
     version: u32,
-    standby: bool,
+    read_only: bool,
     database_oid: u32,
     has_schema: bool,
     has_logins: bool,
@@ -122,7 +122,7 @@ struct Facts {
 
 const FACTS: &str = "select json_build_object(
     'version', current_setting('server_version_num')::int,
-    'standby', pg_is_in_recovery(),
+    'read_only', current_setting('transaction_read_only')::bool,
     'database_oid', (select oid::bigint from pg_database where datname = current_database()),
     'has_schema', to_regnamespace('ringfence') is not null,
     'has_logins', to_regclass('ringfence.logins') is not null)::text";
@@ -186,14 +186,13 @@ impl Session {
         let fail = |cause| MigrateError::Connect { login: url.to_string(), cause };
         let connector = Connector::new(url, "")
             .map_err(|error| fail(PgError::Unavailable(error.to_string())))?;
-        let (client, connection) =
-            connector.open().await.map_err(|error| fail(PgError::from_connect(&error)))?;
+        let opened = connector.open().await.map_err(fail)?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = opened.driver.await {
                 tracing::debug!(%error, "the migration's connection ended");
             }
         });
-        Ok(Session { client, login: url.user().unwrap_or_default().to_owned() })
+        Ok(Session { client: opened.client, login: url.user().unwrap_or_default().to_owned() })
     }
 
     async fn run(&self, sql: &str) -> Result<(), MigrateError> {
@@ -253,10 +252,10 @@ pub(super) async fn run(
     if facts.version < OLDEST {
         return Err(MigrateError::TooOld(facts.version));
     }
-    if facts.standby {
+    if facts.read_only {
         let mut outcome =
             if facts.has_logins { read_logins(&session).await? } else { Outcome::default() };
-        outcome.report.standby = true;
+        outcome.report.read_only = true;
         return Ok(outcome);
     }
     session.run(WAIT).await?;
@@ -661,8 +660,8 @@ struct Removal {
 /// of roles, which may stay when another database uses them.
 async fn removal(session: &Session, request_login: Option<&str>) -> Result<Removal, MigrateError> {
     let facts: Facts = session.json(FACTS, &[]).await?;
-    if facts.standby {
-        return Err(MigrateError::Standby);
+    if facts.read_only {
+        return Err(MigrateError::ReadOnly);
     }
     let outcome = if facts.has_logins { read_logins(session).await? } else { Outcome::default() };
     let logins: Vec<String> = [outcome.authenticator, outcome.admin, outcome.replication]

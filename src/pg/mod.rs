@@ -4,6 +4,7 @@
 //! url, tls      connection strings; TLS
 //! bootstrap     which logins there are; whether they are safe
 //! migrate       what we put into a database, and how it goes out again
+//! connect       opening a connection  ─▶ wire: the bytes under the driver
 //! pool          connections of one login, each with its prepared statements
 //! tx            the only doors through which SQL runs
 //! error         what went wrong  ─▶ sqlstate: what a client is told
@@ -15,6 +16,7 @@
 //! outside of this module has a connection.
 
 mod bootstrap;
+mod connect;
 mod error;
 mod listen;
 pub mod migrate;
@@ -24,6 +26,7 @@ mod sqlstate;
 mod tls;
 mod tx;
 mod url;
+mod wire;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -130,15 +133,6 @@ impl Mode {
             Mode::ReadOnly => "BEGIN READ ONLY",
             Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::ReadWrite => "BEGIN READ WRITE",
-        }
-    }
-
-    /// The same for a connection whose plans may be out of date.
-    const fn begin_without_plans(self) -> &'static str {
-        match self {
-            Mode::ReadOnly => "BEGIN READ ONLY; DISCARD PLANS",
-            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DISCARD PLANS",
-            Mode::ReadWrite => "BEGIN READ WRITE; DISCARD PLANS",
         }
     }
 }

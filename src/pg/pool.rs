@@ -15,18 +15,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, TimeoutType, Timeouts};
-use deadpool_postgres::{ClientWrapper, Connect};
+use deadpool_postgres::ClientWrapper;
 use lru::LruCache;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode as DriverMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::Client;
 
-use super::Mode;
+use super::connect::{Canceller, Connector};
 use super::error::PgError;
-use super::tls::{self, TlsError};
-use super::url::{ConnectionString, SslMode};
+use super::url::ConnectionString;
+use super::wire::TxStatus;
 
 /// How long a dropped transaction may take to end by itself before it is
 /// cancelled.
@@ -35,9 +32,9 @@ const GRACE: Duration = Duration::from_millis(20);
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// How long opening a connection may take in all, every host included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-/// Statements of settings kept per connection: one per role with its own
-/// limits, and a generation that is going out of use.
-const SETTINGS_STATEMENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+/// Frames kept per connection: one per role with its own limits, and a
+/// generation that is going out of use.
+const FRAMES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// What a pool counts. All numbers only grow, except `waiting`.
 #[derive(Debug, Default)]
@@ -95,17 +92,26 @@ pub(super) struct PoolOptions {
 }
 
 /// A prepared statement and what it was prepared from.
-struct Prepared {
+struct Prepared<S> {
     role: Box<str>,
     text: Arc<str>,
-    statement: tokio_postgres::Statement,
+    statement: S,
+}
+
+/// What stands around the work of a transaction.
+#[derive(Clone)]
+pub(super) struct Frame {
+    /// Begins one that reads.
+    pub(super) begin_read: tokio_postgres::Statement,
+    pub(super) settings: tokio_postgres::Statement,
+    pub(super) commit: tokio_postgres::Statement,
 }
 
 /// Statements prepared on one connection, by (role, SQL). Eviction drops the
 /// driver's handle, which closes the statement on the server.
 pub(super) struct Statements {
-    cache: LruCache<u64, Prepared>,
-    settings: LruCache<u64, Prepared>,
+    cache: LruCache<u64, Prepared<tokio_postgres::Statement>>,
+    frames: LruCache<u64, Prepared<Frame>>,
 }
 
 /// What identifies a statement; `hash` covers the rest.
@@ -117,19 +123,19 @@ pub(super) struct StatementKey<'a> {
 }
 
 impl StatementKey<'_> {
-    fn matches(&self, found: &Prepared) -> bool {
+    fn matches<S>(&self, found: &Prepared<S>) -> bool {
         *found.role == *self.role
             && (Arc::ptr_eq(&found.text, self.text) || found.text == *self.text)
     }
 
-    fn prepared(&self, statement: tokio_postgres::Statement) -> Prepared {
+    fn prepared<S>(&self, statement: S) -> Prepared<S> {
         Prepared { role: self.role.into(), text: Arc::clone(self.text), statement }
     }
 }
 
 impl Statements {
     fn new(size: NonZeroUsize) -> Self {
-        Statements { cache: LruCache::new(size), settings: LruCache::new(SETTINGS_STATEMENTS) }
+        Statements { cache: LruCache::new(size), frames: LruCache::new(FRAMES) }
     }
 
     pub(super) fn get(&mut self, key: &StatementKey<'_>) -> Option<tokio_postgres::Statement> {
@@ -147,19 +153,19 @@ impl Statements {
             .is_some_and(|(_, old)| !key.matches(&old))
     }
 
-    pub(super) fn get_settings(
-        &mut self,
-        key: &StatementKey<'_>,
-    ) -> Option<tokio_postgres::Statement> {
-        self.settings.get(&key.hash).filter(|found| key.matches(found)).map(|p| p.statement.clone())
+    pub(super) fn frame(&mut self, key: &StatementKey<'_>) -> Option<Frame> {
+        self.frames.get(&key.hash).filter(|found| key.matches(found)).map(|p| p.statement.clone())
     }
 
-    pub(super) fn put_settings(
-        &mut self,
-        key: &StatementKey<'_>,
-        statement: tokio_postgres::Statement,
-    ) {
-        self.settings.put(key.hash, key.prepared(statement));
+    /// The statements that begin and end a transaction, whatever its settings.
+    pub(super) fn ends(&self) -> Option<(tokio_postgres::Statement, tokio_postgres::Statement)> {
+        let (_, any) = self.frames.iter().next()?;
+        Some((any.statement.begin_read.clone(), any.statement.commit.clone()))
+    }
+
+    /// Keeps what stands around transactions with the settings statement `key`.
+    pub(super) fn put_frame(&mut self, key: &StatementKey<'_>, frame: Frame) {
+        self.frames.put(key.hash, key.prepared(frame));
     }
 
     pub(super) fn remove(&mut self, key: &StatementKey<'_>) {
@@ -169,7 +175,7 @@ impl Statements {
     /// After `DEALLOCATE ALL` or the like: nothing here can be trusted.
     pub(super) fn clear(&mut self) {
         self.cache.clear();
-        self.settings.clear();
+        self.frames.clear();
     }
 }
 
@@ -177,6 +183,8 @@ impl Statements {
 pub(super) struct Connection {
     client: ClientWrapper,
     pub(super) statements: Statements,
+    status: Arc<TxStatus>,
+    canceller: Canceller,
     /// The epoch that no plan on the server is older than.
     epoch: u64,
 }
@@ -187,96 +195,8 @@ impl Connection {
     }
 }
 
-/// Opens connections as the connection string says, trying each variant.
-pub(super) struct Connector {
-    tls: MakeRustlsConnect,
-    first: Config,
-    /// Tried in order when the first does not connect.
-    others: Vec<Config>,
-}
-
-impl Connector {
-    pub(super) fn new(url: &ConnectionString, startup: &str) -> Result<Self, TlsError> {
-        let tls = tls::connector(&url.ssl)?;
-        let mut config = url.config.clone();
-        if !startup.is_empty() {
-            let options = match config.get_options() {
-                Some(given) => format!("{startup} {given}"),
-                None => startup.to_owned(),
-            };
-            config.options(options);
-        }
-        let mut others = Vec::new();
-        if url.ssl.mode == SslMode::Allow {
-            let mut with_tls = config.clone();
-            with_tls.ssl_mode(DriverMode::Require);
-            others.push(with_tls);
-        }
-        if url.prefer_standby {
-            for known in std::iter::once(&config).chain(&others.clone()) {
-                let mut anywhere = known.clone();
-                anywhere.target_session_attrs(TargetSessionAttrs::Any);
-                others.push(anywhere);
-            }
-        }
-        Ok(Connector { tls, first: config, others })
-    }
-
-    pub(super) fn tls(&self) -> &MakeRustlsConnect {
-        &self.tls
-    }
-
-    /// Connects; the caller drives the connection.
-    pub(super) async fn open(
-        &self,
-    ) -> Result<
-        (
-            Client,
-            tokio_postgres::Connection<
-                tokio_postgres::Socket,
-                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<
-                    tokio_postgres::Socket,
-                >>::Stream,
-            >,
-        ),
-        tokio_postgres::Error,
-    > {
-        let mut result = self.first.connect(self.tls.clone()).await;
-        for config in &self.others {
-            if result.is_ok() {
-                break;
-            }
-            result = config.connect(self.tls.clone()).await;
-        }
-        result
-    }
-}
-
-impl Connect for Connector {
-    fn connect(
-        &self,
-        _: &Config,
-    ) -> std::pin::Pin<
-        Box<
-            dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>>
-                + Send
-                + '_,
-        >,
-    > {
-        Box::pin(async move {
-            let (client, connection) = self.open().await?;
-            let task = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a database connection ended");
-                }
-            });
-            Ok((client, task))
-        })
-    }
-}
-
 pub(super) struct Manager {
-    inner: deadpool_postgres::Manager,
+    connector: Connector,
     statements: NonZeroUsize,
     counters: Arc<Counters>,
     epoch: Arc<AtomicU64>,
@@ -284,28 +204,37 @@ pub(super) struct Manager {
 
 impl managed::Manager for Manager {
     type Type = Connection;
-    type Error = tokio_postgres::Error;
+    type Error = PgError;
 
-    async fn create(&self) -> Result<Connection, tokio_postgres::Error> {
+    async fn create(&self) -> Result<Connection, PgError> {
         let epoch = self.epoch.load(Ordering::Acquire);
-        let client = managed::Manager::create(&self.inner).await?;
+        // Boxed, as it is large and rare and lies within each request's future.
+        let opened = Box::pin(self.connector.open()).await?;
+        let driver = opened.driver;
+        let task = tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+        });
         count(&self.counters.opened);
-        Ok(Connection { client, statements: Statements::new(self.statements), epoch })
+        Ok(Connection {
+            client: ClientWrapper::new(opened.client, task),
+            statements: Statements::new(self.statements),
+            status: opened.status,
+            canceller: opened.canceller,
+            epoch,
+        })
     }
 
     async fn recycle(
         &self,
         connection: &mut Connection,
         _: &Metrics,
-    ) -> managed::RecycleResult<tokio_postgres::Error> {
+    ) -> managed::RecycleResult<PgError> {
         if connection.client.is_closed() {
             return Err(managed::RecycleError::message("closed"));
         }
         Ok(())
-    }
-
-    fn detach(&self, connection: &mut Connection) {
-        managed::Manager::detach(&self.inner, &mut connection.client);
     }
 }
 
@@ -321,7 +250,6 @@ struct Shared {
     wait: Duration,
     connect: Duration,
     max_waiting: usize,
-    tls: MakeRustlsConnect,
     counters: Arc<Counters>,
     epoch: Arc<AtomicU64>,
     runtime: Handle,
@@ -332,14 +260,9 @@ impl Pool {
     pub(super) fn new(url: &ConnectionString, options: PoolOptions) -> Result<Self, PgError> {
         let connector = Connector::new(url, &options.startup)
             .map_err(|error| PgError::Unavailable(error.to_string()))?;
-        let tls = connector.tls().clone();
         let counters = Arc::new(Counters::default());
         let manager = Manager {
-            inner: deadpool_postgres::Manager::from_connect(
-                url.config.clone(),
-                connector,
-                deadpool_postgres::ManagerConfig::default(),
-            ),
+            connector,
             statements: options.statements,
             counters: Arc::clone(&counters),
             epoch: Arc::clone(&options.epoch),
@@ -361,7 +284,6 @@ impl Pool {
                 wait: options.wait,
                 connect: CONNECT_LIMIT,
                 max_waiting: options.max_waiting,
-                tls,
                 counters,
                 epoch: options.epoch,
                 runtime: Handle::current(),
@@ -393,7 +315,7 @@ impl Pool {
                 count(&shared.counters.refused);
                 Err(PgError::Busy { pool: shared.name })
             }
-            Err(PoolError::Backend(error)) => Err(PgError::from_connect(&error)),
+            Err(PoolError::Backend(error)) => Err(error),
             Err(error) => Err(PgError::Unavailable(error.to_string())),
         }
     }
@@ -493,15 +415,14 @@ impl Lease {
         self.object.as_ref().map(|object| object.client()).ok_or_else(gone)
     }
 
-    /// How to begin a transaction here: plans of an earlier epoch are made
-    /// again, those inside of functions included.
-    pub(super) fn begin(&self, mode: Mode) -> &'static str {
-        let outdated = self.object.as_ref().is_some_and(|object| object.epoch < self.epoch);
-        if outdated { mode.begin_without_plans() } else { mode.begin() }
+    /// Whether plans of an earlier epoch are to be made again here, those inside
+    /// of functions included.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.object.as_ref().is_some_and(|object| object.epoch < self.epoch)
     }
 
-    /// What [`Lease::begin`] gave was run.
-    pub(super) fn begun(&mut self) {
+    /// Plans were discarded, if they had to be.
+    pub(super) fn set_current(&mut self) {
         let epoch = self.epoch;
         if let Some(object) = self.object.as_deref_mut() {
             object.epoch = object.epoch.max(epoch);
@@ -545,7 +466,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
         match self.state {
-            LeaseState::Idle => drop(object),
+            LeaseState::Idle if object.status.is_idle() => drop(object),
+            LeaseState::Idle => {
+                tracing::error!("a connection came back within a transaction; it is closed");
+                drop(Object::take(object));
+            }
             LeaseState::Broken => drop(Object::take(object)),
             state @ (LeaseState::Busy | LeaseState::Preparing) => {
                 let shared = Arc::clone(&self.shared);
@@ -561,7 +486,7 @@ impl Drop for Lease {
 
 /// Ends whatever runs on a connection whose user went away.
 async fn end(object: Object<Manager>, reusable: bool, shared: &Shared) {
-    if settle(object.client(), reusable, shared).await {
+    if settle(&object, reusable, shared).await {
         drop(object);
     } else {
         drop(Object::take(object));
@@ -569,20 +494,19 @@ async fn end(object: Object<Manager>, reusable: bool, shared: &Shared) {
 }
 
 /// Returns whether the connection is good for further use.
-async fn settle(client: &Client, reusable: bool, shared: &Shared) -> bool {
+async fn settle(connection: &Connection, reusable: bool, shared: &Shared) -> bool {
     // Answered after everything that was sent before it.
-    let mut rollback = std::pin::pin!(client.batch_execute("ROLLBACK"));
+    let mut rollback = std::pin::pin!(connection.client.batch_execute("ROLLBACK"));
     if reusable && let Ok(answer) = tokio::time::timeout(GRACE, &mut rollback).await {
-        return answer.is_ok();
+        return answer.is_ok() && connection.status.is_idle();
     }
     count(&shared.counters.cancelled);
-    let token = client.cancel_token();
     let cancelling = async {
         let mut pause = GRACE;
         loop {
             // A cancel that finds the server between two statements has no
             // effect, so it is repeated until the end is acknowledged.
-            if let Err(error) = token.cancel_query(shared.tls.clone()).await {
+            if let Err(error) = connection.canceller.cancel().await {
                 tracing::debug!(%error, "could not cancel a statement");
             }
             tokio::time::sleep(pause).await;

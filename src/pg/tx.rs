@@ -7,12 +7,13 @@
 //! ```
 //!
 //! A transaction is always explicit: `BEGIN`, the settings statement (identity
-//! and role, transaction-local), the work, `COMMIT`. The driver shows neither
-//! the transaction status nor the tag of `COMMIT`, therefore
-//! - all messages of a pipeline are sent before the first answer is awaited,
-//! - success means that every answer was good,
+//! and role, transaction-local), the work, `COMMIT`. Whatever happens in it,
+//! - all messages of a pipeline are sent before the first answer is awaited, and
+//!   [`super::wire`] makes one group of them,
+//! - success means that every answer was good, and that `COMMIT` did commit,
 //! - after an error the connection is used again only when a `ROLLBACK` was
-//!   acknowledged, and when a future is dropped, [`Lease`] sees to the same.
+//!   acknowledged, and when a future is dropped, [`Lease`] sees to the same,
+//! - a connection on which Postgres has a transaction open never comes back.
 //!
 //! A statement is prepared inside the transaction, after the role is set: name
 //! resolution needs the rights of the role, of which the login has none.
@@ -25,17 +26,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use futures_util::future::{Either, MaybeDone, maybe_done};
+use futures_util::future::{MaybeDone, maybe_done};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Row, RowStream};
 
 use super::error::PgError;
 use super::param::{TextParam, TextRef};
-use super::pool::{Lease, StatementKey, count};
+use super::pool::{Frame, Lease, StatementKey, count};
 use super::{Mode, Pg};
 use crate::session::Session;
 use crate::session::settings::SettingsPlan;
+
+const COMMIT: &str = "COMMIT";
+const NOTHING: &[TextParam] = &[];
 
 /// Results up to this size are copied; larger ones keep the buffer they came in.
 const COPY_LIMIT: usize = 8 * 1024;
@@ -43,6 +47,21 @@ const COPY_LIMIT: usize = 8 * 1024;
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 /// How long the sockets of a restarted server have to be noticed as closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Polls all futures once, in order, so that all their messages are sent before
+/// the first answer is awaited; then takes the answers in order.
+macro_rules! pipeline {
+    ($($future:ident),+) => {{
+        $(let mut $future = pin!(maybe_done($future));)+
+        std::future::poll_fn(|cx| {
+            // Whatever is ready already is kept by `MaybeDone`.
+            $(let _sent = $future.as_mut().poll(cx);)+
+            Poll::Ready(())
+        })
+        .await;
+        ($(answer($future).await),+)
+    }};
+}
 
 type DriverResult<T> = Result<T, tokio_postgres::Error>;
 
@@ -159,31 +178,32 @@ impl Pg {
         let values = ctx.settings.values(ctx.session);
         let settings_params = ctx.settings_params(&values);
         let named = statement.named && self.keeps_statements();
-        let settings = self.settings_statement(lease, ctx).await?;
+        let frame = self.frame(lease, ctx).await?;
+        let frame = frame.as_ref();
         let key = statement.key(ctx.role, ctx.role_hash);
         let prepared = if named { lease.connection()?.statements.get(&key) } else { None };
         if named && prepared.is_none() {
-            return self.read_first(lease, ctx, settings.as_ref(), statement, params).await;
+            return Box::pin(self.read_first(lease, ctx, frame, statement, params)).await;
         }
         if named {
             count(&lease.counters().statement_hits);
         }
         lease.set_busy();
         let client = lease.client()?;
-        let begin = client.batch_execute(lease.begin(Mode::ReadOnly));
-        let set = run_settings(client, settings.as_ref(), ctx, &settings_params);
+        let begin = begin(client, Mode::ReadOnly, frame, lease.is_outdated());
+        let set = run_settings(client, frame, ctx, &settings_params);
         let query = async {
             match &prepared {
                 Some(prepared) => first_row(client.query_raw(prepared, params)).await,
                 None => first_row(client.query_typed_raw(&statement.text, untyped(params))).await,
             }
         };
-        let commit = client.batch_execute("COMMIT");
-        let (begin, set, row, commit) = pipeline(begin, set, query, commit).await;
+        let commit = commit(client, frame);
+        let (begin, set, row, commit) = pipeline!(begin, set, query, commit);
         count(&lease.counters().round_trips);
         let begun = begin.is_ok();
         if begun {
-            lease.begun();
+            lease.set_current();
         }
         let driver = |error: tokio_postgres::Error| PgError::from_driver(&error);
         let result = begin
@@ -210,11 +230,11 @@ impl Pg {
         &self,
         lease: &mut Lease,
         ctx: &TxContext<'_>,
-        settings: Option<&tokio_postgres::Statement>,
+        frame: Option<&Frame>,
         statement: &Statement,
         params: &[TextParam],
     ) -> Result<Bytes, Failure> {
-        let begun = self.begin_and_prepare(lease, ctx, settings, Mode::ReadOnly, Some(statement));
+        let begun = self.begin_and_prepare(lease, ctx, frame, Mode::ReadOnly, Some(statement));
         let prepared = match begun.await {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return Err(PgError::Protocol("nothing was prepared".to_owned()).into()),
@@ -225,8 +245,8 @@ impl Pg {
         };
         let client = lease.client()?;
         let query = first_row(client.query_raw(&prepared, params));
-        let commit = client.batch_execute("COMMIT");
-        let (_, _, row, commit) = pipeline(async {}, async {}, query, commit).await;
+        let commit = commit(client, frame);
+        let (row, commit) = pipeline!(query, commit);
         count(&lease.counters().round_trips);
         let result =
             row.and_then(|row| commit.map(|()| row)).map_err(|error| PgError::from_driver(&error));
@@ -249,7 +269,7 @@ impl Pg {
         &self,
         lease: &mut Lease,
         ctx: &TxContext<'_>,
-        settings: Option<&tokio_postgres::Statement>,
+        frame: Option<&Frame>,
         mode: Mode,
         statement: Option<&Statement>,
     ) -> Result<Option<tokio_postgres::Statement>, Failure> {
@@ -260,20 +280,20 @@ impl Pg {
             None => lease.set_busy(),
         }
         let client = lease.client()?;
-        let begin = client.batch_execute(lease.begin(mode));
-        let set = run_settings(client, settings, ctx, &settings_params);
+        let begin = begin(client, mode, frame, lease.is_outdated());
+        let set = run_settings(client, frame, ctx, &settings_params);
         let prepare = async {
             match statement {
                 Some(statement) => client.prepare(&statement.text).await.map(Some),
                 None => Ok(None),
             }
         };
-        let (begin, set, prepared, ()) = pipeline(begin, set, prepare, async {}).await;
+        let (begin, set, prepared) = pipeline!(begin, set, prepare);
         count(&lease.counters().round_trips);
         lease.set_busy();
         let begun = begin.is_ok();
         if begun {
-            lease.begun();
+            lease.set_current();
         }
         // A statement that was parsed although the transaction or the settings
         // failed was parsed without the role: dropping it closes it.
@@ -293,35 +313,19 @@ impl Pg {
         Ok(prepared)
     }
 
-    /// The prepared settings statement of this connection; `None` behind a
-    /// pooler, where nothing may outlive a transaction.
-    async fn settings_statement(
+    /// What stands around the work of a transaction, prepared on this connection;
+    /// `None` behind a pooler, where nothing may outlive a transaction.
+    async fn frame(
         &self,
         lease: &mut Lease,
         ctx: &TxContext<'_>,
-    ) -> Result<Option<tokio_postgres::Statement>, PgError> {
+    ) -> Result<Option<Frame>, PgError> {
         if self.is_pooled() {
             return Ok(None);
         }
-        let key = ctx.settings_key();
-        if let Some(statement) = lease.connection()?.statements.get_settings(&key) {
-            return Ok(Some(statement));
-        }
-        lease.set_preparing();
-        let result = lease.client()?.prepare(ctx.settings.sql()).await;
-        count(&lease.counters().round_trips);
-        match result {
-            Ok(statement) => {
-                lease.set_idle();
-                lease.connection()?.statements.put_settings(&key, statement.clone());
-                Ok(Some(statement))
-            }
-            Err(error) => {
-                let error = PgError::from_driver(&error);
-                lease.set_busy();
-                recover(lease, &error).await;
-                Err(error)
-            }
+        match lease.connection()?.statements.frame(&ctx.settings_key()) {
+            Some(frame) => Ok(Some(frame)),
+            None => Box::pin(prepare_frame(lease, ctx)).await.map(Some),
         }
     }
 
@@ -334,13 +338,10 @@ impl Pg {
             let mut retried = false;
             loop {
                 let mut lease = pool.lease().await?;
-                let settings = self.settings_statement(&mut lease, ctx).await;
-                let begun = match settings {
-                    Ok(settings) => {
-                        let settings = settings.as_ref();
-                        self.begin_and_prepare(&mut lease, ctx, settings, mode, None)
-                            .await
-                            .map(|_| ())
+                let begun = match self.frame(&mut lease, ctx).await {
+                    Ok(frame) => {
+                        let frame = frame.as_ref();
+                        self.begin_and_prepare(&mut lease, ctx, frame, mode, None).await.map(|_| ())
                     }
                     Err(error) => Err(error.into()),
                 };
@@ -503,7 +504,7 @@ impl SessionTx {
         if self.failed {
             return Err(aborted());
         }
-        let result = match timeout_at(self.deadline, finish(&mut self.lease, "COMMIT")).await {
+        let result = match timeout_at(self.deadline, finish(&mut self.lease, COMMIT)).await {
             Ok(result) => result,
             Err(_) => return Err(PgError::Timeout { limit: self.limit }),
         };
@@ -604,7 +605,7 @@ impl SystemTx {
     }
 
     pub async fn commit(mut self) -> Result<(), PgError> {
-        let result = finish(&mut self.lease, "COMMIT").await;
+        let result = finish(&mut self.lease, COMMIT).await;
         if let Err(error) = &result {
             recover(&mut self.lease, error).await;
         }
@@ -645,7 +646,7 @@ async fn recover(lease: &mut Lease, error: &PgError) {
         lease.set_broken();
         return;
     }
-    match timeout(ROLLBACK_LIMIT, finish(lease, "ROLLBACK")).await {
+    match timeout(ROLLBACK_LIMIT, Box::pin(finish(lease, "ROLLBACK"))).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::debug!(%error, "ROLLBACK failed; the connection is closed");
@@ -668,34 +669,7 @@ fn forget_stale(lease: &mut Lease, key: &StatementKey<'_>, error: &PgError) {
     }
 }
 
-/// Polls all four once, in order, so that all their messages are sent before
-/// the first answer is awaited; then takes the answers in order.
-async fn pipeline<A, B, C, D>(
-    a: A,
-    b: B,
-    c: C,
-    d: D,
-) -> (A::Output, B::Output, C::Output, D::Output)
-where
-    A: Future,
-    B: Future,
-    C: Future,
-    D: Future,
-{
-    let mut a = pin!(maybe_done(a));
-    let mut b = pin!(maybe_done(b));
-    let mut c = pin!(maybe_done(c));
-    let mut d = pin!(maybe_done(d));
-    std::future::poll_fn(|cx| {
-        // Whatever is ready already is kept by `MaybeDone`.
-        let _sent =
-            [a.as_mut().poll(cx), b.as_mut().poll(cx), c.as_mut().poll(cx), d.as_mut().poll(cx)];
-        Poll::Ready(())
-    })
-    .await;
-    (answer(a).await, answer(b).await, answer(c).await, answer(d).await)
-}
-
+/// The output of a future of a pipeline.
 async fn answer<F: Future>(mut future: Pin<&mut MaybeDone<F>>) -> F::Output {
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(()) => match future.as_mut().take_output() {
@@ -707,21 +681,86 @@ async fn answer<F: Future>(mut future: Pin<&mut MaybeDone<F>>) -> F::Output {
     .await
 }
 
-/// The settings statement, prepared or whole; its row is of no interest.
-fn run_settings<'a>(
-    client: &'a Client,
-    prepared: Option<&'a tokio_postgres::Statement>,
-    ctx: &'a TxContext<'_>,
-    params: &'a [TextRef<'a>],
-) -> impl Future<Output = DriverResult<()>> + 'a {
-    match prepared {
-        Some(prepared) => {
-            Either::Left(async move { client.execute_raw(prepared, params).await.map(|_| ()) })
+async fn prepare_frame(lease: &mut Lease, ctx: &TxContext<'_>) -> Result<Frame, PgError> {
+    let ends = lease.connection()?.statements.ends();
+    lease.set_preparing();
+    let client = lease.client()?;
+    let prepare = async |known: Option<tokio_postgres::Statement>, sql: &str| match known {
+        Some(known) => Ok(known),
+        None => client.prepare(sql).await,
+    };
+    let (begin, commit) = ends.unzip();
+    let begin = prepare(begin, Mode::ReadOnly.begin());
+    let set = client.prepare(ctx.settings.sql());
+    let commit = prepare(commit, COMMIT);
+    let (begin, set, commit) = pipeline!(begin, set, commit);
+    count(&lease.counters().round_trips);
+    let frame = begin.and_then(|begin_read| {
+        let settings = set?;
+        Ok(Frame { begin_read, settings, commit: commit? })
+    });
+    match frame {
+        Ok(frame) => {
+            lease.set_idle();
+            lease.connection()?.statements.put_frame(&ctx.settings_key(), frame.clone());
+            Ok(frame)
         }
-        None => Either::Right(async move {
+        Err(error) => {
+            let error = PgError::from_driver(&error);
+            lease.set_busy();
+            recover(lease, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// Begins a transaction. Plans that are out of date are made again in it.
+async fn begin(
+    client: &Client,
+    mode: Mode,
+    frame: Option<&Frame>,
+    outdated: bool,
+) -> DriverResult<()> {
+    let begin = async {
+        match frame {
+            Some(frame) if mode == Mode::ReadOnly => {
+                client.execute_raw(&frame.begin_read, NOTHING).await
+            }
+            _ => client.execute_typed(mode.begin(), &[]).await,
+        }
+    };
+    if !outdated {
+        return begin.await.map(|_| ());
+    }
+    let both = async {
+        let discard = client.execute_typed("DISCARD PLANS", &[]);
+        let (begin, discard) = pipeline!(begin, discard);
+        begin.and(discard).map(|_| ())
+    };
+    // Boxed, as it is rare and lies within each request's future.
+    Box::pin(both).await
+}
+
+async fn commit(client: &Client, frame: Option<&Frame>) -> DriverResult<()> {
+    match frame {
+        Some(frame) => client.execute_raw(&frame.commit, NOTHING).await.map(|_| ()),
+        None => client.execute_typed(COMMIT, &[]).await.map(|_| ()),
+    }
+}
+
+/// The settings statement, prepared or whole; its row is of no interest.
+async fn run_settings(
+    client: &Client,
+    frame: Option<&Frame>,
+    ctx: &TxContext<'_>,
+    params: &[TextRef<'_>],
+) -> DriverResult<()> {
+    match frame {
+        Some(frame) => client.execute_raw(&frame.settings, params).await.map(|_| ()),
+        None => {
             let params = params.iter().map(|param| (param, Type::UNKNOWN));
             drain(client.query_typed_raw(ctx.settings.sql(), params)).await.map(|_| ())
-        }),
+        }
     }
 }
 

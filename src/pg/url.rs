@@ -306,6 +306,13 @@ fn finish(config: &mut Config, extra: Extra) -> Result<ConnectionString, UrlErro
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(UrlError::NoHost);
     }
+    let (names, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    if names > 0 && addresses > 0 && names != addresses {
+        return Err(UrlError::Value { option: "hostaddr", expected: "as many as there are hosts" });
+    }
+    if config.get_ports().len() > 1 && config.get_ports().len() != names.max(addresses) {
+        return Err(UrlError::Value { option: "port", expected: "one, or one for each host" });
+    }
     if config.get_user().is_none() {
         return Err(UrlError::Value { option: "user", expected: "given" });
     }
@@ -526,6 +533,8 @@ mod tests {
             ("postgres://u:secret@h/d?target_session_attrs=x", "`target_session_attrs`"),
             ("postgres://u:secret@h/d?client_encoding=latin1", "`client_encoding` must be UTF8"),
             ("postgres://u:secret@h/d?sslcert=/c.pem", "`sslkey`"),
+            ("host=a,b hostaddr=10.0.0.1 user=u", "`hostaddr` must be as many"),
+            ("host=a,b,c port=1,2 user=u", "`port` must be one"),
             ("postgres://u:secret@h:port/d", "port"),
             ("dbname=d user=u password=secret", "no host"),
             ("host=h password='secret", "cannot be read"),
