@@ -45,20 +45,23 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     });
     match own {
         Some(own) => own.clone(),
-        None => HeaderValue::from_str(&new_id()).unwrap_or(HeaderValue::from_static("-")),
+        None => HeaderValue::try_from(new_id()).unwrap_or(HeaderValue::from_static("-")),
     }
 }
 
+/// A random UUID (version 4).
 fn new_id() -> String {
-    let id = rand::random::<u128>();
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        (id >> 96) as u32,
-        (id >> 80) as u16,
-        (id >> 64) as u16 & 0x0fff,
-        (id >> 48) as u16 & 0x3fff | 0x8000,
-        id as u64 & 0xffff_ffff_ffff,
-    )
+    let random = rand::random::<u128>() & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    let mut id = String::with_capacity(36);
+    for (index, byte) in random.to_be_bytes().into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            id.push('-');
+        }
+        for digit in [byte >> 4, byte & 0xf] {
+            id.push(char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
+        }
+    }
+    id
 }
 
 /// The trace id of a W3C `traceparent`.
@@ -152,6 +155,12 @@ mod tests {
         let local = "127.0.0.1".parse().expect("an address");
         let own = Client::of(&headers(&[("x-request-id", "abc-1")]), local, &[]);
         assert_eq!(own.id(), "abc-1");
+        let other = Client::of(&HeaderMap::new(), local, &[]);
+        let parts: Vec<&str> = other.id().split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']));
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        assert!(other.id().bytes().all(hex), "{}", other.id());
         let long = "x".repeat(129);
         for bad in ["", "a b", "a\"b", long.as_str()] {
             let client = Client::of(&headers(&[("x-request-id", bad)]), local, &[]);

@@ -243,7 +243,6 @@ impl Edge {
         B::Error: Into<axum::BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(ConnectInfo(peer));
         let method = parts.method.clone();
         let preflight = Cors::is_preflight(&method, &parts.headers);
         let _in_flight = self.metrics.begin();
@@ -271,6 +270,7 @@ impl Edge {
             match account.endpoint {
                 "graphql" => self.graphql(&mut account, &parts, body).await,
                 "other" | "console" => {
+                    parts.extensions.insert(ConnectInfo(peer));
                     self.other(Request::from_parts(parts, Body::new(body))).await
                 }
                 endpoint if matches!(method, Method::GET | Method::HEAD) => {
