@@ -4,7 +4,7 @@
 //! Config ─▶ logins, pools (migrated) ─▶ refuse? ─▶ catalogue, watched ─▶ engine ─▶ edge ─▶ sockets
 //! ```
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,19 +14,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Project, ProjectError, ProjectOptions};
 use crate::catalog::watch::{CHANNEL, Watch};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{AutoTrack, Config, Mode};
+use crate::config::{Config, Mode};
 use crate::console::{self, ConsoleSettings};
 use crate::doctor::{self, DoctorInput, Finding, Severity};
 use crate::engine::{Engine, EngineLimits};
-use crate::metadata::source::DEFAULT_SOURCE;
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
-use crate::schema::tracked::{self, BuildOptions, SourceInput, Tracked};
 use crate::schema::{RoleMapping, SchemaOptions};
 use crate::session::AuthConfig;
 use crate::session::auth_config::AuthConfigError;
-use crate::sql::InvalidIdent;
 use crate::telemetry::metrics::{EngineSnapshot, Metrics, PoolSnapshot, Snapshots};
 use crate::transport::{AuthSetupError, Authenticator, Edge, EdgeOptions, ReadyCheck, serve};
 
@@ -39,8 +37,8 @@ pub enum AppError {
     Database(#[from] PgError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error("a name of the catalogue cannot be printed: {0}")]
-    Name(#[from] InvalidIdent),
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
     #[error(transparent)]
@@ -73,6 +71,7 @@ pub struct App {
     pub pg: Pg,
     pub logins: Logins,
     pub watch: Watch,
+    pub project: Project,
     pub engine: Arc<Engine>,
     tasks: Vec<JoinHandle<()>>,
     reloads: Arc<AtomicU64>,
@@ -124,26 +123,32 @@ impl App {
             rows: config.limits.rows.map(u64::from),
             plan_cache_bytes: config.limits.plan_cache_bytes.0,
         };
-        let engine = Engine::new(pg.clone(), track(&config, watch.current())?, options, limits)
-            .poll_every(config.live.poll_interval);
-        let engine = Arc::new(engine);
+        let options = ProjectOptions {
+            schema: config.schema.clone(),
+            roles: options,
+            limits,
+            poll_interval: config.live.poll_interval,
+            metadata: None,
+        };
+        let project = Project::start(pg.clone(), watch.clone(), options).await?;
+        let engine = project.engine().clone();
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
             tokio::spawn(install_changes(
                 pg.clone(),
                 watch.clone(),
-                engine.clone(),
+                project.clone(),
                 reloads.clone(),
                 (config.clone(), authenticator),
             )),
             tokio::spawn(pass_on_suspicion(watch.clone(), engine.clone())),
         ];
         if logins.given != Given::Restricted
-            && let Some(events) = pg.listen(&[CHANNEL])?
+            && let Some(events) = pg.listen(&[CHANNEL, admin::CHANNEL])?
         {
-            tasks.push(tokio::spawn(follow_notifications(watch.clone(), events)));
+            tasks.push(tokio::spawn(follow_notifications(watch.clone(), project.clone(), events)));
         }
-        Ok(App { config, pg, logins, watch, engine, tasks, reloads })
+        Ok(App { config, pg, logins, watch, project, engine, tasks, reloads })
     }
 
     /// Opens the socket and serves until `stop` is cancelled. `tokens` are
@@ -173,7 +178,7 @@ impl App {
         } else {
             axum::Router::new()
         };
-        let edge = Arc::new(Edge::new(
+        let edge = Edge::new(
             app.engine.clone(),
             auth,
             EdgeOptions::from(&app.config),
@@ -181,7 +186,8 @@ impl App {
             ready,
             stop.clone(),
             others,
-        ));
+        );
+        let edge = Arc::new(edge.administered(app.project.clone()));
         let grace = app.config.server.shutdown_grace;
         let task = tokio::spawn(async move {
             serve(listener, edge, stop, grace).await;
@@ -255,19 +261,6 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
     }
 }
 
-/// What is shown of a catalogue.
-fn track(config: &Config, catalog: Arc<Catalog>) -> Result<Arc<Tracked>, AppError> {
-    let source = SourceInput {
-        name: DEFAULT_SOURCE.into(),
-        catalog,
-        metadata: None,
-        auto_track: config.schema.auto_track != AutoTrack::Off,
-        enums: &HashMap::new(),
-    };
-    let options = BuildOptions { expose: &config.schema.expose, inherited_roles: &[] };
-    Ok(Arc::new(tracked::build(&[source], options)?))
-}
-
 /// What is wrong with the database.
 fn examine(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
     let mapped: Vec<String> = config.roles.map.values().cloned().collect();
@@ -315,28 +308,20 @@ fn refuse_gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Resul
 async fn install_changes(
     pg: Pg,
     watch: Watch,
-    engine: Arc<Engine>,
+    project: Project,
     reloads: Arc<AtomicU64>,
     (config, authenticator): (Config, String),
 ) {
     let mut generations = watch.subscribe();
-    // A change may have come between the engine's start and ours.
-    let installed =
-        engine.schemas().tracked().sources.first().map(|source| source.catalog.generation);
-    if Some(watch.current().generation) != installed {
-        generations.mark_changed();
-    }
+    // A change may have come between the project's start and ours.
+    generations.mark_changed();
     while generations.changed().await.is_ok() {
-        let catalog = watch.current();
-        let generation = catalog.generation;
+        let generation = watch.current().generation;
         // A change may have been seen by nothing but the new catalogue.
         pg.forget_plans();
-        match track(&config, catalog) {
-            Ok(tracked) => engine.install(tracked),
-            Err(error) => {
-                tracing::error!(%error, "the new catalogue cannot be served; the one in use stays");
-                continue;
-            }
+        if let Err(error) = project.catalog_changed().await {
+            tracing::error!(%error, "the new catalogue cannot be served; the one in use stays");
+            continue;
         }
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");
@@ -355,14 +340,26 @@ async fn pass_on_suspicion(watch: Watch, engine: Arc<Engine>) {
     }
 }
 
-async fn follow_notifications(watch: Watch, mut events: tokio::sync::mpsc::Receiver<ListenEvent>) {
+async fn follow_notifications(
+    watch: Watch,
+    project: Project,
+    mut events: tokio::sync::mpsc::Receiver<ListenEvent>,
+) {
     while let Some(event) = events.recv().await {
-        match event {
-            ListenEvent::Notification { .. } => watch.notified(),
+        let (catalog, metadata) = match event {
+            ListenEvent::Notification { channel, .. } => {
+                (channel == CHANNEL, channel == admin::CHANNEL)
+            }
             ListenEvent::Lost => {
                 watch.set_listening(true);
-                watch.notified();
+                (true, true)
             }
+        };
+        if catalog {
+            watch.notified();
+        }
+        if metadata && let Err(error) = project.metadata_changed().await {
+            tracing::error!(%error, "the changed metadata cannot be served; the one in use stays");
         }
     }
     watch.set_listening(false);

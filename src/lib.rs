@@ -4,7 +4,7 @@
 //! ```text
 //! 7  main  cli  app                 wiring
 //! 6  transport  console             the edge
-//! 5  engine                         the façade
+//! 5  admin ─▶ engine                 what is served, and how it is changed; the façade
 //! 4  operation ─▶ plan              bind; Plan → Statement
 //! 3  schema  graphql                per-role schema; the language
 //! 2  metadata  catalog  doctor      what we were told to show; what the database has
@@ -14,6 +14,7 @@
 //!
 //! Dependencies point down; `tests/layers.rs` keeps it so.
 
+pub mod admin;
 pub mod app;
 pub mod base;
 pub mod catalog;

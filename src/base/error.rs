@@ -50,6 +50,14 @@ impl JsonPath {
         self.0.pop();
     }
 
+    /// This path, then another.
+    #[must_use]
+    pub fn join(&self, below: &JsonPath) -> Self {
+        let mut out = self.clone();
+        out.0.extend(below.0.iter().cloned());
+        out
+    }
+
     pub fn segments(&self) -> &[PathSegment] {
         &self.0
     }
@@ -79,13 +87,16 @@ impl fmt::Display for JsonPath {
 
 /// What a client is told: `{message, extensions: {path, code[, internal]}}`.
 ///
-/// `detail` never leaves the server unless the caller is an administrator; it
-/// goes to the log beside the request id.
+/// `detail` never leaves the server; it goes to the log beside the request id.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     pub code: Code,
     pub message: Cow<'static, str>,
     pub path: JsonPath,
+    /// More for the administrator, who alone gets it.
+    pub internal: Option<Box<serde_json::Value>>,
+    /// The HTTP status where it is not the code's.
+    pub status: Option<u16>,
     /// For the log only: the cause, SQLSTATE, constraint.
     pub detail: Option<String>,
     /// Seconds for a `Retry-After` header.
@@ -98,6 +109,8 @@ impl ApiError {
             code,
             message: message.into(),
             path: JsonPath::root(),
+            internal: None,
+            status: None,
             detail: None,
             retry_after: None,
         }
@@ -105,6 +118,16 @@ impl ApiError {
 
     pub fn at(mut self, path: JsonPath) -> Self {
         self.path = path;
+        self
+    }
+
+    pub fn with_internal(mut self, internal: serde_json::Value) -> Self {
+        self.internal = Some(Box::new(internal));
+        self
+    }
+
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -141,7 +164,10 @@ impl Serialize for ApiError {
         struct Extensions<'a>(&'a ApiError);
         impl Serialize for Extensions<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(Some(2))?;
+                let mut map = serializer.serialize_map(None)?;
+                if let Some(internal) = &self.0.internal {
+                    map.serialize_entry("internal", internal)?;
+                }
                 map.serialize_entry("path", &self.0.path.to_string())?;
                 map.serialize_entry("code", self.0.code.as_str())?;
                 map.end()

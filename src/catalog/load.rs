@@ -63,11 +63,14 @@ pub fn exposed_schemas(schemas: &[String]) -> String {
     serde_json::Value::from(schemas).to_string()
 }
 
-/// Reads the catalogue in a transaction of the server.
+/// Reads the catalogue in a transaction of the server, as that transaction sees
+/// it; its settings stay as they are.
 pub async fn load(tx: &SystemTx, config: &SchemaConfig) -> Result<Catalog, CatalogError> {
-    tx.query_text(PREPARE, &[]).await?;
     let schemas = exposed_schemas(&config.expose);
+    tx.batch("savepoint read_catalog").await?;
+    tx.query_text(PREPARE, &[]).await?;
     let document = tx.query_text(INTROSPECT, &[&schemas]).await?.ok_or(CatalogError::Empty)?;
+    tx.batch("rollback to savepoint read_catalog").await?;
     // Half a second of computing for a thousand tables would hold up every
     // request that shares this thread.
     tokio::task::spawn_blocking(move || decode(&document))
@@ -668,6 +671,7 @@ fn add_columns(
         positions.insert((table.0, number), id);
         entry.columns.push(Column {
             id,
+            number,
             name: texts.get(&name),
             comment,
             type_oid: type_oid.0,

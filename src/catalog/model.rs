@@ -167,6 +167,8 @@ pub struct Writable {
 #[derive(Debug, Clone)]
 pub struct Column {
     pub id: ColumnId,
+    /// `attnum`: stays the same when the column is renamed.
+    pub number: i16,
     pub name: Arc<str>,
     pub comment: Option<String>,
     pub type_oid: Oid,

@@ -74,12 +74,27 @@ impl Drop for Handle {
 struct Shared {
     current: ArcSwap<Catalog>,
     generation: watch::Sender<u64>,
+    /// The highest generation that was given out.
+    last: AtomicU64,
     /// Something changed for sure, or may have.
     wake: Notify,
     suspect: Notify,
     /// Notifications arrive.
     listening: AtomicBool,
     failures: AtomicU64,
+}
+
+impl Shared {
+    fn next_generation(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn swap(&self, catalog: Arc<Catalog>) {
+        let generation = catalog.generation;
+        tracing::debug!(generation, tables = catalog.tables.len(), "the catalogue is swapped");
+        self.current.store(catalog);
+        self.generation.send_replace(generation);
+    }
 }
 
 /// What `version.sql` answers.
@@ -116,6 +131,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             current: ArcSwap::from_pointee(catalog),
             generation: watch::Sender::new(1),
+            last: AtomicU64::new(1),
             wake: Notify::new(),
             suspect: Notify::new(),
             listening: AtomicBool::new(false),
@@ -129,6 +145,18 @@ impl Watch {
 
     pub fn current(&self) -> Arc<Catalog> {
         self.0.shared.current.load_full()
+    }
+
+    /// A number for a catalogue that someone else reads and may give to
+    /// [`Self::adopt`].
+    pub fn next_generation(&self) -> u64 {
+        self.0.shared.next_generation()
+    }
+
+    /// Serves a catalogue that someone else has read, newer than the current
+    /// one.
+    pub fn adopt(&self, catalog: Arc<Catalog>) {
+        self.0.shared.swap(catalog);
     }
 
     /// Yields the generation whenever a new catalogue has been swapped in.
@@ -258,11 +286,8 @@ impl Watcher {
         if catalog.fingerprint == current.fingerprint {
             return Ok(());
         }
-        catalog.generation = current.generation + 1;
-        let generation = catalog.generation;
-        tracing::debug!(generation, tables = catalog.tables.len(), "the catalogue is swapped");
-        self.shared.current.store(Arc::new(catalog));
-        self.shared.generation.send_replace(generation);
+        catalog.generation = self.shared.next_generation();
+        self.shared.swap(Arc::new(catalog));
         Ok(())
     }
 }

@@ -7,7 +7,9 @@ section! {
     /// How much one request may ask for. What exceeds a limit is refused before any SQL runs.
     LimitsConfig "Limits" "limits." {
         /// The largest request body, after decompression too.
-        body: ByteSize = "1MiB", check body;
+        body: ByteSize = "1MiB", check at_least_1kib;
+        /// The same at the endpoints of the administrator, where whole metadata is sent.
+        admin_body: ByteSize = "64MiB", check at_least_1kib;
         /// The deepest selection.
         depth: u32 = "64", check positive;
         /// The most fields of one operation, fragments counted where they are used.
@@ -21,6 +23,6 @@ section! {
     }
 }
 
-fn body(size: &ByteSize) -> Result<(), String> {
+fn at_least_1kib(size: &ByteSize) -> Result<(), String> {
     if size.0 < 1024 { Err("must be at least 1KiB".to_owned()) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ use crate::operation::input::Operand;
 use crate::operation::json::{fill, json_entries};
 use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
-use crate::operation::{BindError, Problem};
+use crate::operation::{BindError, Operation, Problem};
 use crate::pg::{PgError, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Form, Plan, Slot};
 use crate::schema::introspection::Question;
@@ -53,7 +53,10 @@ impl Engine {
         let plan = prepared.plan.clone();
         let operation = plan.operation_name.clone();
         if !plan.introspects {
-            return Ok((self.data(session, schema, request, prepared).await?, operation));
+            return Ok((
+                self.data(session, schema, request.variables.as_deref(), prepared).await?,
+                operation,
+            ));
         }
         let mixed = !matches!(&plan.answer, Answer::Constant(bytes) if bytes.as_ref() == b"{}");
         let question = Question {
@@ -66,7 +69,7 @@ impl Engine {
         if !mixed {
             return Ok((described, operation));
         }
-        let data = self.data(session, schema, request, prepared).await?;
+        let data = self.data(session, schema, request.variables.as_deref(), prepared).await?;
         Ok((merge(&plan, &data, &described)?, operation))
     }
 
@@ -74,7 +77,7 @@ impl Engine {
         &self,
         session: &Session,
         schema: &RoleSchema,
-        request: &GraphqlRequest,
+        variables: Option<&RawValue>,
         prepared: Prepared,
     ) -> Result<Bytes, ApiError> {
         let plan = &prepared.plan;
@@ -85,10 +88,22 @@ impl Engine {
         let role = role_in(schema, source)?;
         self.admit(session, role, plan, &prepared.leaves)?;
         let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
-        let variables = request.variables.as_deref();
         let params = parameters(session, &plan.slots, prepared.leaves, variables)?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         self.pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
+    }
+
+    /// Runs an operation that did not come as a document; `leaves` are the
+    /// values that it refers to.
+    pub(crate) async fn run_bound(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        operation: Operation,
+        leaves: Vec<String>,
+    ) -> Result<Bytes, ApiError> {
+        let plan = Arc::new(crate::plan::read::plan(schema, operation, self.limits.rows)?);
+        self.data(session, schema, None, Prepared { plan, leaves }).await
     }
 
     /// What must hold before a statement runs.

@@ -8,6 +8,7 @@
 //! pool          connections of one login, each with its prepared statements
 //! tx            the only doors through which SQL runs
 //! error         what went wrong  ─▶ sqlstate: what a client is told
+//! script        SQL text of the administrator
 //! listen        notifications
 //! ```
 //!
@@ -22,6 +23,7 @@ mod listen;
 pub mod migrate;
 mod param;
 mod pool;
+mod script;
 mod sqlstate;
 mod tls;
 mod tx;
@@ -38,6 +40,7 @@ pub use error::{DbFault, PgError};
 pub use listen::ListenEvent;
 pub use param::TextParam;
 pub use pool::PoolStats;
+pub use script::ScriptOutput;
 pub use tls::TlsError;
 pub use tx::{SessionTx, Statement, SystemTx, TxContext};
 pub use url::{ConnectionString, RootCert, Ssl, SslMode, UrlError};

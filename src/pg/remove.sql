@@ -4,6 +4,18 @@
 -- $1 logins made for this database (JSON array of names).
 -- $2 the login of requests that was given for this database; empty for none.
 with
+-- Metadata stays where there is any, and what Hasura itself has put there.
+metadata (there, ours) as (
+  select to_regclass('hdb_catalog.hdb_metadata') is not null,
+         case when to_regclass('hdb_catalog.hdb_metadata') is null then false
+              else not exists (
+                     select from pg_class c
+                     where c.relnamespace = to_regnamespace('hdb_catalog') and c.relkind <> 'i'
+                       and c.relname not in ('hdb_metadata', 'hdb_version'))
+                   and (xpath('/row/n/text()', query_to_xml(
+                         'select count(*) as n from hdb_catalog.hdb_metadata', false, true, '')))[1]::text = '0'
+         end
+),
 ours (name, shared) as (
   values ('ringfence_api', true), ('ringfence_admin', true)
   union all
@@ -55,6 +67,13 @@ step (ord, sql) as (
 
   union all
   select 50, 'drop schema ringfence' where to_regnamespace('ringfence') is not null
+
+  union all
+  select s.ord, s.sql
+  from metadata m
+  cross join (values (51, 'drop table hdb_catalog.hdb_metadata'), (51, 'drop table if exists hdb_catalog.hdb_version'),
+                     (52, 'drop schema hdb_catalog')) s (ord, sql)
+  where m.ours
 ),
 -- Postgres drops a role that others are members of without complaint, so who
 -- else uses a shared role is looked up. Who may administer it does not use it.
@@ -88,5 +107,9 @@ drops (ord, sql) as (
 select json_build_object(
   'steps', (select coalesce(json_agg(sql order by ord, sql), '[]') from step),
   'roles', (select coalesce(json_agg(sql order by ord, sql), '[]') from drops),
-  'kept', (select coalesce(json_agg(format('role %I (%s)', r.rolname, k.used_by) order by r.rolname), '[]')
-           from role r cross join kept k where r.shared and k.used_by is not null))::text
+  'kept', (select coalesce(json_agg(what order by what), '[]')
+           from (select format('role %I (%s)', r.rolname, k.used_by) as what
+                 from role r cross join kept k where r.shared and k.used_by is not null
+                 union all
+                 select 'schema hdb_catalog (it holds metadata, or is Hasura''s)'
+                 from metadata m where m.there and not m.ours) x))::text

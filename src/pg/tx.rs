@@ -405,7 +405,7 @@ impl Pg {
             recover(&mut lease, &error).await;
             return Err(error);
         }
-        Ok(SystemTx { lease, reason })
+        Ok(SystemTx { lease, reason, tainted: false })
     }
 }
 
@@ -532,6 +532,8 @@ fn aborted() -> PgError {
 pub struct SystemTx {
     lease: Lease,
     reason: &'static str,
+    /// Settings of the session may have changed.
+    tainted: bool,
 }
 
 impl SystemTx {
@@ -606,15 +608,34 @@ impl SystemTx {
 
     pub async fn commit(mut self) -> Result<(), PgError> {
         let result = finish(&mut self.lease, COMMIT).await;
-        if let Err(error) = &result {
-            recover(&mut self.lease, error).await;
+        match &result {
+            Err(error) => recover(&mut self.lease, error).await,
+            Ok(()) if self.tainted => self.lease.set_broken(),
+            Ok(()) => {}
         }
         result
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(super) fn taint(&mut self) {
+        self.tainted = true;
+    }
+}
+
+impl Drop for SystemTx {
+    fn drop(&mut self) {
+        if self.tainted {
+            // Its ROLLBACK would not take back what `SET` did before `BEGIN`.
+            self.lease.set_broken();
+        }
     }
 }
 
 /// An error of the driver, or one that is typed already.
-enum Fault {
+pub(super) enum Fault {
     Driver(tokio_postgres::Error),
     Ours(PgError),
 }

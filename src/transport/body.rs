@@ -12,7 +12,6 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::respond::Refusal;
-use super::router::EdgeOptions;
 use crate::base::{ApiError, Code};
 
 /// What a client is let finish sending after its body was refused, so that it
@@ -27,8 +26,16 @@ enum Encoding {
     Brotli,
 }
 
-fn too_large(limit: usize) -> Refusal {
-    let message = format!("the request body is larger than {limit} bytes (limits.body)");
+/// The most bytes of a body, and the setting that says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub(super) bytes: usize,
+    pub(super) setting: &'static str,
+}
+
+fn too_large(limit: Limit) -> Refusal {
+    let Limit { bytes, setting } = limit;
+    let message = format!("the request body is larger than {bytes} bytes ({setting})");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ApiError::new(Code::PayloadTooLarge, message))
         .closing()
 }
@@ -41,26 +48,26 @@ fn unreadable(what: &'static str) -> Refusal {
 pub(super) async fn read<B>(
     headers: &HeaderMap,
     body: B,
-    options: &EdgeOptions,
+    limit: Limit,
+    read_time: Duration,
 ) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
 {
-    let limit = options.body_bytes;
     let encoding = encoding_of(headers)?;
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<u64>().ok());
     let mut body = pin!(body);
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced.is_some_and(|length| length > limit.bytes as u64) {
         // Who asks before sending is simply told no.
         if !headers.contains_key(EXPECT) {
             drain(body).await;
         }
         return Err(too_large(limit));
     }
-    let collected = tokio::time::timeout(options.read_time, collect(body.as_mut(), limit)).await;
+    let collected = tokio::time::timeout(read_time, collect(body.as_mut(), limit)).await;
     let bytes = match collected {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(refusal)) => {
@@ -70,7 +77,7 @@ where
             return Err(refusal);
         }
         Err(_) => {
-            let message = format!("the request body did not arrive within {:?}", options.read_time);
+            let message = format!("the request body did not arrive within {:?}", read_time);
             let error = ApiError::new(Code::TimeLimitExceeded, message);
             return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error).closing());
         }
@@ -105,7 +112,7 @@ fn encoding_of(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     }
 }
 
-async fn collect<B>(mut body: std::pin::Pin<&mut B>, limit: usize) -> Result<Bytes, Refusal>
+async fn collect<B>(mut body: std::pin::Pin<&mut B>, limit: Limit) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
 {
@@ -119,7 +126,7 @@ where
         // Trailers say nothing to us.
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length > limit {
+        if length > limit.bytes {
             return Err(too_large(limit));
         }
         match &first {
@@ -169,13 +176,13 @@ async fn drain<B: Body<Data = Bytes>>(mut body: std::pin::Pin<&mut B>) -> bool {
     ended
 }
 
-fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, Refusal> {
+fn inflate(decoder: impl Read, limit: Limit) -> Result<Bytes, Refusal> {
     let mut bytes = Vec::new();
     // One more than allowed tells "too large" from "just fits"; the rest of a
     // bomb is never unpacked.
-    let most = (limit as u64).saturating_add(1);
+    let most = (limit.bytes as u64).saturating_add(1);
     match decoder.take(most).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() > limit => Err(too_large(limit)),
+        Ok(_) if bytes.len() > limit.bytes => Err(too_large(limit)),
         Ok(_) => Ok(bytes.into()),
         Err(_) => Err(unreadable("the request body cannot be decompressed")),
     }

@@ -7,6 +7,7 @@
 //!                        └ ws, events  places
 //! ```
 
+mod admin;
 pub mod authn;
 mod body;
 mod client;

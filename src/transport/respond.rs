@@ -114,7 +114,12 @@ impl Refusal {
     pub(super) fn respond(self, media: Media) -> Response {
         let mut response =
             finish(self.status, media, error_bytes(std::slice::from_ref(&self.error)));
-        let headers = response.headers_mut();
+        self.mark(response.headers_mut());
+        response
+    }
+
+    /// What the headers of the answer say beside the body.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -125,7 +130,6 @@ impl Refusal {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         set_retry_after(headers, &self.error);
-        response
     }
 }
 

@@ -34,7 +34,9 @@ use tower::{Layer, ServiceExt};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use super::admin;
 use super::authn::Authenticator;
+use super::body::Limit;
 use super::client::{Client, REQUEST_ID};
 use super::cors::Cors;
 use super::events;
@@ -43,6 +45,7 @@ use super::places::Places;
 use super::probes::{self, Readiness, ReadyCheck};
 use super::respond::{self, Media, Refusal};
 use super::ws::{self, Hub, SocketOptions};
+use crate::admin::Project;
 use crate::base::{ApiError, Code};
 use crate::config::Config;
 use crate::engine::{Engine, GraphqlRequest, GraphqlResponse};
@@ -67,6 +70,8 @@ const LOGGED_BYTES: usize = 128;
 pub struct EdgeOptions {
     /// The largest body, after decompression too.
     pub body_bytes: usize,
+    /// The same at the endpoints of the administrator.
+    pub admin_body_bytes: usize,
     /// The most operations of a batch.
     pub batch: usize,
     /// A head, and then a body, has to arrive within this time.
@@ -85,6 +90,7 @@ impl From<&Config> for EdgeOptions {
         let server = &config.server;
         EdgeOptions {
             body_bytes: usize::try_from(config.limits.body.0).unwrap_or(usize::MAX),
+            admin_body_bytes: usize::try_from(config.limits.admin_body.0).unwrap_or(usize::MAX),
             batch: usize::try_from(config.limits.batch).unwrap_or(usize::MAX),
             read_time: READ_TIME,
             write_time: WRITE_TIME,
@@ -99,6 +105,8 @@ impl From<&Config> for EdgeOptions {
 /// The HTTP side of the server.
 pub struct Edge {
     engine: Arc<Engine>,
+    /// `None` where nothing can be administered.
+    project: Option<Project>,
     auth: Arc<Authenticator>,
     options: EdgeOptions,
     metrics: Arc<Metrics>,
@@ -224,7 +232,14 @@ impl Edge {
             kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        Edge { engine, auth, options, metrics, readiness, stopping, others, sockets }
+        Edge { engine, project: None, auth, options, metrics, readiness, stopping, others, sockets }
+    }
+
+    /// With the administrator's endpoints.
+    #[must_use]
+    pub fn administered(mut self, project: Project) -> Self {
+        self.project = Some(project);
+        self
     }
 
     pub(super) fn sockets(&self) -> &Hub {
@@ -269,6 +284,7 @@ impl Edge {
             }
             match account.endpoint {
                 "graphql" => self.graphql(&mut account, &parts, body).await,
+                "metadata" => self.metadata(&mut account, &parts, body).await,
                 "other" | "console" => {
                     parts.extensions.insert(ConnectInfo(peer));
                     self.other(Request::from_parts(parts, Body::new(body))).await
@@ -370,7 +386,14 @@ impl Edge {
                         return response;
                     }
                 };
-                let bytes = match super::body::read(&parts.headers, body, &self.options).await {
+                let bytes = match super::body::read(
+                    &parts.headers,
+                    body,
+                    Limit { bytes: self.options.body_bytes, setting: "limits.body" },
+                    self.options.read_time,
+                )
+                .await
+                {
                     Ok(bytes) => bytes,
                     Err(refusal) => {
                         account.session = Some(session);
@@ -477,6 +500,47 @@ impl Edge {
         }
     }
 
+    /// The administrator's API.
+    async fn metadata<B>(
+        &self,
+        account: &mut Account<'_>,
+        parts: &http::request::Parts,
+        body: B,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let result = async {
+            if parts.method != Method::POST {
+                return Err(Refusal::method("POST", "commands are sent by POST"));
+            }
+            let project = self.project.as_ref().ok_or_else(admin::not_served)?;
+            let session = match self.auth.authenticate(&parts.headers).await {
+                Ok(session) => session,
+                Err(error) => {
+                    super::body::discard(&parts.headers, body).await;
+                    return Err(admin::refusal(error));
+                }
+            };
+            account.session = Some(session.clone());
+            let bytes = super::body::read(
+                &parts.headers,
+                body,
+                Limit { bytes: self.options.admin_body_bytes, setting: "limits.admin_body" },
+                self.options.read_time,
+            )
+            .await?;
+            admin::run(project, &session, parts.uri.path(), &bytes).await.map_err(admin::refusal)
+        };
+        match result.await {
+            Ok(answer) => admin::respond(answer),
+            Err(refusal) => {
+                account.blame(&refusal.error);
+                admin::respond_error(refusal)
+            }
+        }
+    }
+
     fn fail(&self, account: &mut Account<'_>, media: Media, error: ApiError) -> Response {
         account.blame(&error);
         respond::one(media, GraphqlResponse::error(error))
@@ -490,6 +554,7 @@ fn endpoint_of(path: &str) -> &'static str {
         "/readyz" => "ready",
         "/v1/version" => "version",
         "/metrics" => "metrics",
+        "/v1/metadata" | "/v2/query" | "/v1/query" => "metadata",
         _ if path == "/console" || path.starts_with("/console/") => "console",
         _ => "other",
     }

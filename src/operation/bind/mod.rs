@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use crate::base::{JsonPath, PathSegment};
+use crate::base::JsonPath;
 use crate::graphql::{
     Directive, Document, Field, Name, OperationDefinition, OperationKind, Selection, Value,
 };
@@ -196,14 +196,7 @@ impl<'a> Binder<'a> {
 
     /// `error`'s path continues ours.
     fn below(&self, error: BindError) -> BindError {
-        let mut path = self.path.clone();
-        for segment in error.path.segments() {
-            match segment {
-                PathSegment::Key(key) => path.push_key(key.clone()),
-                PathSegment::Index(index) => path.push_index(*index),
-            }
-        }
-        BindError::new(path, error.problem)
+        BindError::new(self.path.join(&error.path), error.problem)
     }
 
     /// Gathers the fields of selection sets by response key, through fragments.

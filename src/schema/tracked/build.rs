@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::catalog::model::{Catalog, Oid, Table, TableId};
 use crate::graphql::Name;
@@ -17,7 +17,7 @@ use crate::schema::scalars::Scalars;
 use crate::schema::types::{Root, RootField, RootKind, TableType};
 use crate::sql::InvalidIdent;
 
-use super::inconsistency::{Inconsistency, ObjectKind, table_name};
+use super::inconsistency::{Inconsistency, ObjectKind, Place};
 use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, EnumRow, FunctionId, FunctionRoot, Relationship, Returns, RootNames,
@@ -190,6 +190,12 @@ fn add_tables<'a>(
                 pairs.push((push(tracked, shown), written));
             }
             Err(reason) => {
+                // Its root fields would stand there twice.
+                let name = written.configuration.custom_name.as_ref().unwrap_or(&named.name);
+                if tracked.table_names.contains_key(name) {
+                    let roots = &written.configuration.custom_root_fields;
+                    tracked.clashes.push(RootNames::of(name, roots));
+                }
                 let told = Inconsistency::of_table(&input.name, named, reason);
                 tracked.inconsistencies.push(told);
             }
@@ -355,6 +361,20 @@ fn add_relationships(
     }
 }
 
+/// Why a field cannot have a name that a column has.
+fn conflict(shown: &TrackedTable, table: &Table, name: &str) -> Option<String> {
+    let id = shown.column_named(name)?;
+    let column = table.column(id)?;
+    Some(if *column.name == *name {
+        "field definition conflicts with postgres column".to_owned()
+    } else {
+        format!(
+            "field definition conflicts with custom field name for postgres column \"{}\"",
+            column.name
+        )
+    })
+}
+
 fn add_functions(
     tracked: &mut Tracked,
     source: SourceId,
@@ -390,13 +410,12 @@ fn add_functions(
             let Some(shown) = tracked.table(*id) else { continue };
             let Some(table) = catalog.table(shown.table) else { continue };
             for field in &written.computed_fields {
-                let clash = shown.column_named(&field.name).is_some()
-                    || shown.relationship_named(&field.name).is_some()
+                let twice = shown.relationship_named(&field.name).is_some()
                     || list.iter().any(|other| *other.name == *field.name);
-                let result = if clash {
-                    Err("field definition conflicts with postgres column".to_owned())
-                } else {
-                    around.computed(table, field)
+                let result = match conflict(shown, table, &field.name) {
+                    Some(reason) => Err(reason),
+                    None if twice => Err(format!("the field \"{}\" is defined twice", field.name)),
+                    None => around.computed(table, field),
                 };
                 match result {
                     Ok(found) => list.push(found),
@@ -435,6 +454,7 @@ fn of_function(source: &str, written: &WrittenFunction, reason: &str) -> Inconsi
         format!("function {} in source {source}", written.function),
         format!("in function \"{}\": {reason}", written.function),
         as_json(written),
+        Place { source: source.into(), table: None, named: written.function.to_string().into() },
     )
 }
 
@@ -469,6 +489,7 @@ fn add_inherited_roles(tracked: &mut Tracked, written: &[InheritedRole]) {
                 format!("inherited role {}", role.role_name),
                 "the role inherits from itself",
                 as_json(role),
+                Place { named: role.role_name.shared(), ..Place::default() },
             ));
             continue;
         }
@@ -540,12 +561,16 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
             continue;
         };
         let qualified = QualifiedName::new(db.schema.clone(), db.name.clone());
-        inconsistencies.push(Inconsistency::new(
-            ObjectKind::Table,
-            table_name(&source.name, &qualified),
-            format!("duplicate definitions of the field \"{name}\" in {}", root.name()),
-            json!(qualified),
-        ));
+        let reason = format!("duplicate definitions of the field \"{name}\" in {}", root.name());
+        inconsistencies.push(Inconsistency::of_table(&source.name, &qualified, reason));
+        tracked.duplicates.push((*root, name));
+    }
+    for names in std::mem::take(&mut tracked.clashes) {
+        for kind in RootKind::ALL.into_iter().filter(|kind| kind.is_served()) {
+            for root in kind.roots().iter().filter(|root| **root != Root::Subscription) {
+                tracked.duplicates.push((*root, names.name(kind).clone()));
+            }
+        }
     }
     tracked.inconsistencies.extend(inconsistencies);
     tracked.roots = roots;

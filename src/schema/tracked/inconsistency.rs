@@ -2,6 +2,7 @@
 //! words.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -73,6 +74,18 @@ pub struct Inconsistency {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: ObjectKind,
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// Where in the metadata an object stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    pub source: Arc<str>,
+    /// The table itself, or the one that the object belongs to.
+    pub table: Option<QualifiedName>,
+    /// The name or role of the object.
+    pub named: Arc<str>,
 }
 
 impl Inconsistency {
@@ -81,14 +94,18 @@ impl Inconsistency {
         name: String,
         reason: impl fmt::Display,
         definition: Value,
+        place: Place,
     ) -> Self {
-        Inconsistency { definition, reason: format!("Inconsistent object: {reason}"), name, kind }
+        let reason = format!("Inconsistent object: {reason}");
+        Inconsistency { definition, reason, name, kind, place }
     }
 
     /// Of a table itself.
     pub fn of_table(source: &str, table: &QualifiedName, reason: impl fmt::Display) -> Self {
         let name = table_name(source, table);
-        Inconsistency::new(ObjectKind::Table, name, reason, json!(table))
+        let place =
+            Place { source: source.into(), table: Some(table.clone()), named: table.name.clone() };
+        Inconsistency::new(ObjectKind::Table, name, reason, json!(table), place)
     }
 
     /// Of something that belongs to a table; `definition` gets the table, the
@@ -106,7 +123,10 @@ impl Inconsistency {
             map.entry("comment").or_insert(Value::Null);
             map.insert("table".to_owned(), json!(table));
         }
-        Inconsistency::new(kind, object_name(kind, named, source, table), reason, definition)
+        let place =
+            Place { source: source.into(), table: Some(table.clone()), named: named.into() };
+        let name = object_name(kind, named, source, table);
+        Inconsistency::new(kind, name, reason, definition, place)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::metadata::QualifiedName;
 
 use super::access::TableAccess;
 use super::scalars::Scalars;
-use super::types::{RootField, RootKind, ScalarId, TypeId};
+use super::types::{Root, RootField, RootKind, ScalarId, TypeId};
 
 pub use build::{BuildOptions, SourceInput, build, without_metadata};
 pub use inconsistency::{Inconsistency, ObjectKind};
@@ -57,6 +57,10 @@ pub struct Tracked {
     pub roles: BTreeSet<Name>,
     pub inherited_roles: BTreeMap<Name, Vec<Name>>,
     pub inconsistencies: Vec<Inconsistency>,
+    /// Names at roots that more than one object wants.
+    pub duplicates: Vec<(Root, Name)>,
+    /// The root fields of tables that were left out because of their names.
+    clashes: Vec<RootNames>,
     /// GraphQL name → table.
     table_names: HashMap<Name, TrackedId>,
     roots: [HashMap<Name, RootField>; 3],
@@ -288,16 +292,16 @@ impl Tracked {
     }
 
     /// What a name at a root means to some role.
-    pub fn root(&self, root: super::types::Root, name: &str) -> Option<RootField> {
+    pub fn root(&self, root: Root, name: &str) -> Option<RootField> {
         self.root_names(root).get(name).copied()
     }
 
-    pub(super) fn root_names(&self, root: super::types::Root) -> &HashMap<Name, RootField> {
+    pub(super) fn root_names(&self, root: Root) -> &HashMap<Name, RootField> {
         let [query, mutation, subscription] = &self.roots;
         match root {
-            super::types::Root::Query => query,
-            super::types::Root::Mutation => mutation,
-            super::types::Root::Subscription => subscription,
+            Root::Query => query,
+            Root::Mutation => mutation,
+            Root::Subscription => subscription,
         }
     }
 }

@@ -1,0 +1,120 @@
+//! The commands, one file a family. Each takes its arguments, changes the
+//! draft, and has the draft check what came of it.
+
+mod document;
+mod function;
+mod inherited;
+mod permission;
+mod relationship;
+mod state;
+mod table;
+
+use super::changes;
+use super::command::{Command, Endpoint, Output};
+use super::draft::Draft;
+use super::run_sql;
+
+use crate::base::{ApiError, Code};
+pub(super) use table::default_source;
+
+/// Runs a command by its name; `None` when there is no such command.
+pub(super) async fn run(
+    draft: &mut Draft<'_>,
+    endpoint: Endpoint,
+    name: &str,
+    command: &Command,
+) -> Option<Result<Output, ApiError>> {
+    let _ = endpoint;
+    let args = &command.args;
+    Some(match name {
+        "run_sql" => run_sql::run(draft, args).await,
+        "track_table" => table::track(draft, args, command.version).await,
+        "untrack_table" => table::untrack(draft, args).await,
+        "set_table_is_enum" => table::set_is_enum(draft, args).await,
+        "set_table_customization" => table::set_customization(draft, args).await,
+        "set_table_custom_fields" => table::set_custom_fields(draft, args).await,
+        "create_object_relationship" => relationship::create_object(draft, args).await,
+        "create_array_relationship" => relationship::create_array(draft, args).await,
+        "drop_relationship" => relationship::drop(draft, args).await,
+        "rename_relationship" => relationship::rename(draft, args).await,
+        "set_relationship_comment" => relationship::set_comment(draft, args).await,
+        "track_function" => function::track(draft, args).await,
+        "untrack_function" => function::untrack(draft, args).await,
+        "set_function_customization" => function::customize(draft, args).await,
+        "create_function_permission" => function::create_permission(draft, args).await,
+        "drop_function_permission" => function::drop_permission(draft, args).await,
+        "add_computed_field" => function::add_computed_field(draft, args).await,
+        "drop_computed_field" => function::drop_computed_field(draft, args).await,
+        "add_inherited_role" => inherited::add(draft, args).await,
+        "drop_inherited_role" => inherited::drop(draft, args).await,
+        "get_catalog_state" => state::get(draft).await,
+        "set_catalog_state" => state::set(draft, args).await,
+        "dump_internal_state" => state::dump(draft),
+        "create_select_permission" => permission::create_select(draft, args).await,
+        "create_insert_permission" => permission::create_insert(draft, args).await,
+        "create_update_permission" => permission::create_update(draft, args).await,
+        "create_delete_permission" => permission::create_delete(draft, args).await,
+        "drop_select_permission" => permission::drop_select(draft, args).await,
+        "drop_insert_permission" => permission::drop_insert(draft, args).await,
+        "drop_update_permission" => permission::drop_update(draft, args).await,
+        "drop_delete_permission" => permission::drop_delete(draft, args).await,
+        "set_permission_comment" => permission::set_comment(draft, args).await,
+        "export_metadata" => document::export(draft, args, command.version),
+        "replace_metadata" => document::replace(draft, args, command.version).await,
+        "clear_metadata" => document::clear(draft).await,
+        "reload_metadata" => document::reload(draft, args).await,
+        "get_inconsistent_metadata" => document::inconsistent(draft),
+        "drop_inconsistent_metadata" => document::drop_inconsistent(draft).await,
+        _ => return None,
+    })
+}
+
+/// After something was taken away: refuses when something else needs it, or
+/// takes that away too.
+pub(super) async fn settle(draft: &mut Draft<'_>, cascade: bool) -> Result<(), ApiError> {
+    loop {
+        let broken = draft.rebuild().await?;
+        if broken.is_empty() {
+            return Ok(());
+        }
+        if !cascade {
+            let mut list: Vec<String> = broken.iter().map(changes::described).collect();
+            list.sort();
+            return Err(ApiError::new(
+                Code::DependencyError,
+                format!("cannot drop due to the following dependent objects : {}", list.join(", ")),
+            ));
+        }
+        for object in &broken {
+            changes::remove(&mut draft.metadata, object);
+        }
+    }
+}
+
+/// Refuses to take away what others need.
+fn dependents(mut list: Vec<String>) -> ApiError {
+    list.sort();
+    ApiError::new(
+        Code::DependencyError,
+        format!("cannot drop due to the following dependent objects : {}", list.join(", ")),
+    )
+}
+
+/// Takes everything out of the metadata that is left out of the schema.
+async fn drop_broken(draft: &mut Draft<'_>) -> Result<(), ApiError> {
+    // What depends on something that is taken out may break in turn.
+    for _ in 0..MAX_ROUNDS {
+        let broken = draft.tracked().inconsistencies.clone();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        for object in &broken {
+            changes::remove(&mut draft.metadata, object);
+        }
+        draft.rebuild().await?;
+    }
+    Err(ApiError::internal("inconsistent metadata could not be taken out"))
+}
+
+/// Chains of dependencies are short.
+const MAX_ROUNDS: usize = 16;

@@ -1,0 +1,52 @@
+//! Rights of the engine's own roles on what metadata tracks: `ringfence_api`,
+//! under which roles without a database role of their own run, and
+//! `ringfence_admin`.
+
+use crate::pg::{PgError, SystemTx};
+use crate::schema::tracked::Tracked;
+
+const MISSING: &str = include_str!("grants.sql");
+
+/// Grants what is missing. An object that the owner's login does not own is
+/// left as it is: its owner has to grant it.
+pub(super) async fn complete(tx: &SystemTx, tracked: &Tracked) -> Result<(), PgError> {
+    let tables: Vec<String> = tracked
+        .tables
+        .iter()
+        .filter_map(|table| tracked.db_table(table.id))
+        .map(|table| table.oid.to_string())
+        .collect();
+    let functions: Vec<String> = tracked
+        .functions
+        .iter()
+        .map(|function| &function.call)
+        .chain(tracked.tables.iter().flat_map(|t| t.computed.iter().map(|field| &field.call)))
+        .map(|call| call.oid.to_string())
+        .collect();
+    let list = |oids: Vec<String>| serde_json::Value::from(oids).to_string();
+    tx.batch("savepoint grants").await?;
+    tx.query_text("select pg_catalog.set_config('search_path', 'pg_catalog', true)", &[]).await?;
+    let missing = tx.query_text(MISSING, &[&list(tables), &list(functions)]).await?;
+    tx.batch("rollback to savepoint grants").await?;
+    let missing: Vec<String> = match missing.as_deref().map(serde_json::from_str) {
+        Some(Ok(missing)) => missing,
+        Some(Err(error)) => return Err(PgError::Protocol(error.to_string())),
+        None => Vec::new(),
+    };
+    for statement in missing {
+        tx.batch("savepoint grants").await?;
+        match tx.batch(&statement).await {
+            Ok(()) => tx.batch("release savepoint grants").await?,
+            Err(PgError::Database(fault)) => {
+                tx.batch("rollback to savepoint grants").await?;
+                tracing::warn!(
+                    statement,
+                    error = %fault.message,
+                    "a right on a tracked object could not be granted; roles that run as ringfence_api miss it"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `run_sql`: the administrator's SQL, and what it means for the metadata.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::base::{ApiError, Code};
+use crate::pg::{DbFault, PgError};
+use crate::schema::tracked::{SourceId, Tracked};
+
+use super::changes::{self, Renames};
+use super::command::{Output, arguments, output};
+use super::commands::settle;
+use super::draft::Draft;
+
+#[derive(Deserialize)]
+struct RunSql {
+    sql: String,
+    #[serde(default = "super::commands::default_source")]
+    source: Arc<str>,
+    #[serde(default)]
+    cascade: bool,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    check_metadata_consistency: Option<bool>,
+}
+
+pub(super) async fn run(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+    let run: RunSql = arguments(args)?;
+    draft.source(&run.source)?;
+    if run.read_only {
+        draft.tx().batch("savepoint run_sql; set local transaction_read_only = on").await?;
+    }
+    let answer = draft.tx_mut().script(&run.sql).await;
+    let answer = answer.map_err(|error| refused(error, &run.sql))?;
+    if run.read_only {
+        // Nothing was changed, and the transaction may write again.
+        draft.tx().batch("rollback to savepoint run_sql").await?;
+    } else {
+        follow(draft, &run).await?;
+    }
+    match answer.columns {
+        None => output(&json!({"result_type": "CommandOk", "result": null})),
+        Some(columns) => {
+            let mut result = vec![json!(columns)];
+            result.extend(answer.rows.iter().map(|row| {
+                // As Hasura prints them: NULL is a word.
+                json!(row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect::<Vec<_>>())
+            }));
+            output(&json!({"result_type": "TuplesOk", "result": result}))
+        }
+    }
+}
+
+/// An error of the administrator's own SQL is told in full.
+fn refused(error: PgError, sql: &str) -> ApiError {
+    let PgError::Database(fault) = &error else { return error.into() };
+    let DbFault { sqlstate, message, detail, hint, .. } = fault.as_ref();
+    ApiError::new(Code::PostgresError, "query execution failed").with_status(400).with_internal(
+        json!({
+            "statement": sql,
+            "prepared": false,
+            "error": {
+                "exec_status": "FatalError",
+                "hint": hint,
+                "message": message,
+                "status_code": sqlstate,
+                "description": detail,
+            },
+            "arguments": [],
+        }),
+    )
+}
+
+/// Looks what the SQL did to the database and lets the metadata follow.
+async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
+    let before = draft.catalog().clone();
+    let after = draft.read_catalog().await?;
+    if Arc::ptr_eq(&before, &after) {
+        return Ok(());
+    }
+    let tracked: Arc<Tracked> = draft.tracked().clone();
+    let id = SourceId(0);
+    if !draft.has_metadata() {
+        return draft.refresh().await;
+    }
+    if run.check_metadata_consistency != Some(false) {
+        let source = draft.source(&run.source)?;
+        let is_tracked = |table: &crate::catalog::model::Table| {
+            let name =
+                crate::metadata::QualifiedName::new(table.schema.clone(), table.name.clone());
+            source.table(&name).is_some()
+        };
+        for (table, column) in changes::retyped(&before, &after, is_tracked) {
+            let users = changes::on_type_of(source, &tracked, id, (&table, &column));
+            if !users.is_empty() {
+                let users: Vec<String> = users
+                    .iter()
+                    .map(|user| format!("{user} in source \"{}\"", run.source))
+                    .collect();
+                return Err(ApiError::new(
+                    Code::DependencyError,
+                    format!(
+                        "cannot change type of column \"{column}\" in table \"{table}\" because of the following dependencies : {}",
+                        users.join(", ")
+                    ),
+                ));
+            }
+        }
+    }
+    let renames = Renames::between(&before, &after);
+    let source = draft.source_mut(&run.source)?;
+    let untouched = source.clone();
+    if !renames.is_empty() {
+        renames.apply(source, &tracked, id);
+    }
+    changes::forget_dropped(source, &before, &after);
+    let changed = *source != untouched;
+    if run.check_metadata_consistency == Some(false) {
+        return if changed { draft.rebuild().await.map(drop) } else { draft.refresh().await };
+    }
+    if changed || draft.breaks().await? { settle(draft, run.cascade).await } else { Ok(()) }
+}

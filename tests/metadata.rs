@@ -1,0 +1,301 @@
+//! The administrator's API: commands over HTTP against the whole server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod harness;
+mod served;
+
+use harness::TestDb;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use served::{Instance, wait_for};
+
+const SECRET: &str = "secret of the tests";
+
+/// A server with an administrator, and one who talks to it.
+struct Project {
+    db: TestDb,
+    server: Instance,
+    client: reqwest::Client,
+}
+
+const SCHEMA: &str = "create table author (id serial primary key, name text not null, secret text);
+     create table article (
+       id serial primary key, title text not null, is_published bool not null default false,
+       author_id int not null references author);
+     insert into author (name, secret) values ('Ada', 'a'), ('Ben', 'b');
+     insert into article (title, is_published, author_id) values
+       ('One', true, 1), ('Two', false, 1), ('Three', true, 2);";
+
+fn start(db: &TestDb) -> Instance {
+    Instance::start_with(
+        db,
+        &[("HASURA_GRAPHQL_ADMIN_SECRET", SECRET), ("RINGFENCE_ROLES_MAP", "")],
+    )
+}
+
+impl Project {
+    async fn new() -> Project {
+        let db = TestDb::new(SCHEMA).await;
+        let server = start(&db);
+        Project { server, db, client: harness::http() }
+    }
+
+    async fn send(&self, server: &Instance, path: &str, body: &Value) -> (StatusCode, Value) {
+        let url = format!("http://{}{path}", server.address);
+        let request = self.client.post(url).header("x-hasura-admin-secret", SECRET);
+        let response = request.body(body.to_string());
+        let response =
+            response.header("content-type", "application/json").send().await.expect("answers");
+        let status = response.status();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).expect("JSON"))
+    }
+
+    async fn command(&self, name: &str, args: Value) -> (StatusCode, Value) {
+        let body = json!({"type": name, "args": args});
+        self.send(&self.server, "/v1/metadata", &body).await
+    }
+
+    async fn done(&self, name: &str, args: Value) -> Value {
+        let (status, answer) = self.command(name, args).await;
+        assert_eq!(status, 200, "{name}: {answer}");
+        answer
+    }
+
+    async fn sql(&self, sql: &str) -> (StatusCode, Value) {
+        let body = json!({"type": "run_sql", "args": {"sql": sql}});
+        self.send(&self.server, "/v2/query", &body).await
+    }
+
+    async fn ask(&self, role: &str, variables: &[(&str, &str)], query: &str) -> Value {
+        let url = format!("http://{}/v1/graphql", self.server.address);
+        let mut request = self
+            .client
+            .post(url)
+            .header("x-hasura-admin-secret", SECRET)
+            .header("x-hasura-role", role)
+            .header("content-type", "application/json");
+        for (name, value) in variables {
+            request = request.header(*name, *value);
+        }
+        let body = json!({"query": query}).to_string();
+        let response = request.body(body).send().await.expect("answers");
+        serde_json::from_slice(&response.bytes().await.unwrap()).expect("JSON")
+    }
+
+    /// Both tables, joined, with a role that sees its own articles.
+    async fn set_up(&self) {
+        self.done("pg_track_table", json!({"table": "author"})).await;
+        self.done("pg_track_table", json!({"table": "article"})).await;
+        self.done(
+            "pg_create_object_relationship",
+            json!({"table": "article", "name": "author", "using": {"foreign_key_constraint_on": "author_id"}}),
+        )
+        .await;
+        self.done(
+            "pg_create_array_relationship",
+            json!({"table": "author", "name": "articles", "using": {"foreign_key_constraint_on":
+                {"table": "article", "column": "author_id"}}}),
+        )
+        .await;
+        self.done(
+            "pg_create_select_permission",
+            json!({"table": "article", "role": "writer", "permission": {
+                "columns": ["id", "title"],
+                "filter": {"_or": [{"is_published": {"_eq": true}}, {"author_id": {"_eq": "X-Hasura-User-Id"}}]}}}),
+        )
+        .await;
+        self.done(
+            "pg_create_select_permission",
+            json!({"table": "author", "role": "writer", "permission": {
+                "columns": ["name"], "filter": {"articles": {"is_published": {"_eq": true}}}}}),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_role_sees_what_its_permissions_say() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let query = "{ article(order_by: {id: asc}) { title author { name articles { id } } } }";
+    let seen = project.ask("writer", &[("x-hasura-user-id", "1")], query).await;
+    assert_eq!(
+        seen,
+        json!({"data": {"article": [
+            {"title": "One", "author": {"name": "Ada", "articles": [{"id": 1}, {"id": 2}]}},
+            {"title": "Two", "author": {"name": "Ada", "articles": [{"id": 1}, {"id": 2}]}},
+            {"title": "Three", "author": {"name": "Ben", "articles": [{"id": 3}]}}]}})
+    );
+    let hidden = project.ask("writer", &[("x-hasura-user-id", "1")], "{ author { secret } }").await;
+    assert_eq!(hidden["errors"][0]["message"], "field \"secret\" not found in type: 'author'");
+    let missing = project.ask("writer", &[], "{ article { id } }").await;
+    assert_eq!(missing["errors"][0]["message"], "missing session variable: \"x-hasura-user-id\"");
+    let stranger = project.ask("stranger", &[], "{ article { id } }").await;
+    assert_eq!(stranger["errors"][0]["extensions"]["code"], "validation-failed");
+
+    project.done("pg_drop_select_permission", json!({"table": "author", "role": "writer"})).await;
+    let gone = project.ask("writer", &[("x-hasura-user-id", "1")], query).await;
+    assert_eq!(gone["errors"][0]["message"], "field \"author\" not found in type: 'article'");
+}
+
+#[tokio::test]
+async fn names_of_the_database_are_followed() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let (status, answer) =
+        project.sql("alter table article rename column is_published to is_public").await;
+    assert_eq!((status, &answer["result_type"]), (StatusCode::OK, &json!("CommandOk")), "{answer}");
+    project.sql("alter table article rename to post").await;
+    project.sql("alter table post rename column author_id to writer_id").await;
+    let seen =
+        project.ask("writer", &[("x-hasura-user-id", "1")], "{ post { title author { name } } }");
+    assert_eq!(seen.await["data"]["post"][1]["title"], "Two");
+
+    let (status, refused) = project.sql("alter table post drop column is_public").await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("dependency-error")));
+    assert_eq!(
+        refused["error"],
+        "cannot drop due to the following dependent objects : permission author.writer.select in source \"default\", \
+         permission post.writer.select in source \"default\""
+    );
+    assert!(project.db.psql("select is_public from post").is_ok(), "nothing was dropped");
+
+    let body =
+        json!({"type": "run_sql", "args": {"sql": "drop table post cascade", "cascade": true}});
+    let (status, _) = project.send(&project.server, "/v2/query", &body).await;
+    assert_eq!(status, 200);
+    let exported = project.done("export_metadata", json!({})).await;
+    let tables = exported["sources"][0]["tables"].as_array().unwrap();
+    assert_eq!(tables.len(), 1);
+    assert_eq!(tables[0].get("array_relationships"), None);
+}
+
+#[tokio::test]
+async fn a_change_is_whole_or_not_there() {
+    let project = Project::new().await;
+    let (status, answer) = project
+        .command(
+            "bulk",
+            json!([
+                {"type": "pg_track_table", "args": {"table": "author"}},
+                {"type": "run_sql", "args": {"sql": "create table made (id int primary key)"}},
+                {"type": "pg_track_table", "args": {"table": "made"}},
+                {"type": "pg_track_table", "args": {"table": "nowhere"}}
+            ]),
+        )
+        .await;
+    assert_eq!(status, 400);
+    assert_eq!(answer["path"], "$.args[3].args");
+    assert_eq!(
+        answer["error"],
+        "Inconsistent object: no such table/view exists in source: \"nowhere\""
+    );
+    assert!(project.db.psql("select from made").is_err());
+    let exported = project.done("export_metadata", json!({})).await;
+    assert_eq!(exported["sources"][0]["tables"], json!([]));
+
+    let version = {
+        let body = json!({"type": "export_metadata", "version": 2, "args": {}});
+        project.send(&project.server, "/v1/metadata", &body).await.1["resource_version"].clone()
+    };
+    let track = |table: &str| json!({"type": "pg_track_table", "args": {"table": table}, "resource_version": version});
+    assert_eq!(project.send(&project.server, "/v1/metadata", &track("author")).await.0, 200);
+    let (status, stale) = project.send(&project.server, "/v1/metadata", &track("article")).await;
+    assert_eq!((status, &stale["code"]), (StatusCode::CONFLICT, &json!("conflict")));
+}
+
+#[tokio::test]
+async fn another_server_follows_and_a_restart_keeps() {
+    let project = Project::new().await;
+    let other = start(&project.db);
+    project.set_up().await;
+    let query = json!({"query": "{ author(order_by: {id: asc}) { name } }"});
+    wait_for(|| {
+        let (status, answer) = std::thread::scope(|scope| {
+            let ask = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(project.send(&other, "/v1/graphql", &query))
+            };
+            scope.spawn(ask).join().unwrap()
+        });
+        (status == 200 && answer["data"]["author"][0]["name"] == "Ada").then_some(())
+    });
+    drop(other);
+    let again = start(&project.db);
+    let (_, answer) = project.send(&again, "/v1/graphql", &query).await;
+    assert_eq!(answer["data"]["author"][1]["name"], "Ben");
+}
+
+#[tokio::test]
+async fn only_the_administrator_is_heard() {
+    let project = Project::new().await;
+    let url = format!("http://{}/v1/metadata", project.server.address);
+    let body = json!({"type": "clear_metadata", "args": {}}).to_string();
+    let send = |headers: &[(&str, &str)]| {
+        let mut request =
+            project.client.post(&url).header("content-type", "application/json").body(body.clone());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send()
+    };
+    let bearer = harness::Token::new("admin").tenant("a").user("1").bearer();
+    for (headers, status, code) in [
+        (&[][..], 401, "invalid-headers"),
+        (&[("x-hasura-admin-secret", "wrong")][..], 401, "access-denied"),
+        (&[("authorization", bearer.as_str())][..], 400, "access-denied"),
+        (&[("x-hasura-admin-secret", SECRET), ("x-hasura-role", "user")][..], 400, "access-denied"),
+    ] {
+        let response = send(headers).await.unwrap();
+        assert_eq!(response.status(), status, "{headers:?}");
+        let answer: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert_eq!(answer["code"], code, "{headers:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_commands_are_told() {
+    let project = Project::new().await;
+    for (body, status, code, path) in [
+        (json!([]), 400, "parse-failed", "$"),
+        (json!({"args": {}}), 400, "parse-failed", "$"),
+        (json!({"type": "no_such_thing", "args": {}}), 400, "parse-failed", "$.type"),
+        (json!({"type": "pg_track_table", "args": {"table": 7}}), 400, "parse-failed", "$.table"),
+        (
+            json!({"type": "pg_create_select_permission", "args": {"table": "author", "role": "",
+                "permission": {"columns": "*", "filter": {}}}}),
+            400,
+            "parse-failed",
+            "$.role",
+        ),
+        (
+            json!({"type": "pg_track_table", "args": {"table": "author", "source": "nowhere"}}),
+            400,
+            "not-exists",
+            "$.args",
+        ),
+        (json!({"type": "run_sql", "args": {"sql": "selekt"}}), 400, "postgres-error", "$.args"),
+    ] {
+        let (got, answer) = project.send(&project.server, "/v1/metadata", &body).await;
+        assert_eq!(
+            (got.as_u16(), answer["code"].as_str()),
+            (status, Some(code)),
+            "{body}: {answer}"
+        );
+        assert_eq!(answer["path"], path, "{body}: {answer}");
+    }
+    // SQL of the administrator leaves nothing on the connection.
+    let (status, _) = project.sql("set search_path = nowhere; set application_name = 'mine'").await;
+    assert_eq!(status, 200);
+    let (_, answer) = project
+        .sql("select current_setting('application_name') <> 'mine', 'author'::regclass")
+        .await;
+    assert_eq!(answer["result"][1], json!(["t", "author"]));
+}
