@@ -301,7 +301,9 @@ impl Engine {
                 publisher.cell.renewed.notified().await;
                 continue;
             }
-            let (published, update) = match self.read(&session, request).await {
+            // Boxed: most subscriptions wait, and a reading is large.
+            let reading = Box::pin(self.read(&session, request));
+            let (published, update) = match reading.await {
                 Ok(data) => (Published::Data(sha256(&data)), Update::Data(data)),
                 Err(Unread::Request(error)) => {
                     publisher.publish(Update::Ended(error));
