@@ -115,6 +115,7 @@ impl App {
             },
             infer_function_permissions: config.schema.infer_function_permissions,
             stringify_numbers: config.schema.stringify_numeric_types,
+            only_listed: config.schema.enable_allowlist,
             role_settings: pg.role_settings(&[]),
         };
         let limits = EngineLimits {

@@ -462,9 +462,14 @@ pub(super) fn forget_dropped(source: &mut Source, before: &Catalog, after: &Cata
 pub(super) fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
     let place = &broken.place;
     let named = |name: &NonEmpty| **name == *place.named;
-    if broken.kind == ObjectKind::InheritedRole {
-        metadata.inherited_roles.retain(|role| !named(&role.role_name));
-        return;
+    match broken.kind {
+        ObjectKind::InheritedRole => {
+            return metadata.inherited_roles.retain(|role| !named(&role.role_name));
+        }
+        ObjectKind::Endpoint => {
+            return metadata.rest_endpoints.retain(|endpoint| !named(&endpoint.name));
+        }
+        _ => {}
     }
     let Some(source) = metadata.source_mut(&place.source) else { return };
     match (broken.kind, &place.table) {

@@ -260,7 +260,6 @@ pub(super) async fn build(
         auto_track,
         enums,
     };
-    let inherited = metadata.map_or(&[][..], |metadata| &metadata.inherited_roles);
-    let options = BuildOptions { expose: &schema.expose, inherited_roles: inherited };
+    let options = BuildOptions { expose: &schema.expose, metadata };
     Ok(Arc::new(tracked::build(&[input], options)?))
 }

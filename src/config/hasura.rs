@@ -41,13 +41,12 @@ pub(super) fn statement_cache(text: &str) -> Result<String, String> {
 }
 
 /// What a variable would do in Hasura, for those without a setting here.
-const WITHOUT_SETTING: [(&str, &str); 14] = [
+const WITHOUT_SETTING: [(&str, &str); 13] = [
     ("AUTH_HOOK", "authentication by webhook"),
     ("AUTH_HOOK_MODE", "authentication by webhook"),
     ("DEV_MODE", "internal details in errors; the log has them under the request id"),
     ("ADMIN_INTERNAL_ERRORS", "internal details in errors; the log has them under the request id"),
     ("ENABLE_TELEMETRY", "nothing is ever sent to anyone"),
-    ("ENABLE_ALLOWLIST", "allow lists"),
     ("ENABLE_APIS", "switching single APIs off"),
     ("ENABLED_LOG_TYPES", "log types; the log level decides"),
     ("LIVE_QUERIES_MULTIPLEXED_BATCH_SIZE", "polling batches"),

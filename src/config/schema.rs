@@ -32,6 +32,9 @@ section! {
         /// the function's own permissions decide. Functions that write always need one.
         infer_function_permissions: bool = "true",
             env ["HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS" => same];
+        /// Whether roles may run only operations of the allow list; the administrator runs anything.
+        enable_allowlist: bool = "false",
+            env ["HASURA_GRAPHQL_ENABLE_ALLOWLIST" => same];
         /// Names of the columns that hold the tenant; a table with one and without row-level
         /// security is a finding.
         tenant_columns: Vec<String> = "tenant_id";

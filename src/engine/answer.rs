@@ -32,7 +32,7 @@ impl Engine {
         request: &GraphqlRequest,
     ) -> Result<(Bytes, Option<Arc<str>>), ApiError> {
         let schema = self.schemas.load().of(session)?;
-        let prepared = self.prepare(&schema, request)?;
+        let prepared = self.prepare(session, &schema, request)?;
         if prepared.plan.kind == OperationKind::Subscription {
             return Err(ApiError::new(
                 Code::UnexpectedPayload,

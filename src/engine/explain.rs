@@ -35,7 +35,7 @@ impl Engine {
         request: &GraphqlRequest,
     ) -> Result<Explanation, ApiError> {
         let schema = self.schemas.load().of(session)?;
-        let prepared = self.prepare(&schema, request)?;
+        let prepared = self.prepare(session, &schema, request)?;
         let mut out = Explanation {
             role: session.role.to_string(),
             db_role: String::new(),

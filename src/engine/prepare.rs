@@ -10,6 +10,8 @@ use crate::operation::bind::choose;
 use crate::operation::variables::{coerce, declare};
 use crate::plan::Plan;
 use crate::schema::RoleSchema;
+use crate::schema::tracked::stored::Allowed;
+use crate::session::Session;
 
 use super::{Engine, GraphqlRequest, only_queries};
 
@@ -41,11 +43,13 @@ impl From<ParseError> for ApiError {
 impl Engine {
     pub(super) fn prepare(
         &self,
+        session: &Session,
         schema: &RoleSchema,
         request: &GraphqlRequest,
     ) -> Result<Prepared, ApiError> {
         let name = request.operation_name.as_deref();
         if let Some(document) = self.plans.document(schema.id, &request.query, name) {
+            check_allowed(Some(&document.allowed), session)?;
             let variables = request.variables.as_deref();
             // An invalid value is reported by the full path below, which knows
             // where in the document it is used.
@@ -58,16 +62,22 @@ impl Engine {
         } else {
             self.plans.count_miss();
         }
-        self.plan(schema, request)
+        self.plan(session, schema, request)
     }
 
-    fn plan(&self, schema: &RoleSchema, request: &GraphqlRequest) -> Result<Prepared, ApiError> {
+    fn plan(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        request: &GraphqlRequest,
+    ) -> Result<Prepared, ApiError> {
         let limits = ParseLimits {
             // Lists and objects of arguments nest beside selections.
             depth: self.limits.depth.saturating_mul(2),
             tokens: self.limits.nodes.saturating_mul(TOKENS_PER_NODE),
         };
         let document = graphql::parse(&request.query, limits)?;
+        let allowed = check_allowed(schema.allowed(&document).as_ref(), session)?.clone();
         let name = request.operation_name.as_deref();
         let operation = choose(&document, name)?;
         check_kind(operation.kind, request)?;
@@ -90,11 +100,22 @@ impl Engine {
         let plan = Arc::new(crate::plan::read::plan(schema, bound, self.limits.rows)?);
         let cached = match self.plans.document(schema.id, &request.query, name) {
             Some(cached) => cached,
-            None => self.plans.remember_document(schema.id, &request.query, name, declarations),
+            None => {
+                self.plans.remember_document(schema.id, &request.query, name, declarations, allowed)
+            }
         };
         self.plans.remember_plan(&cached, coerced.shape, plan.clone());
         Ok(Prepared { plan, leaves: coerced.leaves })
     }
+}
+
+fn check_allowed<'a>(
+    allowed: Option<&'a Allowed>,
+    session: &Session,
+) -> Result<&'a Allowed, ApiError> {
+    allowed
+        .filter(|allowed| allowed.covers(&session.role))
+        .ok_or_else(|| ApiError::new(Code::ValidationFailed, "query is not allowed"))
 }
 
 fn check_kind(kind: OperationKind, request: &GraphqlRequest) -> Result<(), ApiError> {

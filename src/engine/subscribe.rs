@@ -262,7 +262,7 @@ impl Engine {
             return Ok(false);
         }
         let schema = self.schemas.load().of(session)?;
-        Ok(self.prepare(&schema, request)?.plan.kind == OperationKind::Subscription)
+        Ok(self.prepare(session, &schema, request)?.plan.kind == OperationKind::Subscription)
     }
 
     /// Begins a subscription. What can be known without the database is
@@ -274,7 +274,7 @@ impl Engine {
         request: GraphqlRequest,
     ) -> Result<Subscription, ApiError> {
         let schema = self.schemas.load().of(&session)?;
-        let plan = self.prepare(&schema, &request)?.plan;
+        let plan = self.prepare(&session, &schema, &request)?.plan;
         if plan.kind != OperationKind::Subscription {
             return Err(ApiError::internal("a subscription was expected"));
         }
@@ -353,7 +353,7 @@ impl Engine {
             _ => Unread::Request(error),
         };
         let schema = self.schemas.load().of(session).map_err(|error| refused(error.into()))?;
-        let prepared = self.prepare(&schema, request).map_err(refused)?;
+        let prepared = self.prepare(session, &schema, request).map_err(refused)?;
         let (data, _) = self.run(session, &schema, request, prepared).await.map_err(Unread::Run)?;
         Ok(data)
     }

@@ -19,7 +19,7 @@ pub enum OperationKind {
     Subscription,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OperationDefinition {
     pub kind: OperationKind,
     pub name: Option<Name>,
@@ -28,7 +28,7 @@ pub struct OperationDefinition {
     pub selection: Vec<Selection>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VariableDefinition {
     pub name: Name,
     pub ty: TypeExpr,
@@ -36,27 +36,27 @@ pub struct VariableDefinition {
 }
 
 /// A type as written: `[uuid!]!`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TypeExpr {
     Named { name: Name, non_null: bool },
     List { item: Box<TypeExpr>, non_null: bool },
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fragment {
     pub on: Name,
     pub directives: Vec<Directive>,
     pub selection: Vec<Selection>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selection {
     Field(Field),
     Spread { fragment: Name, directives: Vec<Directive> },
     Inline { on: Option<Name>, directives: Vec<Directive>, selection: Vec<Selection> },
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
     pub alias: Option<Name>,
     pub name: Name,
@@ -71,13 +71,13 @@ impl Field {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Directive {
     pub name: Name,
     pub arguments: Vec<(Name, Value)>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     Variable(Name),
     /// Source text of an integer.

@@ -1,5 +1,6 @@
 //! Stored operations: query collections, the allow list and REST endpoints.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,10 +37,38 @@ pub struct AllowlistEntry {
 
 /// For whom: all roles, or those named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenScope")]
 pub struct AllowlistScope {
     pub global: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub roles: Vec<NonEmpty>,
+}
+
+#[derive(Deserialize)]
+struct WrittenScope {
+    global: bool,
+    #[serde(default)]
+    roles: Option<Vec<NonEmpty>>,
+}
+
+impl TryFrom<WrittenScope> for AllowlistScope {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenScope) -> Result<Self, &'static str> {
+        match (written.global, written.roles) {
+            (true, Some(_)) => Err("roles are not allowed when global is true"),
+            (true, None) => Ok(AllowlistScope::default()),
+            (false, None) => Err("key \"roles\" not found"),
+            (false, Some(roles)) if roles.is_empty() => Err("at least one role must be named"),
+            (false, Some(roles)) => {
+                let distinct: HashSet<&NonEmpty> = roles.iter().collect();
+                if distinct.len() < roles.len() {
+                    return Err("duplicate roles are not allowed");
+                }
+                Ok(AllowlistScope { global: false, roles })
+            }
+        }
+    }
 }
 
 impl Default for AllowlistScope {
@@ -67,6 +96,18 @@ pub enum RestMethod {
     Put,
     Delete,
     Patch,
+}
+
+impl RestMethod {
+    pub const fn name(self) -> &'static str {
+        match self {
+            RestMethod::Get => "GET",
+            RestMethod::Post => "POST",
+            RestMethod::Put => "PUT",
+            RestMethod::Delete => "DELETE",
+            RestMethod::Patch => "PATCH",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -141,10 +141,13 @@ pub fn coerce<const BUILD: bool>(
                         VariableValue::Absent
                     }
                 }
-                None if declaration.ty.is_non_null() => VariableValue::Invalid(BindError::new(
-                    JsonPath::root(),
-                    Problem::MissingVariable(declaration.name.to_string()),
-                )),
+                // No matter where it is used.
+                None if declaration.ty.is_non_null() => {
+                    return Err(BindError::new(
+                        JsonPath::root(),
+                        Problem::MissingVariable(declaration.name.to_string()),
+                    ));
+                }
                 None => {
                     walker.shape.push(b'a');
                     VariableValue::Absent

@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 use crate::operation::variables::Declaration;
+use crate::schema::tracked::stored::Allowed;
 
 use super::Plan;
 
@@ -23,6 +24,8 @@ const MAX_SHAPE_BYTES: usize = 8 * 1024;
 pub struct CachedDocument {
     id: u64,
     pub declarations: Vec<Declaration>,
+    /// Whose request it may be.
+    pub allowed: Allowed,
     bytes: usize,
 }
 
@@ -132,10 +135,11 @@ impl PlanCache {
         text: &str,
         operation: Option<&str>,
         declarations: Vec<Declaration>,
+        allowed: Allowed,
     ) -> Arc<CachedDocument> {
         let bytes = 96 + declarations.len() * 160;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let document = Arc::new(CachedDocument { id, declarations, bytes });
+        let document = Arc::new(CachedDocument { id, declarations, allowed, bytes });
         if text.len() <= MAX_DOCUMENT_BYTES {
             let key =
                 DocumentKey { schema, operation: operation.map(Arc::from), text: Arc::from(text) };

@@ -9,7 +9,7 @@ use crate::base::ApiError;
 use crate::catalog::Exposure;
 use crate::catalog::model::{Catalog, Column, ColumnId, PolicyCommand, Table, TableKind};
 use crate::catalog::privileges::{Rights, RolePrivileges};
-use crate::graphql::Name;
+use crate::graphql::{Document, Name};
 use crate::session::settings::{STANDARD_SETTINGS, SettingsPlan};
 use crate::session::{Authority, Session};
 use crate::sql::InvalidIdent;
@@ -19,6 +19,7 @@ use super::build::Types;
 use super::inherit;
 use super::introspection::Introspection;
 use super::role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
+use super::tracked::stored::Allowed;
 use super::tracked::{
     FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction, TrackedId,
     TrackedTable,
@@ -34,6 +35,9 @@ pub struct SchemaOptions {
     pub infer_function_permissions: bool,
     /// Numbers that a double cannot hold are shown as text.
     pub stringify_numbers: bool,
+    /// Whether roles other than the administrator may run only operations of
+    /// the allow list.
+    pub only_listed: bool,
     /// Settings that go before a role's own into each transaction.
     pub role_settings: Vec<(String, String)>,
 }
@@ -89,6 +93,7 @@ pub struct RoleSchema {
     tracked: Arc<Tracked>,
     sources: Vec<SourceRole>,
     stringify_numbers: bool,
+    only_listed: bool,
 }
 
 /// How a role works in one source.
@@ -216,6 +221,8 @@ impl SchemaSet {
             tracked: self.tracked.clone(),
             sources,
             stringify_numbers: self.options.stringify_numbers,
+            only_listed: self.options.only_listed
+                && key.bindings.iter().any(|b| b.source != SchemaSource::Everything),
         }
     }
 
@@ -333,6 +340,15 @@ struct Role<'a> {
 impl RoleSchema {
     pub fn tracked(&self) -> &Tracked {
         &self.tracked
+    }
+
+    /// For whom of those with this schema a document may run; `None` when for
+    /// nobody.
+    pub fn allowed(&self, document: &Document) -> Option<Allowed> {
+        if !self.only_listed {
+            return Some(Allowed::Everybody);
+        }
+        self.tracked.stored.allowlist.allowed(document).cloned()
     }
 
     /// How the role works in a source.

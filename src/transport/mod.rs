@@ -17,6 +17,7 @@ mod graphql;
 mod places;
 mod probes;
 mod respond;
+mod rest;
 pub mod router;
 pub mod server;
 mod stall;

@@ -44,6 +44,7 @@ use super::graphql::{self, Envelope};
 use super::places::Places;
 use super::probes::{self, Readiness, ReadyCheck};
 use super::respond::{self, Media, Refusal};
+use super::rest::{self, RestRequest};
 use super::ws::{self, Hub, SocketOptions};
 use crate::admin::Project;
 use crate::base::{ApiError, Code};
@@ -285,6 +286,7 @@ impl Edge {
             match account.endpoint {
                 "graphql" => self.graphql(&mut account, &parts, body).await,
                 "metadata" => self.metadata(&mut account, &parts, body).await,
+                "rest" => self.rest(&mut account, &parts, body).await,
                 "other" | "console" => {
                     parts.extensions.insert(ConnectInfo(peer));
                     self.other(Request::from_parts(parts, Body::new(body))).await
@@ -541,6 +543,49 @@ impl Edge {
         }
     }
 
+    /// A stored operation under its own address.
+    async fn rest<B>(
+        &self,
+        account: &mut Account<'_>,
+        parts: &http::request::Parts,
+        body: B,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let result = async {
+            let session = match self.auth.authenticate(&parts.headers).await {
+                Ok(session) => session,
+                Err(error) => {
+                    super::body::discard(&parts.headers, body).await;
+                    return Err(admin::refusal(error));
+                }
+            };
+            account.session = Some(session.clone());
+            let bytes = super::body::read(
+                &parts.headers,
+                body,
+                Limit { bytes: self.options.body_bytes, setting: "limits.body" },
+                self.options.read_time,
+            )
+            .await?;
+            if !bytes.is_empty() {
+                graphql::check_content_type(&parts.headers)?;
+            }
+            let schemas = self.engine.schemas();
+            let rest = RestRequest { method: &parts.method, uri: &parts.uri, body: &bytes };
+            let request = rest::request(&schemas.tracked().stored, &rest)?;
+            account.about(&request);
+            let answer = self.engine.execute(&session, request).await;
+            account.operation.clone_from(&answer.operation);
+            rest::respond(answer)
+        };
+        result.await.unwrap_or_else(|refusal| {
+            account.blame(&refusal.error);
+            admin::respond_error(refusal)
+        })
+    }
+
     fn fail(&self, account: &mut Account<'_>, media: Media, error: ApiError) -> Response {
         account.blame(&error);
         respond::one(media, GraphqlResponse::error(error))
@@ -555,6 +600,7 @@ fn endpoint_of(path: &str) -> &'static str {
         "/v1/version" => "version",
         "/metrics" => "metrics",
         "/v1/metadata" | "/v2/query" | "/v1/query" => "metadata",
+        _ if path.starts_with(rest::PREFIX) => "rest",
         _ if path == "/console" || path.starts_with("/console/") => "console",
         _ => "other",
     }

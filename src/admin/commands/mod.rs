@@ -1,7 +1,9 @@
 //! The commands, one file a family. Each takes its arguments, changes the
 //! draft, and has the draft check what came of it.
 
+mod collection;
 mod document;
+mod endpoint;
 mod function;
 mod inherited;
 mod permission;
@@ -47,6 +49,16 @@ pub(super) async fn run(
         "drop_computed_field" => function::drop_computed_field(draft, args).await,
         "add_inherited_role" => inherited::add(draft, args).await,
         "drop_inherited_role" => inherited::drop(draft, args).await,
+        "create_query_collection" => collection::create(draft, args).await,
+        "rename_query_collection" => collection::rename(draft, args).await,
+        "drop_query_collection" => collection::drop(draft, args).await,
+        "add_query_to_collection" => collection::add_query(draft, args).await,
+        "drop_query_from_collection" => collection::drop_query(draft, args).await,
+        "add_collection_to_allowlist" => collection::allow(draft, args).await,
+        "update_scope_of_collection_in_allowlist" => collection::set_scope(draft, args).await,
+        "drop_collection_from_allowlist" => collection::disallow(draft, args).await,
+        "create_rest_endpoint" => endpoint::create(draft, args).await,
+        "drop_rest_endpoint" => endpoint::drop(draft, args).await,
         "get_catalog_state" => state::get(draft).await,
         "set_catalog_state" => state::set(draft, args).await,
         "dump_internal_state" => state::dump(draft),

@@ -12,12 +12,15 @@ use crate::graphql::Name;
 use crate::metadata::document::InheritedRole;
 use crate::metadata::source::DEFAULT_SOURCE;
 use crate::metadata::table::TableConfiguration;
-use crate::metadata::{Function as WrittenFunction, QualifiedName, Source, Table as Written};
+use crate::metadata::{
+    Function as WrittenFunction, Metadata, QualifiedName, Source, Table as Written,
+};
 use crate::schema::scalars::Scalars;
 use crate::schema::types::{Root, RootField, RootKind, TableType};
 use crate::sql::InvalidIdent;
 
 use super::inconsistency::{Inconsistency, ObjectKind, Place};
+use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, EnumRow, FunctionId, FunctionRoot, Relationship, Returns, RootNames,
@@ -42,7 +45,8 @@ pub struct SourceInput<'a> {
 pub struct BuildOptions<'a> {
     /// Exposed schemas, the first without a prefix.
     pub expose: &'a [String],
-    pub inherited_roles: &'a [InheritedRole],
+    /// What metadata says beside the sources.
+    pub metadata: Option<&'a Metadata>,
 }
 
 /// What is shown of one database without metadata: all that is exposed.
@@ -57,7 +61,7 @@ pub fn without_metadata(
         auto_track: true,
         enums: &HashMap::new(),
     };
-    build(&[source], BuildOptions { expose, inherited_roles: &[] }).map(Arc::new)
+    build(&[source], BuildOptions { expose, metadata: None }).map(Arc::new)
 }
 
 /// A tracked table with what is written about it.
@@ -105,7 +109,10 @@ pub fn build(
     for function in &tracked.functions {
         tracked.roles.extend(function.roles.iter().cloned());
     }
-    add_inherited_roles(&mut tracked, options.inherited_roles);
+    if let Some(metadata) = options.metadata {
+        add_inherited_roles(&mut tracked, &metadata.inherited_roles);
+        tracked.stored = StoredOperations::of(metadata, &mut tracked.inconsistencies);
+    }
     let named = written.iter().flatten().map(|(id, _)| *id).collect();
     add_roots(&mut tracked, &named);
     Ok(tracked)

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::metadata::QualifiedName;
@@ -58,24 +59,44 @@ impl ObjectKind {
             ObjectKind::Action => "action",
             ObjectKind::ActionPermission => "action_permission",
             ObjectKind::InheritedRole => "inherited_role",
-            ObjectKind::Endpoint => "rest_endpoint",
+            ObjectKind::Endpoint => "endpoint",
             ObjectKind::NativeQuery => "native_query",
         }
     }
 }
 
 /// A part of the metadata that is left out, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inconsistency {
     pub definition: Value,
-    /// Starts with `Inconsistent object: `.
+    /// Mostly starts with `Inconsistent object: `.
     pub reason: String,
     /// Which object: `table author in source default`.
     pub name: String,
-    #[serde(rename = "type")]
     pub kind: ObjectKind,
-    #[serde(skip)]
     pub place: Place,
+    /// The definitions of several objects that cannot stand together.
+    pub conflicts: Option<Value>,
+}
+
+/// `{definition, reason, name, type}`, or `{reason, conflicts}` of several.
+impl Serialize for Inconsistency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.conflicts {
+            Some(conflicts) => {
+                map.serialize_entry("reason", &self.reason)?;
+                map.serialize_entry("conflicts", conflicts)?;
+            }
+            None => {
+                map.serialize_entry("definition", &self.definition)?;
+                map.serialize_entry("reason", &self.reason)?;
+                map.serialize_entry("name", &self.name)?;
+                map.serialize_entry("type", &self.kind)?;
+            }
+        }
+        map.end()
+    }
 }
 
 /// Where in the metadata an object stands.
@@ -97,7 +118,7 @@ impl Inconsistency {
         place: Place,
     ) -> Self {
         let reason = format!("Inconsistent object: {reason}");
-        Inconsistency { definition, reason, name, kind, place }
+        Inconsistency { definition, reason, name, kind, place, conflicts: None }
     }
 
     /// Of a table itself.

@@ -5,7 +5,8 @@
 //! Metadata ─┴▶ build ─────────────────┤
 //!              │ table relationship   └▶ inconsistencies: what the database does not have
 //!              │ computed function
-//!              └ permission ─▶ conditions
+//!              ├ permission ─▶ conditions
+//!              └ stored: allow list, REST endpoints
 //! ```
 //!
 //! Broken parts of the metadata are left out and told, never fatal. Objects
@@ -19,6 +20,7 @@ mod function;
 pub mod inconsistency;
 mod permission;
 mod relationship;
+pub mod stored;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,6 +36,7 @@ use super::types::{Root, RootField, RootKind, ScalarId, TypeId};
 
 pub use build::{BuildOptions, SourceInput, build, without_metadata};
 pub use inconsistency::{Inconsistency, ObjectKind};
+pub use stored::StoredOperations;
 
 /// A table that is shown, of whatever source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +60,8 @@ pub struct Tracked {
     pub roles: BTreeSet<Name>,
     pub inherited_roles: BTreeMap<Name, Vec<Name>>,
     pub inconsistencies: Vec<Inconsistency>,
+    /// The allow list and the REST endpoints.
+    pub stored: StoredOperations,
     /// Names at roots that more than one object wants.
     pub duplicates: Vec<(Root, Name)>,
     /// The root fields of tables that were left out because of their names.
