@@ -77,7 +77,7 @@ fn hasura_variables_are_understood_or_named() {
             ("HASURA_GRAPHQL_DISABLE_CORS", "true"),
             ("HASURA_GRAPHQL_PG_TIMEOUT", "60"),
             ("HASURA_GRAPHQL_PG_CONNECTIONS", "7"),
-            ("HASURA_GRAPHQL_ENABLE_ALLOWLIST", "true"),
+            ("HASURA_GRAPHQL_PG_STRIPES", "2"),
             ("HASURA_GRAPHQL_SOMETHING_NEW", "true"),
         ]),
         ..Sources::default()
@@ -93,7 +93,7 @@ fn hasura_variables_are_understood_or_named() {
     assert_eq!(
         loaded.warnings,
         [
-            "HASURA_GRAPHQL_ENABLE_ALLOWLIST has no effect here (allow lists)",
+            "HASURA_GRAPHQL_PG_STRIPES has no effect here (pool stripes)",
             "HASURA_GRAPHQL_SOMETHING_NEW has no effect here",
         ]
     );
