@@ -13,6 +13,7 @@ mod harness;
 mod served;
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +35,14 @@ const SCHEMA: &str = "
         using (tenant_id = (select current_setting('app.tenant_id', true)));
     grant select on notes to app_user;
     insert into notes values (1, 'a', 'of a'), (2, 'b', 'of b');
+    create table pages (id int primary key, tenant_id text not null, body text not null);
+    alter table pages enable row level security;
+    create policy tenant on pages to app_user
+        using (tenant_id = (select current_setting('app.tenant_id', true)));
+    grant select on pages to app_user;
+    insert into pages
+        select i, case i % 2 when 0 then 'a' else 'b' end, repeat(md5(i::text), 9) || ' größer'
+        from generate_series(1, 4000) i;
 ";
 
 type Socket = WebSocket<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>;
@@ -214,6 +223,38 @@ async fn the_edge_in_front_of_two_instances() {
         assert_eq!(headers.get_all("x-content-type-options").iter().count(), 1);
         let expected = json!({ "data": { "notes": [{ "body": text }] } });
         assert_eq!(body(answer).await, expected);
+    }
+
+    // A large answer arrives as an instance makes it, compressed or not.
+    let pages = |accept: &'static str| {
+        let request = client
+            .post(edge.url("/v1/graphql"))
+            .header("authorization", Token::new("user").tenant("a").bearer())
+            .header("content-type", "application/json")
+            .header("accept-encoding", accept)
+            .body(r#"{"query":"{ pages(order_by: {id: asc}) { id body } }"}"#);
+        async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let encoding = answer.headers().get("content-encoding").cloned();
+            (encoding, answer.bytes().await.unwrap())
+        }
+    };
+    let (encoding, plain) = pages("identity").await;
+    assert!(encoding.is_none() && plain.len() > 500_000, "{encoding:?}, {} bytes", plain.len());
+    let rows: Value = serde_json::from_slice(&plain).unwrap();
+    assert_eq!(rows["data"]["pages"].as_array().unwrap().len(), 2000);
+    for (accept, expected) in [("gzip", "gzip"), ("br", "br"), ("gzip, deflate, br", "br")] {
+        let (encoding, packed) = pages(accept).await;
+        assert_eq!(encoding.unwrap(), expected, "{accept}");
+        let mut unpacked = Vec::new();
+        if expected == "gzip" {
+            flate2::read::GzDecoder::new(&*packed).read_to_end(&mut unpacked).unwrap();
+        } else {
+            let mut decoder = brotli_decompressor::Decompressor::new(&*packed, 4096);
+            decoder.read_to_end(&mut unpacked).unwrap();
+        }
+        assert!(unpacked == plain && packed.len() < plain.len(), "{accept}");
     }
 
     // The client's id comes back; a strange one is replaced.

@@ -442,6 +442,39 @@ async fn bodies_are_bounded_before_and_after_decompression() {
     assert_eq!(response.text().await.unwrap(), SMALL_ANSWER, "the server goes on");
 }
 
+/// Who proves nothing cannot make the server keep much.
+#[tokio::test]
+async fn strangers_send_small_bodies() {
+    let server = Server::start(&[("limits.anonymous_body", "2KiB")]).await;
+    let mut body = json!({"query": "{ __typename }"}).to_string().into_bytes();
+    let ask = |body: Vec<u8>, bearer: bool| {
+        let request = server.client.post(server.url("/v1/graphql"));
+        let request = request.header("content-type", "application/json").body(body);
+        if bearer { request.header("authorization", &server.bearer) } else { request }
+    };
+    body.resize(2048, b' ');
+    let known = ask(body.clone(), false).send().await.unwrap();
+    assert_eq!(known.text().await.unwrap(), r#"{"data":{"__typename":"query_root"}}"#);
+    let packed = ask(gzip(&[body.as_slice(), b" "].concat()), false);
+    for (what, request) in [
+        ("a byte more", ask([body.as_slice(), b" "].concat(), false)),
+        ("a byte more unpacked", packed.header("content-encoding", "gzip")),
+    ] {
+        let (status, code, _, message) = error_of(request.send().await.unwrap()).await;
+        assert_eq!((status.as_u16(), &*code), (413, "payload-too-large"), "{what}");
+        assert!(message.contains("2048 bytes (limits.anonymous_body)"), "{message}");
+    }
+    body.resize(100_000, b' ');
+    let own = ask(body, true).send().await.unwrap();
+    assert_eq!(own.status(), 200);
+
+    // It cannot raise the limit of all.
+    let server = Server::start(&[("limits.body", "1KiB")]).await;
+    let request = server.client.post(server.url("/v1/graphql")).body(" ".repeat(2000));
+    let refused = request.header("content-type", "application/json").send().await.unwrap();
+    assert_eq!(error_of(refused).await.0.as_u16(), 413);
+}
+
 /// A brotli stream of one uncompressed block (RFC 7932).
 fn stored_brotli(bytes: &[u8]) -> Vec<u8> {
     // Window 16 bits: "0". Not last "0", four nibbles "00", length - 1, uncompressed "1".

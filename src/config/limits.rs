@@ -8,6 +8,9 @@ section! {
     LimitsConfig "Limits" "limits." {
         /// The largest request body, after decompression too.
         body: ByteSize = "1MiB", check at_least_1kib;
+        /// The same for callers who prove nothing and get `auth.unauthorized_role`; never more than
+        /// `limits.body`.
+        anonymous_body: ByteSize = "128KiB", check at_least_1kib;
         /// The same at the endpoints of the administrator, where whole metadata is sent.
         admin_body: ByteSize = "64MiB", check at_least_1kib;
         /// The deepest selection.

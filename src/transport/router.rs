@@ -50,7 +50,7 @@ use crate::admin::Project;
 use crate::base::{ApiError, Code};
 use crate::config::Config;
 use crate::engine::{Engine, GraphqlRequest, GraphqlResponse};
-use crate::session::Session;
+use crate::session::{Proof, Session};
 use crate::telemetry::logging::{self, RequestLine};
 use crate::telemetry::metrics::{self, Metrics};
 
@@ -71,6 +71,8 @@ const LOGGED_BYTES: usize = 128;
 pub struct EdgeOptions {
     /// The largest body, after decompression too.
     pub body_bytes: usize,
+    /// The same for callers who prove nothing.
+    pub anonymous_body_bytes: usize,
     /// The same at the endpoints of the administrator.
     pub admin_body_bytes: usize,
     /// The most operations of a batch.
@@ -89,8 +91,11 @@ pub struct EdgeOptions {
 impl From<&Config> for EdgeOptions {
     fn from(config: &Config) -> Self {
         let server = &config.server;
+        let body_bytes = usize::try_from(config.limits.body.0).unwrap_or(usize::MAX);
+        let anonymous = usize::try_from(config.limits.anonymous_body.0).unwrap_or(usize::MAX);
         EdgeOptions {
-            body_bytes: usize::try_from(config.limits.body.0).unwrap_or(usize::MAX),
+            body_bytes,
+            anonymous_body_bytes: anonymous.min(body_bytes),
             admin_body_bytes: usize::try_from(config.limits.admin_body.0).unwrap_or(usize::MAX),
             batch: usize::try_from(config.limits.batch).unwrap_or(usize::MAX),
             read_time: READ_TIME,
@@ -252,6 +257,18 @@ impl Edge {
         (self.options.read_time, self.options.write_time)
     }
 
+    /// How much of a body is kept for a caller.
+    fn body_limit(&self, proof: Proof) -> Limit {
+        match proof {
+            Proof::Anonymous => {
+                Limit { bytes: self.options.anonymous_body_bytes, setting: "limits.anonymous_body" }
+            }
+            Proof::Token | Proof::AdminSecret => {
+                Limit { bytes: self.options.body_bytes, setting: "limits.body" }
+            }
+        }
+    }
+
     /// Answers a request.
     pub async fn handle<B>(&self, peer: SocketAddr, request: Request<B>) -> Response
     where
@@ -391,7 +408,7 @@ impl Edge {
                 let bytes = match super::body::read(
                     &parts.headers,
                     body,
-                    Limit { bytes: self.options.body_bytes, setting: "limits.body" },
+                    self.body_limit(session.proof),
                     self.options.read_time,
                 )
                 .await
