@@ -122,6 +122,7 @@ impl App {
             depth: size(config.limits.depth),
             nodes: size(config.limits.nodes),
             rows: config.limits.rows.map(u64::from),
+            insert_rows: size(config.limits.insert_rows),
             plan_cache_bytes: config.limits.plan_cache_bytes.0,
         };
         let options = ProjectOptions {

@@ -94,8 +94,13 @@ async fn engine(db: &TestDb) -> Engine {
         },
         ..SchemaOptions::default()
     };
-    let limits =
-        EngineLimits { depth: 12, nodes: 500, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
+    let limits = EngineLimits {
+        depth: 12,
+        nodes: 500,
+        rows: None,
+        insert_rows: 10_000,
+        plan_cache_bytes: 8 * 1024 * 1024,
+    };
     let tracked =
         tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).expect("names");
     Engine::new(pg, tracked, options, limits)
@@ -151,7 +156,7 @@ fn request(case: &Case) -> GraphqlRequest {
         query: case.text.clone(),
         operation_name: case.operation.clone(),
         variables: case.variables.clone(),
-        queries_only: false,
+        ..GraphqlRequest::default()
     }
 }
 

@@ -139,7 +139,13 @@ async fn engine(db: &TestDb, config: &Config) -> Engine {
         },
         ..SchemaOptions::default()
     };
-    let limits = EngineLimits { depth: 12, nodes: 500, rows: None, plan_cache_bytes: 1 << 20 };
+    let limits = EngineLimits {
+        depth: 12,
+        nodes: 500,
+        rows: None,
+        insert_rows: 10_000,
+        plan_cache_bytes: 1 << 20,
+    };
     let tracked = tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).unwrap();
     Engine::new(pg, tracked, options, limits)
 }

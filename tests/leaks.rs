@@ -185,7 +185,7 @@ impl Case {
             query: self.query.clone(),
             operation_name: None,
             variables: Some(RawValue::from_string(text).expect("JSON")),
-            queries_only: false,
+            ..GraphqlRequest::default()
         }
     }
 

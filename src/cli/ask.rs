@@ -85,7 +85,7 @@ pub(super) async fn explain(settings: &SettingsArgs, args: &ExplainArgs) -> Resu
         query,
         operation_name: args.operation.clone(),
         variables,
-        queries_only: false,
+        ..GraphqlRequest::default()
     };
     let app = open(settings).await?;
     let explanation = app.engine.explain(&args.who.session(&app)?, &request).await?;
@@ -101,22 +101,31 @@ pub(super) async fn explain(settings: &SettingsArgs, args: &ExplainArgs) -> Resu
         explanation.db_role,
         explanation.settings.join(", ")
     );
-    match &explanation.sql {
-        None => text.push_str("\nThe answer needs no statement.\n"),
-        Some(sql) => {
-            text.push_str(&format!("\n{sql}\n"));
-            for (index, value) in explanation.parameters.iter().enumerate() {
-                let value = value.as_deref().unwrap_or("null");
-                text.push_str(&format!("  ${} = {value}\n", index + 1));
-            }
-        }
+    match (&explanation.sql, &explanation.plan) {
+        (Some(sql), Some(plan)) => push_statement(&mut text, sql, &explanation.parameters, plan)?,
+        _ => text.push_str("\nThe answer needs no statement.\n"),
     }
-    if let Some(plan) = &explanation.plan {
-        let plan: serde_json::Value =
-            serde_json::from_str(plan.get()).map_err(|error| CliError::Usage(error.to_string()))?;
-        text.push_str(&format!("\n{plan:#}\n"));
+    for next in &explanation.then {
+        push_statement(&mut text, &next.sql, &next.parameters, &next.plan)?;
     }
     print(&text)
+}
+
+fn push_statement(
+    text: &mut String,
+    sql: &str,
+    parameters: &[Option<String>],
+    plan: &RawValue,
+) -> Result<(), CliError> {
+    text.push_str(&format!("\n{sql}\n"));
+    for (index, value) in parameters.iter().enumerate() {
+        let value = value.as_deref().unwrap_or("null");
+        text.push_str(&format!("  ${} = {value}\n", index + 1));
+    }
+    let plan: serde_json::Value =
+        serde_json::from_str(plan.get()).map_err(|error| CliError::Usage(error.to_string()))?;
+    text.push_str(&format!("\n{plan:#}\n"));
+    Ok(())
 }
 
 async fn open(settings: &SettingsArgs) -> Result<App, CliError> {

@@ -19,6 +19,8 @@ section! {
         nodes: u32 = "20000", check positive;
         /// The most rows of one list; `off` leaves it to the query.
         rows: Option<u32> = "off";
+        /// The most rows of one insert.
+        insert_rows: u32 = "10000", check positive;
         /// The most operations in one batch.
         batch: u32 = "20", check positive;
         /// Memory for compiled operations.

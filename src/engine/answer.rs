@@ -1,6 +1,5 @@
-//! Plan + leaves → bytes: parameters, one transaction, introspection.
+//! Plan + leaves → bytes: one transaction, introspection.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,28 +8,28 @@ use serde_json::value::RawValue;
 use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::OperationKind;
 use crate::operation::bind::no_limit;
-use crate::operation::input::Operand;
-use crate::operation::json::{fill, json_entries};
+use crate::operation::json::json_entries;
 use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
 use crate::operation::{BindError, Operation, Problem};
-use crate::pg::{PgError, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Form, Plan, Slot};
+use crate::pg::{PgError, Statement, TxContext};
+use crate::plan::{Answer, Plan};
 use crate::schema::introspection::Question;
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
 use crate::session::Session;
 use crate::session::settings::variable_of;
 
+use super::parameters::Leaves;
 use super::prepare::Prepared;
-use super::{Engine, GraphqlRequest};
+use super::{Engine, GraphqlRequest, GraphqlResponse};
 
 impl Engine {
     pub(super) async fn try_execute(
         &self,
         session: &Session,
         request: &GraphqlRequest,
-    ) -> Result<(Bytes, Option<Arc<str>>), ApiError> {
+    ) -> Result<GraphqlResponse, ApiError> {
         let schema = self.schemas.load().of(session)?;
         let prepared = self.prepare(session, &schema, request)?;
         if prepared.plan.kind == OperationKind::Subscription {
@@ -43,20 +42,45 @@ impl Engine {
     }
 
     /// Runs what was prepared.
-    pub(super) async fn run(
+    async fn run(
         &self,
         session: &Session,
         schema: &RoleSchema,
         request: &GraphqlRequest,
         prepared: Prepared,
-    ) -> Result<(Bytes, Option<Arc<str>>), ApiError> {
+    ) -> Result<GraphqlResponse, ApiError> {
         let plan = prepared.plan.clone();
         let operation = plan.operation_name.clone();
-        if !plan.introspects {
-            return Ok((
-                self.data(session, schema, request.variables.as_deref(), prepared).await?,
+        if let Answer::Script(script) = &plan.answer {
+            let role = role_in(schema, script.source)?;
+            self.admit(session, role, &plan, &prepared.leaves)?;
+            let slots = script.steps.iter().flat_map(|step| &step.slots);
+            let leaves = Leaves::new(prepared.leaves, slots, request.variables.as_deref());
+            let (data, transaction) =
+                self.write(session, schema, role, &plan, script, leaves).await?;
+            let transaction = transaction.filter(|_| request.wants_transaction);
+            return Ok(GraphqlResponse {
+                data: Some(data),
                 operation,
-            ));
+                transaction,
+                ..GraphqlResponse::default()
+            });
+        }
+        let data = self.query(session, schema, request, prepared).await?;
+        Ok(GraphqlResponse { data: Some(data), operation, ..GraphqlResponse::default() })
+    }
+
+    /// The data of an operation that changes nothing.
+    pub(super) async fn query(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        request: &GraphqlRequest,
+        prepared: Prepared,
+    ) -> Result<Bytes, ApiError> {
+        let plan = prepared.plan.clone();
+        if !plan.introspects {
+            return self.data(session, schema, request.variables.as_deref(), prepared).await;
         }
         let mixed = !matches!(&plan.answer, Answer::Constant(bytes) if bytes.as_ref() == b"{}");
         let question = Question {
@@ -67,10 +91,10 @@ impl Engine {
         };
         let described = schema.introspection.answer(&schema.types, question).await?;
         if !mixed {
-            return Ok((described, operation));
+            return Ok(described);
         }
         let data = self.data(session, schema, request.variables.as_deref(), prepared).await?;
-        Ok((merge(&plan, &data, &described)?, operation))
+        merge(&plan, &data, &described)
     }
 
     async fn data(
@@ -84,11 +108,13 @@ impl Engine {
         let (source, text, fingerprint) = match &plan.answer {
             Answer::Constant(bytes) => return Ok(bytes.clone()),
             Answer::Statement { source, text, fingerprint } => (*source, text, *fingerprint),
+            Answer::Script(_) => return Err(ApiError::internal("a query that writes")),
         };
         let role = role_in(schema, source)?;
         self.admit(session, role, plan, &prepared.leaves)?;
         let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
-        let params = parameters(session, &plan.slots, prepared.leaves, variables)?;
+        let params =
+            Leaves::new(prepared.leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         self.pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
     }
@@ -155,77 +181,6 @@ impl Engine {
 /// How the role of a schema works in a source.
 pub(super) fn role_in(schema: &RoleSchema, source: SourceId) -> Result<&SourceRole, ApiError> {
     schema.source(source).ok_or_else(|| ApiError::internal("a plan names a source that is gone"))
-}
-
-/// The statement's parameters; each leaf is taken where it is used last.
-pub(super) fn parameters(
-    session: &Session,
-    slots: &[Slot],
-    mut leaves: Vec<String>,
-    variables: Option<&RawValue>,
-) -> Result<Vec<TextParam>, ApiError> {
-    let mut sent = None;
-    let mut uses = vec![0_usize; leaves.len()];
-    for slot in slots {
-        if let Operand::Leaf(leaf) = slot.operand
-            && let Some(count) = uses.get_mut(leaf)
-        {
-            *count += 1;
-        }
-    }
-    slots
-        .iter()
-        .map(|slot| {
-            let text = match &slot.operand {
-                Operand::Const(text) => match slot.form {
-                    Form::Plain | Form::JsonPath => return Ok(TextParam::from(text.clone())),
-                    Form::AtMost(_) => text.to_string(),
-                },
-                Operand::Session(name) => return session_value(session, name).map(TextParam::from),
-                Operand::SessionVariables => session.variables_json(),
-                Operand::Json(parts) => {
-                    let at = JsonPath::root().key("variableValues");
-                    let refused = |problem| BindError::new(at.clone(), problem);
-                    let sent = match &sent {
-                        Some(sent) => sent,
-                        None => sent.insert(entries(variables).map_err(refused)?),
-                    };
-                    fill(parts, sent).map_err(refused)?
-                }
-                Operand::Leaf(leaf) => {
-                    let (Some(text), Some(count)) = (leaves.get_mut(*leaf), uses.get_mut(*leaf))
-                    else {
-                        return Err(ApiError::internal("a plan has more leaves than its request"));
-                    };
-                    *count -= 1;
-                    if *count == 0 { std::mem::take(text) } else { text.clone() }
-                }
-            };
-            Ok(TextParam::from(match slot.form {
-                Form::AtMost(cap) if text.parse::<u64>().is_ok_and(|value| value > cap) => {
-                    cap.to_string()
-                }
-                Form::JsonPath => json_path(&text)
-                    .map_err(|problem| ApiError::from(BindError::new(JsonPath::root(), problem)))?,
-                _ => text,
-            }))
-        })
-        .collect()
-}
-
-/// The variables of a request, as they were sent.
-fn entries(variables: Option<&RawValue>) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
-    match variables.map(RawValue::get) {
-        None | Some("null") => Ok(Vec::new()),
-        Some(text) => json_entries(text),
-    }
-}
-
-/// The text of a session variable that a permission names.
-fn session_value(session: &Session, name: &str) -> Result<String, ApiError> {
-    session.variable(name).map(str::to_owned).ok_or_else(|| {
-        ApiError::new(Code::NotFound, format!("missing session variable: \"{name}\""))
-    })
 }
 
 /// One object with the keys in the document's order; the values are copied as

@@ -42,7 +42,7 @@ impl EngineExecutor {
             query: request.query,
             operation_name: request.operation_name,
             variables: Some(variables),
-            queries_only: false,
+            ..GraphqlRequest::default()
         };
         response(self.0.execute(&session, request).await)
     }

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
-//!                       ├▶ answer: parameters ─▶ one transaction ─▶ bytes
+//!                       ├▶ answer, write: parameters ─▶ one transaction ─▶ bytes
 //!                       └▶ subscribe: the same again and again, changes only
 //! ```
 
 mod answer;
 pub mod executor;
 mod explain;
+mod parameters;
 mod prepare;
 mod subscribe;
+mod write;
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ use crate::schema::tracked::Tracked;
 use crate::schema::{SchemaOptions, SchemaSet};
 use crate::session::Session;
 
-pub use explain::Explanation;
+pub use explain::{ExplainedStatement, Explanation};
 pub use subscribe::{Renewal, Subscription, SubscriptionStats, Update};
 
 /// One GraphQL request, whatever carried it.
@@ -39,6 +41,8 @@ pub struct GraphqlRequest {
     pub variables: Option<Box<RawValue>>,
     /// Refuse anything but a query (a GET).
     pub queries_only: bool,
+    /// Tell the id of a mutation's transaction.
+    pub wants_transaction: bool,
 }
 
 /// `data` is JSON text made by Postgres and is never decoded.
@@ -48,9 +52,19 @@ pub struct GraphqlResponse {
     pub errors: Vec<ApiError>,
     /// For the log: the operation's name, when the document gave one.
     pub operation: Option<Arc<str>>,
+    /// The id of a mutation's transaction (`pg_current_xact_id`), when it was
+    /// asked for and something was written.
+    pub transaction: Option<String>,
 }
 
 impl GraphqlResponse {
+    /// `extensions` as JSON, where there is something to say.
+    pub fn extensions(&self) -> Option<String> {
+        // Digits, as Postgres prints them.
+        let id = self.transaction.as_ref()?;
+        Some(format!("{{\"transaction\":{{\"id\":\"{id}\"}}}}"))
+    }
+
     pub fn error(error: ApiError) -> Self {
         GraphqlResponse { errors: vec![error], ..GraphqlResponse::default() }
     }
@@ -63,12 +77,14 @@ pub struct EngineLimits {
     pub nodes: usize,
     /// Rows of any one list.
     pub rows: Option<u64>,
+    /// Rows of one insert.
+    pub insert_rows: usize,
     pub plan_cache_bytes: u64,
 }
 
 impl EngineLimits {
     fn operation(&self) -> Limits {
-        Limits { depth: self.depth, nodes: self.nodes }
+        Limits { depth: self.depth, nodes: self.nodes, rows: self.insert_rows }
     }
 }
 
@@ -127,9 +143,7 @@ impl Engine {
     /// Answers one request.
     pub async fn execute(&self, session: &Session, request: GraphqlRequest) -> GraphqlResponse {
         match self.try_execute(session, &request).await {
-            Ok((data, operation)) => {
-                GraphqlResponse { data: Some(data), errors: Vec::new(), operation }
-            }
+            Ok(answer) => answer,
             Err(error) => GraphqlResponse::error(error),
         }
     }

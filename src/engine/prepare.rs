@@ -8,7 +8,7 @@ use crate::graphql::{self, OperationKind};
 use crate::operation::bind;
 use crate::operation::bind::choose;
 use crate::operation::variables::{coerce, declare};
-use crate::plan::Plan;
+use crate::plan::{Plan, read, write};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::stored::Allowed;
 use crate::session::Session;
@@ -53,7 +53,9 @@ impl Engine {
             let variables = request.variables.as_deref();
             // An invalid value is reported by the full path below, which knows
             // where in the document it is used.
-            if let Ok(coerced) = coerce::<false>(&schema.types, &document.declarations, variables)
+            let rows = self.limits.insert_rows;
+            if let Ok(coerced) =
+                coerce::<false>(&schema.types, &document.declarations, variables, rows)
                 && let Some(plan) = self.plans.plan(&document, &coerced.shape)
             {
                 check_kind(plan.kind, request)?;
@@ -82,7 +84,12 @@ impl Engine {
         let operation = choose(&document, name)?;
         check_kind(operation.kind, request)?;
         let declarations = declare(&schema.types, &operation.variables)?;
-        let coerced = coerce::<true>(&schema.types, &declarations, request.variables.as_deref())?;
+        let coerced = coerce::<true>(
+            &schema.types,
+            &declarations,
+            request.variables.as_deref(),
+            self.limits.insert_rows,
+        )?;
         let bound = bind(
             schema,
             &document,
@@ -97,7 +104,10 @@ impl Engine {
                 return Err(error.clone().into());
             }
         }
-        let plan = Arc::new(crate::plan::read::plan(schema, bound, self.limits.rows)?);
+        let plan = Arc::new(match bound.kind {
+            OperationKind::Mutation => write::plan(schema, bound, self.limits.rows)?,
+            _ => read::plan(schema, bound, self.limits.rows)?,
+        });
         let cached = match self.plans.document(schema.id, &request.query, name) {
             Some(cached) => cached,
             None => {

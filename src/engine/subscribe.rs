@@ -354,8 +354,7 @@ impl Engine {
         };
         let schema = self.schemas.load().of(session).map_err(|error| refused(error.into()))?;
         let prepared = self.prepare(session, &schema, request).map_err(refused)?;
-        let (data, _) = self.run(session, &schema, request, prepared).await.map_err(Unread::Run)?;
-        Ok(data)
+        self.query(session, &schema, request, prepared).await.map_err(Unread::Run)
     }
 }
 

@@ -93,7 +93,7 @@ pub enum Problem {
     )]
     LabelPath,
     #[error(
-        "The value {0} lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?"
+        "The value {0} lies outside the bounds or is not an integer.  Maybe it is a float, or is there integer overflow?"
     )]
     IntOutOfBounds(String),
     #[error("\"distinct_on\" columns must match initial \"order_by\" columns")]
@@ -116,6 +116,24 @@ pub enum Problem {
     IntrospectionTooDeep { limit: usize },
     #[error("the operation selects more than {limit} fields (limits.nodes)")]
     TooManyNodes { limit: usize },
+    #[error("erroneous column name")]
+    PlaceholderColumn,
+    #[error("at least any one of {0} is expected")]
+    NothingToSet(String),
+    #[error("column found in multiple operators; {0}")]
+    ManyOperators(String),
+    #[error(
+        "cannot insert {0} columns as their values are already being determined by parent insert"
+    )]
+    DeterminedByParent(String),
+    #[error(
+        "cannot insert object relationship {relationship:?} as {columns} column values are already determined"
+    )]
+    DeterminedColumns { relationship: String, columns: String },
+    #[error(
+        "an insert takes at most {limit} rows at once (limits.insert_rows); send them in several requests"
+    )]
+    TooManyRows { limit: usize },
     #[error("a Postgres array has at most {limit} dimensions")]
     TooManyDimensions { limit: usize },
     #[error("the schema is inconsistent: {0}")]
@@ -145,7 +163,7 @@ impl From<BindError> for ApiError {
             Problem::TooDeep { .. } | Problem::IntrospectionTooDeep { .. } => {
                 Code::DepthLimitExceeded
             }
-            Problem::TooManyNodes { .. } => Code::NodeLimitExceeded,
+            Problem::TooManyNodes { .. } | Problem::TooManyRows { .. } => Code::NodeLimitExceeded,
             Problem::Streaming => Code::NotSupported,
             Problem::Schema(detail) => return ApiError::internal(*detail),
             _ => Code::ValidationFailed,

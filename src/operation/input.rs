@@ -3,7 +3,7 @@
 
 use crate::graphql::Name;
 
-pub use crate::schema::predicate::Operand;
+pub use crate::schema::predicate::{Earlier, Operand};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -15,6 +15,9 @@ pub enum Input {
     Array(Operand),
     List(Vec<Input>),
     Object(Vec<(Name, Input)>),
+    /// New rows that all have the same columns: a Postgres array literal for
+    /// each, so that the statement does not depend on how many there are.
+    Columns(Vec<(Name, Operand)>),
 }
 
 impl Input {
@@ -25,7 +28,7 @@ impl Input {
             Input::Boolean(_) => "a boolean",
             Input::Enum(_) => "an enum value",
             Input::Scalar(_) => "a scalar",
-            Input::Array(_) | Input::List(_) => "a list",
+            Input::Array(_) | Input::List(_) | Input::Columns(_) => "a list",
             Input::Object(_) => "an object",
         }
     }
@@ -37,13 +40,22 @@ pub(crate) fn push_array_element(out: &mut String, element: &str) {
         out.push(',');
     }
     out.push('"');
-    for c in element.chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
+    let mut rest = element;
+    while let Some(at) = rest.find(['"', '\\']) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        out.push('\\');
+        let (special, after) = special.split_at(1);
+        out.push_str(special);
+        rest = after;
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+/// Appends NULL to a Postgres array literal under construction.
+pub(crate) fn push_array_null(out: &mut String) {
+    out.push_str(if out.ends_with('{') { "NULL" } else { ",NULL" });
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::graphql::Value;
 use crate::schema::types::{Codec, ScalarType};
 
 use super::error::Problem;
-use super::input::push_array_element;
+use super::input::{push_array_element, push_array_null};
 use super::json::{JsonKind, has_escaped_nul, json_elements, json_kind, json_string};
 
 /// What a value of a request is, for "but found …".
@@ -285,13 +285,6 @@ fn open_array(out: &mut String) {
     out.push('{');
 }
 
-fn push_array_null(out: &mut String) {
-    if !out.ends_with('{') {
-        out.push(',');
-    }
-    out.push_str("NULL");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,7 +324,7 @@ mod tests {
 
     #[test]
     fn integers_are_bounded() {
-        const OUTSIDE: &str = "lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?";
+        const OUTSIDE: &str = "lies outside the bounds or is not an integer.  Maybe it is a float, or is there integer overflow?";
         for (pg, codec, text, shown) in [
             ("int4", Codec::Int, "2147483648", "2.147483648e9"),
             ("int4", Codec::Int, "-2147483649", "-2.147483649e9"),

@@ -5,7 +5,7 @@ use crate::catalog::model::ColumnId;
 use crate::graphql::{Name, OperationKind};
 use crate::schema::predicate::Predicate;
 use crate::schema::tracked::{FunctionId, TrackedId};
-use crate::schema::types::{AggregateFunction, Root as TypeRoot};
+use crate::schema::types::{AggregateFunction, Root as TypeRoot, UpdateOperator};
 
 use super::input::Operand;
 
@@ -49,6 +49,129 @@ pub enum RootSelection {
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
     Read(Box<Read>),
+    Write(Box<Write>),
+}
+
+/// What a root of a mutation writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    Insert {
+        rows: NewRows,
+        output: WriteOutput,
+    },
+    Update {
+        update: Update,
+        output: WriteOutput,
+    },
+    /// Updates one after the other, each with its own answer.
+    UpdateMany {
+        updates: Vec<Update>,
+        output: WriteOutput,
+    },
+    Delete {
+        delete: Delete,
+        output: WriteOutput,
+    },
+}
+
+/// What a write answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WriteOutput {
+    /// `<table>_mutation_response`
+    Response(Vec<ResponseSelected>),
+    /// The one row that was written, or null.
+    Row(Vec<Selected>),
+}
+
+/// One field of a `<table>_mutation_response`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResponseSelected {
+    pub key: Name,
+    pub field: ResponseField,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResponseField {
+    Typename(Name),
+    AffectedRows,
+    Returning(Vec<Selected>),
+}
+
+/// Rows to insert into one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRows {
+    pub table: TrackedId,
+    pub rows: RowsInput,
+    pub on_conflict: Option<OnConflict>,
+    /// Where they stand in the document; errors of the database say it.
+    pub path: JsonPath,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowsInput {
+    Each(Vec<NewRow>),
+    /// An array for each column.
+    Columns(Vec<(ColumnId, Operand)>),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NewRow {
+    /// `None` is null.
+    pub columns: Vec<(ColumnId, Option<Operand>)>,
+    /// Rows of other tables that this one points to, by relationship.
+    pub before: Vec<(usize, NewRows)>,
+    /// Rows of other tables that point to this one.
+    pub after: Vec<(usize, NewRows)>,
+}
+
+/// What becomes of a row that a constraint refuses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnConflict {
+    /// Position among the table's primary key (0) and unique constraints.
+    pub constraint: u16,
+    /// Columns of the existing row that take the new values; none leaves the
+    /// row alone.
+    pub columns: Vec<ColumnId>,
+    pub filter: Predicate,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub table: TrackedId,
+    pub set: Vec<Assignment>,
+    pub rows: Which,
+    /// The arguments of the field.
+    pub path: JsonPath,
+}
+
+/// Which rows an update or delete is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Which {
+    Where(Predicate),
+    Key(Vec<(ColumnId, Operand)>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    pub column: ColumnId,
+    pub operator: UpdateOperator,
+    pub value: AssignedValue,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AssignedValue {
+    Null,
+    One(Operand),
+    /// A path into a JSON value.
+    Items(Vec<Operand>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    pub table: TrackedId,
+    pub rows: Which,
+    /// The arguments of the field.
+    pub path: JsonPath,
 }
 
 /// What a root reads.

@@ -9,15 +9,19 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use crate::base::JsonPath;
 use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
 use crate::schema::Types;
-use crate::schema::types::{Codec, ScalarType, TypeDef, TypeRef, Wrap};
+use crate::schema::types::{
+    Codec, EnumType, InputField, InputKind, ScalarType, TableType, TypeDef, TypeId, TypeRef, Wrap,
+    Written,
+};
 
 use super::error::{BindError, Problem};
-use super::input::{Input, Operand, push_array_element};
+use super::input::{Input, Operand, push_array_element, push_array_null};
 use super::json::{JsonKind, json_elements, json_entries, json_kind, json_literal, json_string};
 use super::literal::{describe_json, describe_literal, scalar_from_json, scalar_from_literal};
 
@@ -97,11 +101,13 @@ pub struct Coerced {
 }
 
 /// Walks the variables. Without `BUILD` the first invalid value is an error;
-/// with it, invalid values are kept for the place where they are used.
+/// with it, invalid values are kept for the place where they are used. A list
+/// of new rows may have `max_rows`.
 pub fn coerce<const BUILD: bool>(
     types: &Types,
     declarations: &[Declaration],
     variables: Option<&RawValue>,
+    max_rows: usize,
 ) -> Result<Coerced, BindError> {
     let at_variables = |problem| BindError::new(JsonPath::root().key("variableValues"), problem);
     let entries = match variables {
@@ -124,7 +130,7 @@ pub fn coerce<const BUILD: bool>(
             Problem::UnexpectedVariables(unexpected.join(", ")),
         ));
     }
-    let mut walker = Walker::<BUILD> { types, shape: Vec::new(), leaves: Vec::new() };
+    let mut walker = Walker::<BUILD> { types, max_rows, shape: Vec::new(), leaves: Vec::new() };
     let mut values = Vec::new();
     for declaration in declarations {
         let value = match given.get(&declaration.name) {
@@ -204,6 +210,8 @@ impl<'a> Given<'a> {
 
 struct Walker<'a, const BUILD: bool> {
     types: &'a Types,
+    /// The most rows of one insert.
+    max_rows: usize,
     shape: Vec<u8>,
     leaves: Vec<String>,
 }
@@ -256,6 +264,14 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                     text.push('}');
                     return Ok(self.leaf(text, Input::Array));
                 }
+                if let TypeId::Table(_, TableType::InsertInput) = ty.base {
+                    if elements.len() > self.max_rows {
+                        return Err(Problem::TooManyRows { limit: self.max_rows });
+                    }
+                    if let Some(input) = self.columns(ty.base, &elements, path)? {
+                        return Ok(input);
+                    }
+                }
                 self.shape.push(b'[');
                 let mut out = Vec::new();
                 for (index, element) in elements.into_iter().enumerate() {
@@ -270,6 +286,107 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 self.shape.push(b']');
                 Ok(BUILD.then_some(Input::List(out)))
             }
+        }
+    }
+
+    /// New rows as one array for each column, so that neither shape nor
+    /// statement grows with their number. `None` for rows that are not that
+    /// plain: they have rows of other tables in them, or leave out columns that
+    /// have a default. What is wrong with them is found by who walks them then.
+    fn columns(
+        &mut self,
+        ty: TypeId,
+        elements: &[&RawValue],
+        path: &mut JsonPath,
+    ) -> Result<Option<Option<Input>>, Problem> {
+        let Some(TypeDef::Input(def)) = self.types.get(ty) else { return Ok(None) };
+        let mut rows = Vec::with_capacity(elements.len());
+        let mut columns: IndexMap<&Name, (&InputField, Written)> = IndexMap::new();
+        for (index, element) in elements.iter().enumerate() {
+            if json_kind(element) != JsonKind::Object {
+                return Ok(None);
+            }
+            path.push_index(index);
+            let row = json_entries(element.get())?;
+            path.pop();
+            for (at, (key, value)) in row.iter().enumerate() {
+                if columns.get_index(at).is_some_and(|(name, _)| ***name == **key) {
+                    continue;
+                }
+                let Some((name, field)) = def.fields.get_key_value(key.as_ref()) else {
+                    return Ok(None);
+                };
+                match field.kind {
+                    InputKind::Column(_) => {
+                        let written = self.types.written(ty, field.kind);
+                        columns.entry(name).or_insert((field, written));
+                    }
+                    _ if json_kind(value) == JsonKind::Null => {}
+                    _ => return Ok(None),
+                }
+            }
+            rows.push(row);
+        }
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let mut texts = Vec::with_capacity(columns.len());
+        for (at, (name, (field, written))) in columns.iter().enumerate() {
+            let mut text = String::from("{");
+            for (index, row) in rows.iter().enumerate() {
+                let same = row.get(at).filter(|(key, _)| **key == ***name);
+                let value = same.or_else(|| row.iter().find(|(key, _)| **key == ***name));
+                match value {
+                    Some((_, value)) => {
+                        path.push_index(index);
+                        path.push_key(name.to_string());
+                        match self.cell(field.ty.base, *written, value)? {
+                            Some(cell) => push_array_element(&mut text, &cell),
+                            None => push_array_null(&mut text),
+                        }
+                        path.pop();
+                        path.pop();
+                    }
+                    None if written.absent_is_null => push_array_null(&mut text),
+                    None => return Ok(None),
+                }
+            }
+            text.push('}');
+            texts.push((*name, text));
+        }
+        self.shape.push(b'C');
+        let mut out = Vec::with_capacity(texts.len());
+        for (name, text) in texts {
+            self.shape.extend_from_slice(name.as_bytes());
+            self.shape.push(0);
+            self.leaves.push(text);
+            out.push((name.clone(), Operand::Leaf(self.leaves.len() - 1)));
+        }
+        self.shape.push(b'.');
+        Ok(Some(BUILD.then_some(Input::Columns(out))))
+    }
+
+    /// A value of a new row as text; `None` is null.
+    fn cell(
+        &self,
+        ty: TypeId,
+        written: Written,
+        raw: &RawValue,
+    ) -> Result<Option<String>, Problem> {
+        let kind = json_kind(raw);
+        if kind == JsonKind::Null {
+            return if written.never_null {
+                Err(unexpected_null(self.types, TypeRef::non_null(ty)))
+            } else {
+                Ok(None)
+            };
+        }
+        match self.types.get(ty) {
+            Some(TypeDef::Scalar(scalar)) => scalar_from_json(scalar, raw).map(Some),
+            Some(TypeDef::Enum(def)) => {
+                enum_word(def, raw, kind).map(|name| Some(name.to_string()))
+            }
+            _ => Err(Problem::Schema("a column is no scalar")),
         }
     }
 
@@ -293,13 +410,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 Ok(self.leaf(text, Input::Scalar))
             }
             Some(TypeDef::Enum(def)) => {
-                if kind != JsonKind::String {
-                    return Err(expected("an enum value", &def.name, describe_json(kind)));
-                }
-                let word = json_string(raw)?;
-                let Some((name, _)) = def.values.get_key_value(word.as_ref()) else {
-                    return Err(unknown_value(&def.name, def.values.keys(), &word));
-                };
+                let name = enum_word(def, raw, kind)?;
                 self.shape.push(b'e');
                 self.shape.extend_from_slice(name.as_bytes());
                 self.shape.push(0);
@@ -321,6 +432,11 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                     };
                     self.shape.extend_from_slice(name.as_bytes());
                     self.shape.push(0);
+                    if json_kind(inner) == JsonKind::Null
+                        && self.types.written(ty.base, field.kind).never_null
+                    {
+                        return Err(unexpected_null(self.types, field.ty));
+                    }
                     let value = self.value(field.ty, inner, path, depth + 1)?;
                     out.extend(value.map(|value| (name.clone(), value)));
                     path.pop();
@@ -330,6 +446,18 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
             }
             Some(TypeDef::Object(_)) | None => Err(Problem::Schema("an object is no input type")),
         }
+    }
+}
+
+/// The value of an enum that a JSON text names.
+fn enum_word<'d>(def: &'d EnumType, raw: &RawValue, kind: JsonKind) -> Result<&'d Name, Problem> {
+    if kind != JsonKind::String {
+        return Err(expected("an enum value", &def.name, describe_json(kind)));
+    }
+    let word = json_string(raw)?;
+    match def.values.get_key_value(word.as_ref()) {
+        Some((name, _)) => Ok(name),
+        None => Err(unknown_value(&def.name, def.values.keys(), &word)),
     }
 }
 
@@ -558,6 +686,9 @@ fn item(
                     return Err(BindError::here(Problem::DuplicateKey(key.to_string())));
                 }
                 if let Some(input) = place(types, field.ty, inner, environment, path)? {
+                    if input == Input::Null && types.written(ty.base, field.kind).never_null {
+                        return Err(BindError::here(unexpected_null(types, field.ty)));
+                    }
                     out.push((name.clone(), input));
                 }
                 path.pop();

@@ -43,6 +43,10 @@ pub enum PgError {
     /// The request took longer than it may; its statement was cancelled.
     #[error("the request took longer than {} ms and was cancelled", limit.as_millis())]
     Timeout { limit: std::time::Duration },
+    /// The connection broke while a COMMIT was outstanding: whether it took
+    /// place is unknown.
+    #[error("it is unknown whether the transaction was committed: {0}")]
+    InDoubt(String),
     #[error("{}: {}", .0.sqlstate, .0.message)]
     Database(Box<DbFault>),
     /// There is no login of this kind.

@@ -6,7 +6,7 @@
 //! migrate       what we put into a database, and how it goes out again
 //! connect       opening a connection  ─▶ wire: the bytes under the driver
 //! pool          connections of one login, each with its prepared statements
-//! tx            the only doors through which SQL runs
+//! tx, write     the only doors through which SQL runs
 //! error         what went wrong  ─▶ sqlstate: what a client is told
 //! script        SQL text of the administrator
 //! listen        notifications
@@ -29,6 +29,7 @@ mod tls;
 mod tx;
 mod url;
 mod wire;
+mod write;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use script::ScriptOutput;
 pub use tls::TlsError;
 pub use tx::{SessionTx, Statement, SystemTx, TxContext};
 pub use url::{ConnectionString, RootCert, Ssl, SslMode, UrlError};
+pub use write::{Failed, Job, Reply, WriteTx};
 
 pub use crate::config::Pooler;
 

@@ -115,7 +115,7 @@ pub(super) struct Statements {
 }
 
 /// What identifies a statement; `hash` covers the rest.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct StatementKey<'a> {
     pub(super) hash: u64,
     pub(super) role: &'a str,

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use super::error::{DbFault, PgError};
 use crate::base::{ApiError, Code};
+use crate::sql::raise::{CHECK_FAILED, CHECK_MARK};
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: u32 = 1;
@@ -26,6 +27,13 @@ pub(super) fn to_api(error: &PgError) -> ApiError {
             ApiError::new(Code::TimeLimitExceeded, "the request took too long and was cancelled")
                 .with_detail(detail)
         }
+        // No Retry-After: to send a write again is for the caller to decide.
+        PgError::InDoubt(_) => ApiError::new(
+            Code::ServiceUnavailable,
+            "the connection to the database broke while the changes were being committed; \
+             they may or may not have been made",
+        )
+        .with_detail(detail),
         PgError::Database(fault) => fault_to_api(fault),
         PgError::NoLogin(_) => ApiError::new(
             Code::AccessDenied,
@@ -77,6 +85,10 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
             Code::TimeLimitExceeded,
             "the transaction stayed open for longer than it may",
         ),
+        // The error that a statement makes on purpose.
+        "22P02" if !fault.of_parameter && fault.message.contains(CHECK_MARK) => {
+            ApiError::new(Code::PermissionError, CHECK_FAILED)
+        }
         // What tsvector, ltree, hstore and jsonpath say of a value they cannot read.
         "42601" if !fault.of_statement => data_error(Code::DataException, fault),
         // A word too long for tsvector, a number too long for numeric.

@@ -46,7 +46,7 @@ const COPY_LIMIT: usize = 8 * 1024;
 /// How long a ROLLBACK may take before the connection is given up.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 /// How long the sockets of a restarted server have to be noticed as closed.
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Polls all futures once, in order, so that all their messages are sent before
 /// the first answer is awaited; then takes the answers in order.
@@ -63,7 +63,7 @@ macro_rules! pipeline {
     }};
 }
 
-type DriverResult<T> = Result<T, tokio_postgres::Error>;
+pub(super) type DriverResult<T> = Result<T, tokio_postgres::Error>;
 
 /// Who a transaction runs as.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ pub struct TxContext<'a> {
     pub(super) session: &'a Session,
     role: &'a str,
     role_hash: u64,
-    settings: &'a SettingsPlan,
+    pub(super) settings: &'a SettingsPlan,
 }
 
 impl<'a> TxContext<'a> {
@@ -86,8 +86,16 @@ impl<'a> TxContext<'a> {
         StatementKey { hash: self.settings.fingerprint(), role: "", text: self.settings.sql() }
     }
 
+    /// What a statement is kept under for this role.
+    pub(super) fn key<'s>(&'s self, statement: &'s Statement) -> StatementKey<'s> {
+        statement.key(self.role, self.role_hash)
+    }
+
     /// The statement's parameters: the settings' values, then the role.
-    fn settings_params<'v>(&'v self, values: &'v [std::borrow::Cow<'v, str>]) -> Vec<TextRef<'v>> {
+    pub(super) fn settings_params<'v>(
+        &'v self,
+        values: &'v [std::borrow::Cow<'v, str>],
+    ) -> Vec<TextRef<'v>> {
         values.iter().map(|value| TextRef(value)).chain([TextRef(self.role)]).collect()
     }
 }
@@ -315,7 +323,7 @@ impl Pg {
 
     /// What stands around the work of a transaction, prepared on this connection;
     /// `None` behind a pooler, where nothing may outlive a transaction.
-    async fn frame(
+    pub(super) async fn frame(
         &self,
         lease: &mut Lease,
         ctx: &TxContext<'_>,
@@ -662,7 +670,7 @@ async fn finish(lease: &mut Lease, command: &'static str) -> Result<(), PgError>
 
 /// After an error: the connection is good again only when a ROLLBACK is
 /// acknowledged.
-async fn recover(lease: &mut Lease, error: &PgError) {
+pub(super) async fn recover(lease: &mut Lease, error: &PgError) {
     if error.is_unavailable() {
         lease.set_broken();
         return;
@@ -678,7 +686,7 @@ async fn recover(lease: &mut Lease, error: &PgError) {
 }
 
 /// A statement that Postgres no longer knows is prepared again at its next use.
-fn forget_stale(lease: &mut Lease, key: &StatementKey<'_>, error: &PgError) {
+pub(super) fn forget_stale(lease: &mut Lease, key: &StatementKey<'_>, error: &PgError) {
     if !error.is_stale_statement() {
         return;
     }
@@ -736,7 +744,7 @@ async fn prepare_frame(lease: &mut Lease, ctx: &TxContext<'_>) -> Result<Frame, 
 }
 
 /// Begins a transaction. Plans that are out of date are made again in it.
-async fn begin(
+pub(super) async fn begin(
     client: &Client,
     mode: Mode,
     frame: Option<&Frame>,
@@ -762,7 +770,7 @@ async fn begin(
     Box::pin(both).await
 }
 
-async fn commit(client: &Client, frame: Option<&Frame>) -> DriverResult<()> {
+pub(super) async fn commit(client: &Client, frame: Option<&Frame>) -> DriverResult<()> {
     match frame {
         Some(frame) => client.execute_raw(&frame.commit, NOTHING).await.map(|_| ()),
         None => client.execute_typed(COMMIT, &[]).await.map(|_| ()),
@@ -770,7 +778,7 @@ async fn commit(client: &Client, frame: Option<&Frame>) -> DriverResult<()> {
 }
 
 /// The settings statement, prepared or whole; its row is of no interest.
-async fn run_settings(
+pub(super) async fn run_settings(
     client: &Client,
     frame: Option<&Frame>,
     ctx: &TxContext<'_>,
@@ -786,11 +794,11 @@ async fn run_settings(
 }
 
 /// Parameters whose types Postgres infers.
-fn untyped(params: &[TextParam]) -> impl Iterator<Item = (&TextParam, Type)> {
+pub(super) fn untyped(params: &[TextParam]) -> impl Iterator<Item = (&TextParam, Type)> {
     params.iter().map(|param| (param, Type::UNKNOWN))
 }
 
-async fn first_row(
+pub(super) async fn first_row(
     stream: impl Future<Output = DriverResult<RowStream>>,
 ) -> DriverResult<Option<Row>> {
     drain(stream).await.map(|(row, _)| row)
@@ -839,6 +847,18 @@ impl<'a> FromSql<'a> for RawText<'a> {
     }
 }
 
+/// The text of a column; `None` where it is null or there is none.
+pub(super) fn text_of(row: &Row, column: usize) -> Result<Option<String>, PgError> {
+    if column >= row.len() {
+        return Ok(None);
+    }
+    let protocol = |error: String| PgError::Protocol(error);
+    let text: Option<RawText<'_>> = row.try_get(column).map_err(|e| protocol(e.to_string()))?;
+    text.map(|text| std::str::from_utf8(text.0).map(str::to_owned))
+        .transpose()
+        .map_err(|error| protocol(error.to_string()))
+}
+
 /// A row that lends its first column.
 struct FirstColumn(Row);
 
@@ -849,7 +869,7 @@ impl AsRef<[u8]> for FirstColumn {
     }
 }
 
-fn json_of(row: Option<Row>) -> Result<Bytes, PgError> {
+pub(super) fn json_of(row: Option<Row>) -> Result<Bytes, PgError> {
     let row = row.ok_or_else(|| PgError::Protocol("the statement returned no row".to_owned()))?;
     let text: Option<RawText<'_>> =
         row.try_get(0).map_err(|error| PgError::Protocol(error.to_string()))?;

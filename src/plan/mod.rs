@@ -2,11 +2,11 @@
 //! that returns the whole `data` object as one JSON value.
 //!
 //! ```text
-//! read        the roots of a query
+//! read        the roots of a query              write       those of a mutation
 //! rows        lists and rows, their fields      aggregate   aggregates
 //! predicate   conditions                        order       orders
 //! call        functions                         planner     aliases, parameters
-//! cache       plans that ran before
+//! script      several statements in a row       cache       plans that ran before
 //! ```
 
 mod aggregate;
@@ -17,6 +17,8 @@ mod planner;
 mod predicate;
 pub mod read;
 mod rows;
+pub mod script;
+pub mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,8 @@ use crate::operation::model::LeafCheck;
 use crate::schema::predicate::JsonPart;
 use crate::schema::tracked::SourceId;
 use crate::sql::InvalidIdent;
+
+use script::Script;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -57,6 +61,17 @@ impl From<PlanError> for ApiError {
 pub struct Slot {
     pub operand: Operand,
     pub form: Form,
+}
+
+impl Slot {
+    /// Bytes that it holds, roughly.
+    fn weight(&self) -> usize {
+        match &self.operand {
+            Operand::Const(text) | Operand::Session(text) => 48 + text.len(),
+            Operand::Leaf(_) | Operand::SessionVariables | Operand::Earlier(_) => 64,
+            Operand::Json(parts) => parts.iter().map(part_weight).sum(),
+        }
+    }
 }
 
 /// What becomes of a value on its way to Postgres.
@@ -95,6 +110,8 @@ pub enum Answer {
         text: Arc<str>,
         fingerprint: u64,
     },
+    /// Of mutations.
+    Script(Script),
 }
 
 impl Plan {
@@ -108,16 +125,9 @@ impl Plan {
         let text = match &self.answer {
             Answer::Constant(bytes) => bytes.len(),
             Answer::Statement { text, .. } => text.len(),
+            Answer::Script(script) => script.weight(),
         };
-        let slots: usize = self
-            .slots
-            .iter()
-            .map(|slot| match &slot.operand {
-                Operand::Const(text) | Operand::Session(text) => 48 + text.len(),
-                Operand::Leaf(_) | Operand::SessionVariables => 48,
-                Operand::Json(parts) => parts.iter().map(part_weight).sum(),
-            })
-            .sum();
+        let slots: usize = self.slots.iter().map(Slot::weight).sum();
         512 + text + slots + self.keys.len() * 32 + self.required.len() * 64
     }
 }

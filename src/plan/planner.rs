@@ -33,12 +33,18 @@ pub(super) struct Planner<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touch {
     Select,
+    Insert,
+    Update,
+    Delete,
 }
 
 impl Touch {
     pub(super) const fn command(self) -> PolicyCommand {
         match self {
             Touch::Select => PolicyCommand::Select,
+            Touch::Insert => PolicyCommand::Insert,
+            Touch::Update => PolicyCommand::Update,
+            Touch::Delete => PolicyCommand::Delete,
         }
     }
 }

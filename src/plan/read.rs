@@ -46,6 +46,7 @@ pub fn plan(
             }
             RootSelection::Typename(root) => Expr::Text(root.name().to_owned()),
             RootSelection::NothingAvailable => Expr::Text(NOTHING.to_owned()),
+            RootSelection::Write(_) => return Err(PlanError::Missing("a root of queries")),
             RootSelection::Read(read) => {
                 reads = true;
                 planner.read(read)?
@@ -96,7 +97,7 @@ fn constant(fields: &[(Arc<str>, Expr)]) -> Result<bytes::Bytes, PlanError> {
 }
 
 impl Planner<'_> {
-    fn read(&mut self, read: &Read) -> Result<Expr, PlanError> {
+    pub(super) fn read(&mut self, read: &Read) -> Result<Expr, PlanError> {
         match read {
             Read::Many(rows) => self.list(rows),
             Read::ByPk { table, key, selection } => self.by_key(*table, key, selection),

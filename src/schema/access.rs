@@ -108,8 +108,9 @@ pub struct UpdateAccess {
     pub columns: ColumnSet,
     /// The rows that may be changed.
     pub filter: Arc<Predicate>,
-    /// Holds for each row afterwards.
-    pub check: Arc<Predicate>,
+    /// Holds for each row afterwards. Without one, a row that an upsert updates
+    /// has to pass the check of inserts.
+    pub check: Option<Arc<Predicate>>,
     pub presets: Presets,
     pub backend_only: bool,
 }
@@ -184,7 +185,7 @@ impl TableAccess {
             update: (writable.update && !update.is_empty()).then(|| UpdateAccess {
                 columns: update,
                 filter: unconditional(),
-                check: unconditional(),
+                check: None,
                 presets: Vec::new(),
                 backend_only: false,
             }),

@@ -13,14 +13,14 @@ use async_graphql::dynamic::{
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, Selection, SelectionSet,
 };
-use async_graphql::{Request, Variables};
+use async_graphql::{Request, Value, Variables};
 use bytes::Bytes;
 use lru::LruCache;
 
 use crate::base::{ApiError, Code};
 
 use super::build::Types;
-use super::types::{FieldDef, ObjectType, Root, TypeDef, TypeId, TypeRef, Wrap};
+use super::types::{FieldDef, InputKind, ObjectType, Root, TypeDef, TypeId, TypeRef, Wrap};
 
 /// Answers kept per role.
 const ANSWERS: NonZeroUsize = match NonZeroUsize::new(16) {
@@ -242,9 +242,6 @@ fn describe(types: &Types) -> Result<Schema, IntrospectionError> {
                 builder.register(out)
             }
             TypeDef::Input(def) => {
-                if def.fields.is_empty() {
-                    continue;
-                }
                 let mut out = InputObject::new(def.name.as_ref());
                 if let Some(text) = &def.description {
                     out = out.description(text);
@@ -254,7 +251,15 @@ fn describe(types: &Types) -> Result<Schema, IntrospectionError> {
                     if let Some(text) = &field.description {
                         value = value.description(text);
                     }
+                    if field.kind == InputKind::UpdateColumns {
+                        value = value.default_value(Value::List(Vec::new()));
+                    }
                     out = out.field(value);
+                }
+                if def.fields.is_empty() {
+                    // An object has at least one field; `{}` is what it is for.
+                    let nothing = InputValue::new("_PLACEHOLDER", DynamicRef::named("Boolean"));
+                    out = out.field(nothing.description("placeholder (do not use)"));
                 }
                 builder.register(out)
             }

@@ -19,6 +19,8 @@ pub enum Operand {
     SessionVariables,
     /// JSON that the document spells out around variables.
     Json(Arc<[JsonPart]>),
+    /// What an earlier statement of the same transaction gave.
+    Earlier(Earlier),
 }
 
 /// A piece of JSON text.
@@ -30,6 +32,18 @@ pub enum JsonPart {
         name: Arc<str>,
         default: Arc<str>,
     },
+}
+
+/// Values that statements of one transaction hand to later ones; statements
+/// are told by their position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Earlier {
+    /// A column, by its name, of the one row that a statement returned.
+    Cell { step: usize, column: Arc<str> },
+    /// How many rows some statements touched in all.
+    Count(Arc<[usize]>),
+    /// All rows that some statements returned, as one JSON array.
+    Rows(Arc<[usize]>),
 }
 
 /// A condition on the rows of one table.

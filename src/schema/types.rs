@@ -548,7 +548,7 @@ impl RootKind {
 
     /// Whether this version runs it.
     pub const fn is_served(self) -> bool {
-        matches!(self, RootKind::Select | RootKind::SelectByPk | RootKind::SelectAggregate)
+        !matches!(self, RootKind::SelectStream)
     }
 
     /// The roots that it belongs to.
@@ -688,6 +688,15 @@ pub struct InputField {
     pub description: Option<String>,
     pub ty: TypeRef,
     pub kind: InputKind,
+}
+
+/// What a write makes of a column's value that is null or left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Null is refused, although the value may be left out.
+    pub never_null: bool,
+    /// To leave it out of a new row is to say null: there is no default.
+    pub absent_is_null: bool,
 }
 
 /// What a field of an input object means.

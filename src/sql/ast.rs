@@ -34,9 +34,101 @@ pub struct SelectItem {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum From {
-    Table { name: QualifiedName, alias: Alias },
-    Select { select: Box<Select>, alias: Alias },
-    Function { call: Apply, alias: Alias },
+    Table {
+        name: QualifiedName,
+        alias: Alias,
+    },
+    Select {
+        select: Box<Select>,
+        alias: Alias,
+    },
+    Function {
+        call: Apply,
+        alias: Alias,
+    },
+    /// The rows of a part of [`With`], by its name.
+    Cte(Alias),
+    /// `ROWS FROM (pg_catalog.unnest(array), …) AS alias("column", …)`
+    Unnest {
+        arrays: Vec<Expr>,
+        alias: Alias,
+        columns: Vec<Ident>,
+    },
+    /// `(VALUES (…), (…)) AS alias("column", …)`
+    Values {
+        rows: Vec<Vec<Expr>>,
+        alias: Alias,
+        columns: Vec<Ident>,
+    },
+}
+
+/// `WITH name AS (…), … SELECT …`: a statement that writes, and what it
+/// answers. All parts see the database as it was before the statement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct With {
+    pub parts: Vec<(Alias, WithPart)>,
+    pub select: Select,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum WithPart {
+    Select(Select),
+    Insert(Insert),
+    Update(Update),
+    Delete(Delete),
+}
+
+/// `INSERT INTO … AS alias (…) … ON CONFLICT … RETURNING …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    pub table: QualifiedName,
+    pub alias: Alias,
+    pub columns: Vec<Ident>,
+    pub source: InsertSource,
+    pub on_conflict: Option<OnConflict>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertSource {
+    /// One row of defaults; there are no columns.
+    Defaults,
+    /// `VALUES (…), (…)`; `None` is DEFAULT.
+    Values(Vec<Vec<Option<Expr>>>),
+    Select(Box<Select>),
+}
+
+/// `ON CONFLICT ON CONSTRAINT … DO …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnConflict {
+    pub constraint: Ident,
+    /// `None` does nothing.
+    pub update: Option<ConflictUpdate>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConflictUpdate {
+    pub set: Vec<(Ident, Expr)>,
+    pub filter: Expr,
+}
+
+/// `UPDATE … AS alias SET … WHERE … RETURNING …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub table: QualifiedName,
+    pub alias: Alias,
+    pub set: Vec<(Ident, Expr)>,
+    pub filter: Expr,
+    pub returning: Vec<SelectItem>,
+}
+
+/// `DELETE FROM … AS alias WHERE … RETURNING …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    pub table: QualifiedName,
+    pub alias: Alias,
+    pub filter: Expr,
+    pub returning: Vec<SelectItem>,
 }
 
 /// A call of a function of the user's: `"schema"."name"(…)`.
@@ -115,6 +207,14 @@ pub enum Expr {
     Tuple(Vec<Expr>),
     /// `CASE WHEN … THEN … END`: NULL where the condition does not hold.
     When(Box<Expr>, Box<Expr>),
+    /// `CASE WHEN … THEN … ELSE … END`
+    Case {
+        when: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
+    /// `excluded."column"`: of the row that was to be inserted.
+    Excluded(Ident),
     Coalesce(Vec<Expr>),
     Exists(Box<Select>),
     Scalar(Box<Select>),

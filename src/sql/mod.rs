@@ -7,9 +7,11 @@
 pub mod ast;
 pub mod ident;
 pub mod print;
+pub mod raise;
+pub mod walk;
 
 pub use ast::{
-    Apply, ApplyArg, BinaryOp, Direction, Expr, From, Nulls, OrderBy, ParamId, Select, SelectItem,
-    SqlType,
+    Apply, ApplyArg, BinaryOp, ConflictUpdate, Delete, Direction, Expr, From, Insert, InsertSource,
+    Nulls, OnConflict, OrderBy, ParamId, Select, SelectItem, SqlType, Update, With, WithPart,
 };
 pub use ident::{Alias, AliasAllocator, Ident, InvalidIdent, QualifiedName};

@@ -3,8 +3,11 @@
 
 use std::fmt::{self, Write};
 
-use super::ast::{Apply, BinaryOp, Direction, Expr, From, Nulls, OrderBy, Select, SqlType};
-use super::ident::{write_ident, write_literal};
+use super::ast::{
+    Apply, BinaryOp, Delete, Direction, Expr, From, Insert, InsertSource, Nulls, OnConflict,
+    OrderBy, Select, SelectItem, SqlType, Update, With, WithPart,
+};
+use super::ident::{Ident, write_ident, write_literal};
 
 impl fmt::Display for Select {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,25 +17,12 @@ impl fmt::Display for Select {
             comma_separated(f, &self.distinct_on)?;
             f.write_str(") ")?;
         }
-        for (index, item) in self.items.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{}", item.expr)?;
-            if let Some(name) = &item.name {
-                f.write_str(" AS ")?;
-                write_ident(f, name.as_str())?;
-            }
+        select_items(f, &self.items)?;
+        if let Some(from) = &self.from {
+            write!(f, " FROM {from}")?;
         }
-        match &self.from {
-            None => {}
-            Some(From::Table { name, alias }) => write!(f, " FROM {name} AS {alias}")?,
-            Some(From::Select { select, alias }) => write!(f, " FROM ({select}) AS {alias}")?,
-            Some(From::Function { call, alias }) => write!(f, " FROM {call} AS {alias}")?,
-        }
-        match &self.filter {
-            None | Some(Expr::Bool(true)) => {}
-            Some(filter) => write!(f, " WHERE {filter}")?,
+        if let Some(condition) = &self.filter {
+            filter(f, condition)?;
         }
         for (index, order) in self.order_by.iter().enumerate() {
             f.write_str(if index == 0 { " ORDER BY " } else { ", " })?;
@@ -45,6 +35,124 @@ impl fmt::Display for Select {
             write!(f, " OFFSET {offset}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Table { name, alias } => write!(f, "{name} AS {alias}"),
+            From::Select { select, alias } => write!(f, "({select}) AS {alias}"),
+            From::Function { call, alias } => write!(f, "{call} AS {alias}"),
+            From::Cte(alias) => write!(f, "{alias}"),
+            From::Unnest { arrays, alias, columns } => {
+                // The form with several arguments has no name with a schema.
+                f.write_str("ROWS FROM (")?;
+                for (index, array) in arrays.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "pg_catalog.unnest({array})")?;
+                }
+                write!(f, ") AS {alias}")?;
+                names(f, columns)
+            }
+            From::Values { rows, alias, columns } => {
+                f.write_str("(VALUES ")?;
+                for (index, row) in rows.iter().enumerate() {
+                    f.write_str(if index == 0 { "(" } else { ", (" })?;
+                    comma_separated(f, row)?;
+                    f.write_char(')')?;
+                }
+                write!(f, ") AS {alias}")?;
+                names(f, columns)
+            }
+        }
+    }
+}
+
+impl fmt::Display for With {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, part)) in self.parts.iter().enumerate() {
+            f.write_str(if index == 0 { "WITH " } else { ", " })?;
+            write!(f, "{name} AS (")?;
+            match part {
+                WithPart::Select(select) => write!(f, "{select}")?,
+                WithPart::Insert(insert) => write!(f, "{insert}")?,
+                WithPart::Update(update) => write!(f, "{update}")?,
+                WithPart::Delete(delete) => write!(f, "{delete}")?,
+            }
+            f.write_char(')')?;
+        }
+        if !self.parts.is_empty() {
+            f.write_char(' ')?;
+        }
+        write!(f, "{}", self.select)
+    }
+}
+
+impl fmt::Display for Insert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INSERT INTO {} AS {}", self.table, self.alias)?;
+        if !self.columns.is_empty() {
+            f.write_char(' ')?;
+            names(f, &self.columns)?;
+        }
+        match &self.source {
+            InsertSource::Defaults => f.write_str(" DEFAULT VALUES")?,
+            InsertSource::Values(rows) => {
+                f.write_str(" VALUES ")?;
+                for (index, row) in rows.iter().enumerate() {
+                    f.write_str(if index == 0 { "(" } else { ", (" })?;
+                    for (index, value) in row.iter().enumerate() {
+                        if index > 0 {
+                            f.write_str(", ")?;
+                        }
+                        match value {
+                            Some(value) => write!(f, "{value}")?,
+                            None => f.write_str("DEFAULT")?,
+                        }
+                    }
+                    f.write_char(')')?;
+                }
+            }
+            InsertSource::Select(select) => write!(f, " {select}")?,
+        }
+        if let Some(conflict) = &self.on_conflict {
+            write!(f, "{conflict}")?;
+        }
+        returning(f, &self.returning)
+    }
+}
+
+impl fmt::Display for OnConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " ON CONFLICT ON CONSTRAINT {} DO ", self.constraint)?;
+        match &self.update {
+            None => f.write_str("NOTHING"),
+            Some(update) => {
+                f.write_str("UPDATE SET ")?;
+                assignments(f, &update.set)?;
+                filter(f, &update.filter)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UPDATE {} AS {} SET ", self.table, self.alias)?;
+        assignments(f, &self.set)?;
+        filter(f, &self.filter)?;
+        returning(f, &self.returning)
+    }
+}
+
+impl fmt::Display for Delete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DELETE FROM {} AS {}", self.table, self.alias)?;
+        filter(f, &self.filter)?;
+        returning(f, &self.returning)
     }
 }
 
@@ -130,6 +238,10 @@ impl fmt::Display for Expr {
                 f.write_char(')')
             }
             Expr::When(condition, then) => write!(f, "CASE WHEN {condition} THEN {then} END"),
+            Expr::Case { when, then, otherwise } => {
+                write!(f, "CASE WHEN {when} THEN {then} ELSE {otherwise} END")
+            }
+            Expr::Excluded(name) => write!(f, "excluded.{name}"),
             Expr::Coalesce(args) => {
                 f.write_str("COALESCE(")?;
                 comma_separated(f, args)?;
@@ -160,6 +272,58 @@ impl fmt::Display for Apply {
         }
         f.write_char(')')
     }
+}
+
+fn select_items(f: &mut fmt::Formatter<'_>, items: &[SelectItem]) -> fmt::Result {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{}", item.expr)?;
+        if let Some(name) = &item.name {
+            f.write_str(" AS ")?;
+            write_ident(f, name.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+/// `("a", "b")`
+fn names(f: &mut fmt::Formatter<'_>, names: &[Ident]) -> fmt::Result {
+    f.write_char('(')?;
+    for (index, name) in names.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{name}")?;
+    }
+    f.write_char(')')
+}
+
+/// `"a" = …, "b" = …`
+fn assignments(f: &mut fmt::Formatter<'_>, set: &[(Ident, Expr)]) -> fmt::Result {
+    for (index, (name, value)) in set.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{name} = {value}")?;
+    }
+    Ok(())
+}
+
+fn filter(f: &mut fmt::Formatter<'_>, condition: &Expr) -> fmt::Result {
+    match condition {
+        Expr::Bool(true) => Ok(()),
+        condition => write!(f, " WHERE {condition}"),
+    }
+}
+
+fn returning(f: &mut fmt::Formatter<'_>, items: &[SelectItem]) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    f.write_str(" RETURNING ")?;
+    select_items(f, items)
 }
 
 fn comma_separated(f: &mut fmt::Formatter<'_>, items: &[Expr]) -> fmt::Result {

@@ -30,6 +30,16 @@ struct Fields<'a> {
     operation_name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     variables: Option<&'a RawValue>,
+    #[serde(default)]
+    extensions: Option<Extensions>,
+}
+
+/// What a client may ask for beside the operation; the rest is for others.
+#[derive(Default, Deserialize)]
+struct Extensions {
+    /// The id of a mutation's transaction.
+    #[serde(default)]
+    transaction: Option<bool>,
 }
 
 /// Only JSON is read. Other types are also what a form on a foreign page can
@@ -148,7 +158,9 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
             return Err(shape(path.clone().key("variables"), message));
         }
     };
-    Ok(GraphqlRequest { query, operation_name, variables, queries_only: false })
+    let wants_transaction =
+        fields.extensions.and_then(|asked| asked.transaction).unwrap_or_default();
+    Ok(GraphqlRequest { query, operation_name, variables, queries_only: false, wants_transaction })
 }
 
 /// Reads one operation that did not come as a body.
@@ -212,7 +224,13 @@ pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
         None => None,
         Some(name) => self::operation_name(name, &JsonPath::root())?,
     };
-    Ok(GraphqlRequest { query, operation_name, variables, queries_only: true })
+    Ok(GraphqlRequest {
+        query,
+        operation_name,
+        variables,
+        queries_only: true,
+        wants_transaction: false,
+    })
 }
 
 #[cfg(test)]

@@ -160,10 +160,15 @@ fn error_bytes(errors: &[ApiError]) -> Chunks {
 }
 
 fn push_answer(out: &mut Chunks, answer: GraphqlResponse) {
+    let extensions = answer.extensions();
     match (answer.data, answer.errors.as_slice()) {
         (Some(data), []) => {
             out.push(Bytes::from_static(b"{\"data\":"));
             out.push(data);
+            if let Some(extensions) = extensions {
+                out.push(Bytes::from_static(b",\"extensions\":"));
+                out.push(extensions.into());
+            }
             out.push(Bytes::from_static(b"}"));
         }
         (data, errors) => push_errors(out, data, errors),

@@ -88,8 +88,13 @@ async fn engine(db: &TestDb) -> Arc<Engine> {
         },
         ..SchemaOptions::default()
     };
-    let limits =
-        EngineLimits { depth: 20, nodes: 5_000, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
+    let limits = EngineLimits {
+        depth: 20,
+        nodes: 5_000,
+        rows: None,
+        insert_rows: 10_000,
+        plan_cache_bytes: 8 * 1024 * 1024,
+    };
     let tracked =
         tracked::without_metadata(Arc::new(catalog), &["public".to_owned()]).expect("names");
     Arc::new(Engine::new(pg, tracked, options, limits))
@@ -144,7 +149,7 @@ fn request(operation: &Operation) -> GraphqlRequest {
         query,
         operation_name: None,
         variables: Some(RawValue::from_string(variables).expect("JSON")),
-        queries_only: false,
+        ..GraphqlRequest::default()
     }
 }
 

@@ -4,11 +4,13 @@
 //! mod         operations, fragments, directives, roots
 //! selection   fields of rows and aggregates
 //! arguments   what a field is given: lists, keys, functions
+//! mutation    writes
 //! filter      conditions        order   orders
 //! ```
 
 mod arguments;
 mod filter;
+mod mutation;
 mod order;
 mod selection;
 
@@ -46,6 +48,8 @@ const MULTIPLE_ROOTS: &str = "_multiple_top_level_fields";
 pub struct Limits {
     pub depth: usize,
     pub nodes: usize,
+    /// Rows of one insert.
+    pub rows: usize,
 }
 
 /// Picks the operation that a request names.
@@ -82,6 +86,7 @@ pub fn bind<'a>(
     let root_error = |problem| Err(BindError::new(JsonPath::root(), problem));
     match operation.kind {
         OperationKind::Query | OperationKind::Subscription => {}
+        OperationKind::Mutation if schema.types.has_root(TypeRoot::Mutation) => {}
         OperationKind::Mutation => return root_error(Problem::NoMutations),
     }
     check_fragments(document)?;
@@ -444,7 +449,7 @@ impl<'a> Binder<'a> {
                     )?))
                 }
                 RootKind::SelectStream => return Err(self.error(Problem::Streaming)),
-                _ => return Err(self.error(Problem::Schema("a root that nothing can run"))),
+                kind => RootSelection::Write(Box::new(self.write(table, kind, fields, &def)?)),
             },
             FieldKind::Root(RootField::Function(function)) => {
                 read(self.function(function, fields, &def)?)

@@ -30,7 +30,7 @@ impl<'a> Binder<'a> {
 
     /// Binds the selection of `fields`, which share a response key, field by
     /// field: `leaf` makes `__typename`, `bind` everything else.
-    fn fields<T>(
+    pub(super) fn fields<T>(
         &mut self,
         ty: TypeId,
         fields: &[&'a Field],
@@ -65,7 +65,7 @@ impl<'a> Binder<'a> {
     }
 
     /// A field of a scalar type: nothing may be selected in it.
-    fn leaf(&self, fields: &[&'a Field]) -> Result<(), BindError> {
+    pub(super) fn leaf(&self, fields: &[&'a Field]) -> Result<(), BindError> {
         fields.iter().try_for_each(|field| self.no_selection(field))
     }
 

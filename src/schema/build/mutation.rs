@@ -4,13 +4,14 @@ use indexmap::IndexMap;
 
 use super::object::plain;
 use super::{Seen, Types, View, input, of_column};
+use crate::catalog::model::{Identity, TableKind};
 use crate::catalog::privileges::ColumnSet;
 use crate::graphql::Name;
 use crate::schema::scalars::{INT, STRING};
 use crate::schema::tracked::Cardinality;
 use crate::schema::types::{
     FieldKind, InputField, InputKind, InputType, ObjectType, TableType, TypeId, TypeRef,
-    UpdateOperator,
+    UpdateOperator, Written,
 };
 
 /// Which operator an input type belongs to.
@@ -19,6 +20,34 @@ fn operator_of(ty: TableType) -> Option<UpdateOperator> {
 }
 
 impl Types {
+    /// What a write makes of a field of an input object that is null or left out.
+    pub fn written(&self, input: TypeId, kind: InputKind) -> Written {
+        let (TypeId::Table(table, ty), InputKind::Column(column)) = (input, kind) else {
+            return Written::default();
+        };
+        let Some(db) = self.tracked().db_column(table, column) else { return Written::default() };
+        let never_null = match ty {
+            TableType::InsertInput
+            | TableType::SetInput
+            | TableType::IncInput
+            | TableType::AppendInput
+            | TableType::PrependInput => db.not_null,
+            TableType::DeleteElemInput
+            | TableType::DeleteAtPathInput
+            | TableType::PkColumnsInput => true,
+            _ => false,
+        };
+        let absent_is_null = ty == TableType::InsertInput
+            && !db.has_default
+            && db.identity == Identity::None
+            && self.tracked().db_table(table).is_some_and(|table| {
+                // Below a view there may be a default.
+                matches!(table.kind, TableKind::Table | TableKind::Partitioned)
+            })
+            && !self.tracked().is_domain(table, column);
+        Written { never_null, absent_is_null }
+    }
+
     /// Whether the role may say which rows a write is about.
     pub(super) fn may_filter(&self, view: &View<'_>) -> bool {
         view.select().is_some()

@@ -543,7 +543,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
         let aggregate = RootField::FunctionAggregate(function.id);
         let places: &[Root] = match function.kind {
             FunctionRoot::Query => &[Root::Query, Root::Subscription],
-            FunctionRoot::Mutation => &[],
+            FunctionRoot::Mutation => &[Root::Mutation],
         };
         for root in places {
             if let Some(other) = add(*root, &function.root, plain) {

@@ -281,6 +281,15 @@ impl Tracked {
         self.table(id)?.columns.get(usize::from(column.0))
     }
 
+    /// Whether a column's type is a domain, which may bring a default.
+    pub fn is_domain(&self, id: TrackedId, column: ColumnId) -> bool {
+        let ty = || {
+            let source = self.source(self.table(id)?.source)?;
+            source.catalog.types.get(&self.db_column(id, column)?.type_oid)
+        };
+        ty().is_none_or(|ty| matches!(ty.kind, db::TypeKind::Domain { .. }))
+    }
+
     pub fn relationship(&self, id: TrackedId, index: usize) -> Option<&Relationship> {
         self.table(id)?.relationships.get(index)
     }

@@ -228,9 +228,9 @@ impl Reader<'_> {
             columns: self.writable(&permission.columns, &presets)?,
             filter: self.condition(&permission.filter)?,
             check: match &permission.check {
-                None => Arc::new(Predicate::TRUE),
-                Some(check) if check.is_null() => Arc::new(Predicate::TRUE),
-                Some(check) => self.condition(check)?,
+                None => None,
+                Some(check) if check.is_null() => None,
+                Some(check) => Some(self.condition(check)?),
             },
             presets,
             backend_only: permission.backend_only,

@@ -297,8 +297,20 @@ impl Protocol {
 
     /// The whole answer to a query or a mutation.
     pub(super) fn answer(self, id: &Id, answer: GraphqlResponse) -> Vec<Text> {
+        let extensions = answer.extensions();
         match (answer.data, answer.errors.as_slice()) {
-            (Some(data), []) => vec![self.data(id, data), self.complete(id)],
+            (Some(data), []) => {
+                let text = match extensions {
+                    None => self.data(id, data),
+                    Some(extensions) => {
+                        let payload = format!(r#","payload":{{"extensions":{extensions},"data":"#);
+                        let mut text = self.about(self.data_type(), id, &payload, "}}");
+                        text.data = Some(data);
+                        text
+                    }
+                };
+                vec![text, self.complete(id)]
+            }
             (Some(data), errors) => {
                 let payload = format!(r#","payload":{{"errors":{},"data":"#, json(errors));
                 let mut text = self.about(self.data_type(), id, &payload, "}}");
@@ -410,7 +422,7 @@ mod tests {
         let both = GraphqlResponse {
             data: Some(Bytes::from_static(b"{}")),
             errors: vec![ApiError::new(Code::Unexpected, "no")],
-            operation: None,
+            ..GraphqlResponse::default()
         };
         let texts = shown(Protocol::Transport.answer(&id, both));
         let errors = list("unexpected");

@@ -1,0 +1,206 @@
+//! Runs the script of a mutation: all its statements in one transaction, as
+//! few round trips as their dependencies allow, all or nothing.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::base::{ApiError, Code, JsonPath};
+use crate::pg::{Failed, Job, PgError, Reply, Statement, TxContext};
+use crate::plan::Plan;
+use crate::plan::script::{Empty, Gives, RootAnswer, Script, Step, Writes};
+use crate::schema::{RoleSchema, SourceRole};
+use crate::session::Session;
+
+use super::Engine;
+use super::parameters::{Earned, Leaves};
+
+impl Engine {
+    /// The data of a mutation, and the id of its transaction where it changed
+    /// something.
+    pub(super) async fn write(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        role: &SourceRole,
+        plan: &Plan,
+        script: &Script,
+        mut leaves: Leaves<'_>,
+    ) -> Result<(Bytes, Option<String>), ApiError> {
+        let steps = &script.steps;
+        let named = plan.is_repeated();
+        let mut earned: Vec<Option<Earned>> = Vec::with_capacity(steps.len());
+        let mut answers: Vec<Option<Bytes>> = Vec::with_capacity(steps.len());
+        let mut transaction = None;
+        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
+        let mut tx = self.pg.write_as(&context);
+        while earned.len() < steps.len() {
+            let start = earned.len();
+            // As many as need nothing of each other.
+            let rest = steps.get(start..).unwrap_or_default();
+            let ready = rest.iter().take_while(|step| step.takes().all(|taken| taken < start));
+            let flight: Vec<&Step> = ready.collect();
+            if flight.is_empty() {
+                return Err(ApiError::internal("a statement needs one that comes later"));
+            }
+            let mut jobs = Vec::with_capacity(flight.len());
+            for step in &flight {
+                let statement = Statement {
+                    text: step.text.clone(),
+                    fingerprint: step.fingerprint,
+                    named: named || step.repeated,
+                };
+                let params = leaves.fill(session, &step.slots, &earned)?;
+                jobs.push(Job { statement, params });
+            }
+            let last = start + flight.len() == steps.len();
+            let replies = match tx.flight(&jobs, last).await {
+                Ok(replies) => replies,
+                Err(failed) => return Err(self.write_failed(schema, &flight, failed)),
+            };
+            for (step, reply) in flight.iter().zip(replies) {
+                let Reply { json, second } = reply;
+                transaction = second.or(transaction);
+                let (result, answer) = match step.gives {
+                    Gives::Answer => (Earned::default(), Some(json)),
+                    Gives::Rows => (decode(&json)?, None),
+                };
+                if let (Some(Empty { message, path }), 0) = (&step.empty, result.count)
+                    && step.gives == Gives::Rows
+                {
+                    // The transaction is rolled back when it is dropped.
+                    return Err(ApiError::new(Code::NotSupported, message.clone()).at(path.clone()));
+                }
+                earned.push(Some(result));
+                answers.push(answer);
+            }
+        }
+        let mut out = Vec::new();
+        out.push(b'{');
+        for (index, (key, root)) in plan.keys.iter().zip(&script.roots).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.push(b'"');
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\":");
+            push_root(&mut out, root, &answers)?;
+        }
+        out.push(b'}');
+        Ok((out.into(), transaction))
+    }
+
+    fn write_failed(&self, schema: &RoleSchema, flight: &[&Step], failed: Failed) -> ApiError {
+        let Failed { error, at } = failed;
+        let writes = at.and_then(|at| flight.get(at)).and_then(|step| step.writes.as_ref());
+        let hint = match (&error, writes) {
+            (PgError::Database(fault), Some(writes)) => told(schema, writes, fault),
+            _ => None,
+        };
+        let refused = error.sqlstate() == Some("42501");
+        let mut api = self.refused(error);
+        if let Some(message) = hint {
+            api.message = message.into();
+        }
+        match writes {
+            Some(writes) if refused => api.at(writes.refused.clone()),
+            Some(writes) => api.at(writes.path.clone()),
+            None => api.at(JsonPath::root()),
+        }
+    }
+}
+
+/// A message that says more, or less, than that of the error alone.
+fn told(schema: &RoleSchema, writes: &Writes, fault: &crate::pg::DbFault) -> Option<String> {
+    let text = &fault.message;
+    match &*fault.sqlstate {
+        // The same words for policies of INSERT and of SELECT.
+        "42501" if writes.reads_new && text.starts_with("new row violates row-level security") => {
+            let table = schema.table_name(writes.table)?;
+            let own = schema.table(writes.table).map_or("", |table| &table.name);
+            Some(format!(
+                "new row violates row-level security policy for table \"{own}\"; as rows of \"{table}\" are read \
+                 after they were written, the policies of SELECT must let them through too"
+            ))
+        }
+        // Columns and tables that the role cannot see are not named.
+        "23502" => {
+            let column = fault.column.as_deref()?;
+            let own = is_table(schema, writes, fault);
+            let db = schema.table(writes.table)?;
+            let id = db.columns.iter().find(|known| *known.name == *column)?.id;
+            let types = &schema.types;
+            let seen = own
+                && (types.select(writes.table).is_some_and(|access| access.columns.contains(id))
+                    || types.inserts(writes.table).is_some_and(|access| {
+                        access.columns.contains(id)
+                            || access.presets.iter().any(|(preset, _)| *preset == id)
+                    })
+                    || types
+                        .updates_of(writes.table)
+                        .is_some_and(|access| access.columns.contains(id)));
+            (!seen)
+                .then(|| "Not-NULL violation. a column that is not shown has no value".to_owned())
+        }
+        "23503" if !is_known(schema, fault) => Some(
+            "Foreign key violation. the change violates a foreign key of a table that is not shown"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// Whether an error speaks of the table that was written.
+fn is_table(schema: &RoleSchema, writes: &Writes, fault: &crate::pg::DbFault) -> bool {
+    schema.table(writes.table).is_some_and(|table| {
+        fault.schema.as_deref() == Some(&table.schema)
+            && fault.table.as_deref() == Some(&table.name)
+    })
+}
+
+/// Whether the role sees the table that an error speaks of.
+fn is_known(schema: &RoleSchema, fault: &crate::pg::DbFault) -> bool {
+    let (Some(in_schema), Some(name)) = (&fault.schema, &fault.table) else { return false };
+    schema.tracked().tables.iter().any(|tracked| {
+        schema.types.access(tracked.id).is_some()
+            && schema
+                .table(tracked.id)
+                .is_some_and(|table| *table.schema == **in_schema && *table.name == **name)
+    })
+}
+
+/// `[count, rows]`
+fn decode(json: &[u8]) -> Result<Earned, ApiError> {
+    let wrong = |error: serde_json::Error| ApiError::internal(error.to_string());
+    let parts: Vec<&RawValue> = serde_json::from_slice(json).map_err(wrong)?;
+    let Some((count, rest)) = parts.split_first() else {
+        return Err(ApiError::internal("a statement gave no count"));
+    };
+    let count = serde_json::from_str(count.get()).map_err(wrong)?;
+    Ok(Earned { count, rows: rest.first().map(|rows| (*rows).to_owned()) })
+}
+
+fn push_root(
+    out: &mut Vec<u8>,
+    root: &RootAnswer,
+    answers: &[Option<Bytes>],
+) -> Result<(), ApiError> {
+    match root {
+        RootAnswer::Constant(json) => out.extend_from_slice(json),
+        RootAnswer::Step(step) => {
+            let answer = answers.get(*step).and_then(Option::as_ref);
+            let answer = answer.ok_or_else(|| ApiError::internal("a root has no answer"))?;
+            out.extend_from_slice(answer);
+        }
+        RootAnswer::List(parts) => {
+            out.push(b'[');
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_root(out, part, answers)?;
+            }
+            out.push(b']');
+        }
+    }
+    Ok(())
+}

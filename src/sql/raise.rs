@@ -1,0 +1,35 @@
+//! An error on purpose: the only way in which a statement can stop its
+//! transaction.
+//!
+//! The error is one that Postgres has by itself, with words of ours in it. So
+//! it needs no function in the database, and there is nothing that a role, a
+//! setting or a missing grant could take away:
+//!
+//! ```sql
+//! CASE WHEN <condition> THEN 0 ELSE CAST(pg_catalog.concat('ringfence: …') AS int4) END
+//! ```
+//!
+//! `concat` is STABLE, so the cast is not tried while the statement is planned.
+
+use super::ast::{Expr, SqlType};
+use super::ident::{InvalidIdent, QualifiedName};
+
+/// What a client is told when a check of a permission fails.
+pub const CHECK_FAILED: &str = "check constraint of an insert/update permission has failed";
+
+/// What the error of [`require`] says, in whatever language the rest of it is.
+pub const CHECK_MARK: &str =
+    "ringfence: check constraint of an insert/update permission has failed";
+
+/// 0 where a condition holds. Where it does not, or is unknown, the statement
+/// fails with SQLSTATE 22P02 and [`CHECK_MARK`].
+pub fn require(condition: Expr) -> Result<Expr, InvalidIdent> {
+    let int4 =
+        SqlType { name: QualifiedName::new(&"pg_catalog".into(), &"int4".into())?, array: false };
+    let text = Expr::Call("concat", vec![Expr::Text(CHECK_MARK.to_owned())]);
+    Ok(Expr::Case {
+        when: Box::new(condition),
+        then: Box::new(Expr::Int(0)),
+        otherwise: Box::new(Expr::Cast(Box::new(text), int4)),
+    })
+}
