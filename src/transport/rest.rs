@@ -77,9 +77,8 @@ pub(super) fn request(
     let variables = variables(endpoint, rest, values)?;
     Ok(GraphqlRequest {
         query: endpoint.query.to_string(),
-        operation_name: None,
         variables: Some(variables),
-        queries_only: false,
+        ..GraphqlRequest::default()
     })
 }
 
