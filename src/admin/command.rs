@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::base::{ApiError, Code, JsonPath};
-use crate::metadata::document::{ParseError, parse};
+use crate::metadata::document::{ParseError, parse, parse_text};
 use crate::session::{Authority, Session};
 
 use super::commands;
@@ -37,13 +37,25 @@ pub(super) struct Command {
     pub name: String,
     #[serde(default)]
     pub version: Option<u64>,
+    /// As they were sent.
     #[serde(default)]
-    pub args: Value,
+    args: Option<Box<RawValue>>,
     #[serde(default)]
     pub resource_version: Option<i64>,
 }
 
 impl Command {
+    /// The arguments as JSON text.
+    pub(super) fn args_text(&self) -> &str {
+        self.args.as_deref().map_or("null", RawValue::get)
+    }
+
+    /// The arguments, where the last digits of numbers mean nothing.
+    pub(super) fn args(&self) -> Result<Value, ApiError> {
+        serde_json::from_str(self.args_text())
+            .map_err(|error| ApiError::new(Code::InvalidJson, error.to_string()))
+    }
+
     /// The name without the kind of database.
     fn plain_name(&self) -> &str {
         let name = self.name.as_str();
@@ -66,6 +78,11 @@ pub(super) fn arguments<T: serde::de::DeserializeOwned>(args: &Value) -> Result<
     parse(args).map_err(ParseError::into)
 }
 
+/// The same of JSON text.
+pub(super) fn arguments_text<T: serde::de::DeserializeOwned>(args: &str) -> Result<T, ApiError> {
+    parse_text(args).map_err(ParseError::into)
+}
+
 /// The path of what goes wrong while a command runs.
 pub(super) fn args_path() -> JsonPath {
     JsonPath::root().key("args")
@@ -77,9 +94,9 @@ impl Project {
         &self,
         session: &Session,
         endpoint: Endpoint,
-        body: &Value,
+        body: &RawValue,
     ) -> Result<Box<RawValue>, ApiError> {
-        let command: Command = arguments(body)?;
+        let command: Command = arguments_text(body.get())?;
         let mut runner = Runner { project: self, session, endpoint, draft: None };
         let output = runner.run(&command, 0).await?;
         runner.finish().await?;
@@ -114,13 +131,15 @@ impl<'a> Runner<'a> {
         let name = command.plain_name();
         match name {
             "bulk" | "bulk_keep_going" | "bulk_atomic" if nested < MAX_NESTING => {
-                Box::pin(self.bulk(name, &command.args, nested)).await
+                Box::pin(self.bulk(name, command.args_text(), nested)).await
             }
-            "select" | "count" if self.endpoint != Endpoint::V1Metadata => {
+            "select" | "count" | "insert" | "update" | "delete"
+                if self.endpoint != Endpoint::V1Metadata =>
+            {
                 // It runs as the caller, who sees what is committed.
                 self.finish().await?;
                 let engine = self.project.engine();
-                match data::run(engine, self.session, name, &command.args).await {
+                match data::run(engine, self.session, name, command).await {
                     Some(result) => result.map_err(in_args),
                     None => Err(unknown(&command.name)),
                 }
@@ -163,8 +182,8 @@ impl<'a> Runner<'a> {
     }
 
     /// Several commands, all or nothing, except for `bulk_keep_going`.
-    async fn bulk(&mut self, kind: &str, args: &Value, nested: usize) -> Result<Output, ApiError> {
-        let commands: Vec<Command> = arguments(args)?;
+    async fn bulk(&mut self, kind: &str, args: &str, nested: usize) -> Result<Output, ApiError> {
+        let commands: Vec<Command> = arguments_text(args)?;
         let mut outputs: Vec<Output> = Vec::with_capacity(commands.len());
         for (index, command) in commands.iter().enumerate() {
             let result = self.run(command, nested + 1).await;

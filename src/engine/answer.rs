@@ -1,7 +1,5 @@
 //! Plan + leaves → bytes: one transaction, introspection.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -128,8 +126,9 @@ impl Engine {
         operation: Operation,
         leaves: Vec<String>,
     ) -> Result<Bytes, ApiError> {
-        let plan = Arc::new(crate::plan::read::plan(schema, operation, self.limits.rows)?);
-        self.data(session, schema, None, Prepared { plan, leaves }).await
+        let prepared = Prepared { plan: self.planned(schema, operation)?, leaves };
+        let answer = self.run(session, schema, &GraphqlRequest::default(), prepared).await?;
+        answer.data.ok_or_else(|| ApiError::internal("an operation without an answer"))
     }
 
     /// What must hold before a statement runs.

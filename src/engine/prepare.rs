@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::parse::{ParseError, ParseLimits};
 use crate::graphql::{self, OperationKind};
+use crate::operation::Operation;
 use crate::operation::bind;
 use crate::operation::bind::choose;
 use crate::operation::variables::{coerce, declare};
-use crate::plan::{Plan, read, write};
+use crate::plan::{Plan, PlanError, read, write};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::stored::Allowed;
 use crate::session::Session;
@@ -104,10 +105,7 @@ impl Engine {
                 return Err(error.clone().into());
             }
         }
-        let plan = Arc::new(match bound.kind {
-            OperationKind::Mutation => write::plan(schema, bound, self.limits.rows)?,
-            _ => read::plan(schema, bound, self.limits.rows)?,
-        });
+        let plan = self.planned(schema, bound)?;
         let cached = match self.plans.document(schema.id, &request.query, name) {
             Some(cached) => cached,
             None => {
@@ -116,6 +114,21 @@ impl Engine {
         };
         self.plans.remember_plan(&cached, coerced.shape, plan.clone());
         Ok(Prepared { plan, leaves: coerced.leaves })
+    }
+}
+
+impl Engine {
+    /// What runs for an operation.
+    pub(super) fn planned(
+        &self,
+        schema: &RoleSchema,
+        bound: Operation,
+    ) -> Result<Arc<Plan>, PlanError> {
+        let rows = self.limits.rows;
+        Ok(Arc::new(match bound.kind {
+            OperationKind::Mutation => write::plan(schema, bound, rows)?,
+            _ => read::plan(schema, bound, rows)?,
+        }))
     }
 }
 

@@ -31,18 +31,27 @@ impl From<ParseError> for ApiError {
 
 /// Reads a value, with the path of what is wrong.
 pub fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, ParseError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut path = JsonPath::root();
-        for segment in error.path() {
-            match segment {
-                serde_path_to_error::Segment::Seq { index } => path.push_index(*index),
-                serde_path_to_error::Segment::Map { key } => path.push_key(key.clone()),
-                serde_path_to_error::Segment::Enum { variant } => path.push_key(variant.clone()),
-                serde_path_to_error::Segment::Unknown => {}
-            }
+    serde_path_to_error::deserialize(value).map_err(from_serde)
+}
+
+/// The same of JSON as it was sent, in which numbers have all their digits.
+pub fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(from_serde)
+}
+
+fn from_serde(error: serde_path_to_error::Error<serde_json::Error>) -> ParseError {
+    let mut path = JsonPath::root();
+    for segment in error.path() {
+        match segment {
+            serde_path_to_error::Segment::Seq { index } => path.push_index(*index),
+            serde_path_to_error::Segment::Map { key } => path.push_key(key.clone()),
+            serde_path_to_error::Segment::Enum { variant } => path.push_key(variant.clone()),
+            serde_path_to_error::Segment::Unknown => {}
         }
-        ParseError { path, message: words(&error.into_inner().to_string()) }
-    })
+    }
+    let message = error.into_inner().to_string();
+    ParseError { path, message: words(message.split(" at line ").next().unwrap_or(&message)) }
 }
 
 /// serde's words for what Hasura says otherwise.

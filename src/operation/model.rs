@@ -127,8 +127,9 @@ pub struct NewRow {
 /// What becomes of a row that a constraint refuses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnConflict {
-    /// Position among the table's primary key (0) and unique constraints.
-    pub constraint: u16,
+    /// Position among the table's primary key (0) and unique constraints;
+    /// `None` is any, for conflicts that leave the row alone.
+    pub constraint: Option<u16>,
     /// Columns of the existing row that take the new values; none leaves the
     /// row alone.
     pub columns: Vec<ColumnId>,
@@ -164,6 +165,10 @@ pub enum AssignedValue {
     One(Operand),
     /// A path into a JSON value.
     Items(Vec<Operand>),
+    /// The column's default.
+    Default,
+    /// The old value so many times.
+    Times(Operand),
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -98,17 +98,18 @@ pub enum InsertSource {
     Select(Box<Select>),
 }
 
-/// `ON CONFLICT ON CONSTRAINT … DO …`
+/// `ON CONFLICT [ON CONSTRAINT …] DO …`
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnConflict {
-    pub constraint: Ident,
+    /// `None` is any, which only a `DO NOTHING` takes.
+    pub constraint: Option<Ident>,
     /// `None` does nothing.
     pub update: Option<ConflictUpdate>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConflictUpdate {
-    pub set: Vec<(Ident, Expr)>,
+    pub set: Vec<(Ident, Option<Expr>)>,
     pub filter: Expr,
 }
 
@@ -117,7 +118,8 @@ pub struct ConflictUpdate {
 pub struct Update {
     pub table: QualifiedName,
     pub alias: Alias,
-    pub set: Vec<(Ident, Expr)>,
+    /// `None` is DEFAULT.
+    pub set: Vec<(Ident, Option<Expr>)>,
     pub filter: Expr,
     pub returning: Vec<SelectItem>,
 }

@@ -127,7 +127,11 @@ impl fmt::Display for Insert {
 
 impl fmt::Display for OnConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " ON CONFLICT ON CONSTRAINT {} DO ", self.constraint)?;
+        f.write_str(" ON CONFLICT ")?;
+        if let Some(constraint) = &self.constraint {
+            write!(f, "ON CONSTRAINT {constraint} ")?;
+        }
+        f.write_str("DO ")?;
         match &self.update {
             None => f.write_str("NOTHING"),
             Some(update) => {
@@ -301,12 +305,15 @@ fn names(f: &mut fmt::Formatter<'_>, names: &[Ident]) -> fmt::Result {
 }
 
 /// `"a" = …, "b" = …`
-fn assignments(f: &mut fmt::Formatter<'_>, set: &[(Ident, Expr)]) -> fmt::Result {
+fn assignments(f: &mut fmt::Formatter<'_>, set: &[(Ident, Option<Expr>)]) -> fmt::Result {
     for (index, (name, value)) in set.iter().enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        write!(f, "{name} = {value}")?;
+        match value {
+            Some(value) => write!(f, "{name} = {value}")?,
+            None => write!(f, "{name} = DEFAULT")?,
+        }
     }
     Ok(())
 }

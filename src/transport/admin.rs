@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::respond::Refusal;
@@ -41,9 +40,9 @@ pub(super) async fn run(
         "/v2/query" => Endpoint::V2Query,
         _ => Endpoint::V1Query,
     };
-    let body: Value = serde_json::from_slice(body)
+    let body: &RawValue = serde_json::from_slice(body)
         .map_err(|error| ApiError::new(Code::InvalidJson, format!("invalid json: {error}")))?;
-    project.execute(session, endpoint, &body).await
+    project.execute(session, endpoint, body).await
 }
 
 pub(super) fn respond(answer: Box<RawValue>) -> Response {

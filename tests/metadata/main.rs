@@ -9,6 +9,7 @@
 )]
 
 mod commands;
+mod data;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../served/mod.rs"]

@@ -27,10 +27,16 @@ pub(super) async fn run(
     command: &Command,
 ) -> Option<Result<Output, ApiError>> {
     let _ = endpoint;
-    let args = &command.args;
+    let args = match command.args() {
+        Ok(args) => args,
+        Err(error) => return Some(Err(error)),
+    };
+    let args = &args;
     Some(match name {
         "run_sql" => run_sql::run(draft, args).await,
-        "track_table" => table::track(draft, args, command.version).await,
+        "track_table" | "add_existing_table_or_view" => {
+            table::track(draft, args, command.version).await
+        }
         "untrack_table" => table::untrack(draft, args).await,
         "set_table_is_enum" => table::set_is_enum(draft, args).await,
         "set_table_customization" => table::set_customization(draft, args).await,

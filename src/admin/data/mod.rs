@@ -5,6 +5,7 @@
 //! send them; they run as that role, like a GraphQL operation.
 
 mod read;
+mod write;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use crate::schema::tracked::conditions::{self, ConditionError};
 use crate::schema::tracked::{SourceId, TrackedId, TrackedTable};
 use crate::session::{Authority, Session};
 
-use super::command::{Output, args_path, arguments};
+use super::command::{Command, Output, args_path, arguments};
 
 /// The one root of the operation that a command becomes.
 const ROOT: &str = "root";
@@ -35,11 +36,22 @@ pub(super) async fn run(
     engine: &Engine,
     session: &Session,
     name: &str,
-    args: &Value,
+    command: &Command,
 ) -> Option<Result<Output, ApiError>> {
+    let args = match command.args() {
+        Ok(args) => args,
+        Err(error) => return Some(Err(error)),
+    };
+    let subject = match Subject::of(engine, session, &args) {
+        Ok(subject) => subject,
+        Err(error) => return Some(Err(error)),
+    };
     Some(match name {
-        "select" => read::select(engine, session, args).await,
-        "count" => read::count(engine, session, args).await,
+        "select" => read::select(&subject, &args).await,
+        "count" => read::count(&subject, &args).await,
+        "insert" => write::insert(&subject, command.args_text()).await,
+        "update" => write::update(&subject, command.args_text()).await,
+        "delete" => write::delete(&subject, command.args_text()).await,
         _ => return None,
     })
 }

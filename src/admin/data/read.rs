@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::command::{Output, args_path, arguments, output};
 use crate::base::{ApiError, Code, JsonPath};
-use crate::engine::Engine;
 use crate::graphql::OperationKind;
 use crate::metadata::QualifiedName;
 use crate::operation::input::Operand;
@@ -16,7 +15,6 @@ use crate::operation::model::{
 use crate::schema::access::SelectAccess;
 use crate::schema::predicate::{Predicate, Subject as Left};
 use crate::schema::tracked::{Cardinality, TrackedId, conditions};
-use crate::session::Session;
 
 use super::{Subject, as_output, in_condition};
 
@@ -36,12 +34,7 @@ struct Select {
     offset: Option<Value>,
 }
 
-pub(super) async fn select(
-    engine: &Engine,
-    session: &Session,
-    args: &Value,
-) -> Result<Output, ApiError> {
-    let subject = Subject::of(engine, session, args)?;
+pub(super) async fn select(subject: &Subject<'_>, args: &Value) -> Result<Output, ApiError> {
     let select: Select = arguments(args)?;
     let table = subject.table;
     let path = args_path();
@@ -60,12 +53,7 @@ struct Count {
     filter: Option<Value>,
 }
 
-pub(super) async fn count(
-    engine: &Engine,
-    session: &Session,
-    args: &Value,
-) -> Result<Output, ApiError> {
-    let subject = Subject::of(engine, session, args)?;
+pub(super) async fn count(subject: &Subject<'_>, args: &Value) -> Result<Output, ApiError> {
     let count: Count = arguments(args)?;
     let table = subject.table;
     let path = args_path();

@@ -386,7 +386,7 @@ impl<'a> Binder<'a> {
         let Some(constraint) = constraint else {
             return Err(self.missing("constraint"));
         };
-        Ok(Some(OnConflict { constraint, columns, filter }))
+        Ok(Some(OnConflict { constraint: Some(constraint), columns, filter }))
     }
 
     fn constraint(&self, ty: TypeId, input: &Input) -> Option<u16> {

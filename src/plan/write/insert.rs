@@ -433,12 +433,17 @@ impl Planner<'_> {
 
     fn conflict(&mut self, row: RowRef, conflict: &OnConflict) -> Result<SqlConflict, PlanError> {
         let table = self.table(row.table)?;
-        let key = match conflict.constraint.checked_sub(1) {
-            None => table.primary_key.as_ref(),
-            Some(unique) => table.uniques.get(usize::from(unique)),
+        let constraint = match conflict.constraint {
+            None => None,
+            Some(position) => {
+                let key = match position.checked_sub(1) {
+                    None => table.primary_key.as_ref(),
+                    Some(unique) => table.uniques.get(usize::from(unique)),
+                };
+                let key = key.ok_or(PlanError::Missing("a constraint"))?;
+                Some(Ident::new(key.name.clone())?)
+            }
         };
-        let key = key.ok_or(PlanError::Missing("a constraint"))?;
-        let constraint = Ident::new(key.name.clone())?;
         if conflict.columns.is_empty() {
             return Ok(SqlConflict { constraint, update: None });
         }
@@ -447,18 +452,18 @@ impl Planner<'_> {
             .types
             .updates_of(row.table)
             .ok_or(PlanError::Missing("a right to update"))?;
-        let mut set: Vec<(Ident, Expr)> = Vec::new();
+        let mut set: Vec<(Ident, Option<Expr>)> = Vec::new();
         for column in &conflict.columns {
             let name = column_name(self, row.table, *column)?;
             if !set.iter().any(|(other, _)| *other == name) {
-                set.push((name.clone(), Expr::Excluded(name)));
+                set.push((name.clone(), Some(Expr::Excluded(name))));
             }
         }
         for (column, operand) in &access.presets {
             let name = column_name(self, row.table, *column)?;
             let value = self.value(row.table, *column, Some(operand))?;
             set.retain(|(other, _)| *other != name);
-            set.push((name, value));
+            set.push((name, Some(value)));
         }
         let permitted = self.rule(row, &access.filter)?;
         let asked = self.asked(row, &conflict.filter)?;

@@ -106,15 +106,19 @@ impl Planner<'_> {
         row: RowRef,
         access: &UpdateAccess,
         given: &[Assignment],
-    ) -> Result<Vec<(Ident, Expr)>, PlanError> {
+    ) -> Result<Vec<(Ident, Option<Expr>)>, PlanError> {
         let mut set = Vec::with_capacity(given.len() + access.presets.len());
         for assignment in given {
             let name = column_name(self, row.table, assignment.column)?;
-            set.push((name, self.assigned(row, assignment)?));
+            let value = match assignment.value {
+                AssignedValue::Default => None,
+                _ => Some(self.assigned(row, assignment)?),
+            };
+            set.push((name, value));
         }
         for (column, operand) in &access.presets {
             let name = column_name(self, row.table, *column)?;
-            set.push((name, self.value(row.table, *column, Some(operand))?));
+            set.push((name, Some(self.value(row.table, *column, Some(operand))?)));
         }
         Ok(set)
     }
@@ -131,6 +135,12 @@ impl Planner<'_> {
             UpdateOperator::DeleteAtPath => own_type("text", true)?,
         };
         let value = match &assignment.value {
+            AssignedValue::Times(operand) => {
+                let factor = Box::new(self.param(operand, ty));
+                let old = Box::new(self.column(row, column)?);
+                return Ok(Expr::Binary(old, BinaryOp::catalog("*"), factor));
+            }
+            AssignedValue::Default => return Err(PlanError::Missing("the text of a default")),
             AssignedValue::Null => Expr::Cast(Box::new(Expr::Null), ty),
             AssignedValue::One(operand) => self.param(operand, ty),
             AssignedValue::Items(items) => {
