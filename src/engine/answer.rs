@@ -12,7 +12,6 @@ use crate::operation::model::LeafKind;
 use crate::operation::{BindError, Operation, Problem};
 use crate::pg::{PgError, Statement, TxContext};
 use crate::plan::{Answer, Plan};
-use crate::schema::introspection::Question;
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
 use crate::session::Session;
@@ -43,7 +42,7 @@ impl Engine {
     async fn run(
         &self,
         session: &Session,
-        schema: &RoleSchema,
+        schema: &Arc<RoleSchema>,
         request: &GraphqlRequest,
         prepared: Prepared,
     ) -> Result<GraphqlResponse, ApiError> {
@@ -72,23 +71,16 @@ impl Engine {
     pub(super) async fn query(
         &self,
         session: &Session,
-        schema: &RoleSchema,
+        schema: &Arc<RoleSchema>,
         request: &GraphqlRequest,
         prepared: Prepared,
     ) -> Result<Bytes, ApiError> {
         let plan = prepared.plan.clone();
-        if !plan.introspects {
+        if plan.described.is_empty() {
             return self.data(session, schema, request.variables.as_deref(), prepared).await;
         }
-        let mixed = !matches!(&plan.answer, Answer::Constant(bytes) if bytes.as_ref() == b"{}");
-        let question = Question {
-            document: &request.query,
-            operation_name: request.operation_name.as_deref(),
-            variables: request.variables.as_deref().map(RawValue::get),
-            mixed,
-        };
-        let described = schema.introspection.answer(&schema.types, question).await?;
-        if !mixed {
+        let described = self.describe(schema, request, &prepared).await?;
+        if plan.described.len() == plan.keys.len() {
             return Ok(described);
         }
         let data = self.data(session, schema, request.variables.as_deref(), prepared).await?;

@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod describe;
 pub mod executor;
 mod explain;
 mod parameters;
@@ -29,6 +30,7 @@ use crate::schema::tracked::Tracked;
 use crate::schema::{SchemaOptions, SchemaSet};
 use crate::session::Session;
 
+use describe::Descriptions;
 pub use explain::{ExplainedStatement, Explanation};
 pub use subscribe::{Renewal, Subscription, SubscriptionStats, Update};
 
@@ -93,6 +95,7 @@ pub struct Engine {
     pg: Pg,
     schemas: ArcSwap<SchemaSet>,
     plans: PlanCache,
+    descriptions: Descriptions,
     limits: EngineLimits,
     polling: subscribe::Polling,
     /// Told when Postgres refuses on rights, so that memberships are re-read.
@@ -111,6 +114,7 @@ impl Engine {
             pg,
             schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),
+            descriptions: Descriptions::new(),
             limits,
             suspicion: Arc::new(Notify::new()),
         }
@@ -150,7 +154,7 @@ impl Engine {
 
     /// The schema definition language of a session's role.
     pub fn sdl(&self, session: &Session) -> Result<String, ApiError> {
-        Ok(self.schemas.load().of(session)?.sdl()?)
+        Ok(self.schemas.load().of(session)?.sdl())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::base::JsonPath;
 use crate::catalog::model::ColumnId;
 use crate::graphql::{Name, OperationKind};
+use crate::schema::introspection::Asked;
 use crate::schema::predicate::Predicate;
 use crate::schema::tracked::{FunctionId, TrackedId};
 use crate::schema::types::{AggregateFunction, Root as TypeRoot, UpdateOperator};
@@ -44,8 +45,8 @@ pub struct Root {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RootSelection {
     Typename(TypeRoot),
-    /// `__schema` or `__type`; validated where it is answered.
-    Introspection,
+    /// `__schema` or `__type`.
+    Described(Asked),
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
     Read(Box<Read>),

@@ -27,6 +27,7 @@ use crate::base::{ApiError, Code};
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
 use crate::operation::model::LeafCheck;
+use crate::schema::introspection::{Asked, Selected, Selection};
 use crate::schema::predicate::JsonPart;
 use crate::schema::tracked::SourceId;
 use crate::sql::InvalidIdent;
@@ -90,7 +91,8 @@ pub struct Plan {
     pub kind: OperationKind,
     pub operation_name: Option<Arc<str>>,
     pub answer: Answer,
-    pub introspects: bool,
+    /// Roots that ask about the schema.
+    pub described: Vec<(Arc<str>, Asked)>,
     /// Response keys in order, for answers put together from several sources.
     pub keys: Vec<Arc<str>>,
     pub slots: Vec<Slot>,
@@ -128,7 +130,14 @@ impl Plan {
             Answer::Script(script) => script.weight(),
         };
         let slots: usize = self.slots.iter().map(Slot::weight).sum();
-        512 + text + slots + self.keys.len() * 32 + self.required.len() * 64
+        let described: usize = self
+            .described
+            .iter()
+            .map(|(_, asked)| match asked {
+                Asked::Schema(selection) | Asked::Type { selection, .. } => count(selection) * 64,
+            })
+            .sum();
+        512 + text + slots + described + self.keys.len() * 32 + self.required.len() * 64
     }
 }
 
@@ -137,4 +146,15 @@ fn part_weight(part: &JsonPart) -> usize {
         JsonPart::Text(text) => 32 + text.len(),
         JsonPart::Variable { name, default } => 48 + name.len() + default.len(),
     }
+}
+
+/// The fields of a selection, those inside them included.
+fn count(selection: &[Selected]) -> usize {
+    selection
+        .iter()
+        .map(|selected| match &selected.field {
+            Selection::Typename(_) | Selection::Leaf(_) => 1,
+            Selection::Nested(_, inner) => 1 + count(inner),
+        })
+        .sum()
 }

@@ -36,12 +36,12 @@ pub fn plan(
     let mut planner = Planner::new(schema, max_rows);
     let outer = planner.aliases.fresh();
     let mut fields = Vec::new();
-    let mut introspects = false;
+    let mut described = Vec::new();
     let mut reads = false;
     for root in &operation.roots {
         let expr = match &root.field {
-            RootSelection::Introspection => {
-                introspects = true;
+            RootSelection::Described(asked) => {
+                described.push((root.key.clone(), asked.clone()));
                 continue;
             }
             RootSelection::Typename(root) => Expr::Text(root.name().to_owned()),
@@ -75,7 +75,7 @@ pub fn plan(
         kind: operation.kind,
         operation_name: operation.name,
         answer,
-        introspects,
+        described,
         keys: operation.roots.into_iter().map(|root| root.key).collect(),
         slots: planner.slots,
         checks: operation.checks,

@@ -17,7 +17,7 @@ use crate::sql::InvalidIdent;
 use super::access::TableAccess;
 use super::build::Types;
 use super::inherit;
-use super::introspection::Introspection;
+use super::introspection;
 use super::role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
 use super::tracked::stored::Allowed;
 use super::tracked::{
@@ -89,7 +89,6 @@ pub struct RoleSchema {
     /// Unique in this process; part of the plan cache's key.
     pub id: u64,
     pub types: Types,
-    pub introspection: Introspection,
     tracked: Arc<Tracked>,
     sources: Vec<SourceRole>,
     stringify_numbers: bool,
@@ -217,7 +216,6 @@ impl SchemaSet {
         RoleSchema {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             types: Types::new(self.tracked.clone(), access, functions, key.backend),
-            introspection: Introspection::default(),
             tracked: self.tracked.clone(),
             sources,
             stringify_numbers: self.options.stringify_numbers,
@@ -422,7 +420,7 @@ impl RoleSchema {
     }
 
     /// The role's schema in the schema definition language.
-    pub fn sdl(&self) -> Result<String, super::introspection::IntrospectionError> {
-        self.introspection.sdl(&self.types)
+    pub fn sdl(&self) -> String {
+        introspection::sdl(&self.types)
     }
 }

@@ -10,6 +10,7 @@ use crate::catalog::model::ColumnId;
 use crate::graphql::{Name, OperationKind};
 use crate::sql::{Ident, SqlType};
 
+use super::introspection::{MetaField, MetaType};
 use super::predicate::Comparison;
 use super::tracked::{FunctionId, TrackedId};
 
@@ -35,6 +36,45 @@ pub enum TypeId {
     /// Arguments of a computed field.
     ComputedArgs(TrackedId, u16),
     FunctionArgs(FunctionId),
+    /// `__Type` and its like.
+    Meta(MetaType),
+}
+
+/// The kinds of types there are; the words of introspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Scalar,
+    Enum,
+    Object,
+    InputObject,
+}
+
+impl Kind {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Scalar => "SCALAR",
+            Kind::Enum => "ENUM",
+            Kind::Object => "OBJECT",
+            Kind::InputObject => "INPUT_OBJECT",
+        }
+    }
+}
+
+impl TypeId {
+    pub const fn kind(self) -> Kind {
+        match self {
+            TypeId::Root(_) => Kind::Object,
+            TypeId::Scalar(_) => Kind::Scalar,
+            TypeId::Comparison(_)
+            | TypeId::Cast(_)
+            | TypeId::ComputedArgs(..)
+            | TypeId::FunctionArgs(_) => Kind::InputObject,
+            TypeId::OrderBy | TypeId::CursorOrdering => Kind::Enum,
+            TypeId::Table(_, ty) => ty.kind(),
+            TypeId::Meta(MetaType::TypeKind | MetaType::DirectiveLocation) => Kind::Enum,
+            TypeId::Meta(_) => Kind::Object,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -215,6 +255,23 @@ impl TableType {
             T::FunctionOrderBy(F::Variance),
         ]
     };
+
+    pub const fn kind(self) -> Kind {
+        match self {
+            TableType::Object
+            | TableType::Aggregate
+            | TableType::AggregateFields
+            | TableType::FunctionFields(_)
+            | TableType::MutationResponse => Kind::Object,
+            TableType::SelectColumn
+            | TableType::BoolAndColumn
+            | TableType::BoolOrColumn
+            | TableType::Enum
+            | TableType::Constraint
+            | TableType::UpdateColumn => Kind::Enum,
+            _ => Kind::InputObject,
+        }
+    }
 
     /// Position in [`Self::ALL`].
     pub fn slot(self) -> usize {
@@ -470,6 +527,8 @@ pub enum EnumKind {
     Row,
     /// The word that stands where there is nothing to name.
     Placeholder,
+    /// Of the types of introspection.
+    Introspection,
 }
 
 #[derive(Debug, Clone)]
@@ -588,6 +647,12 @@ pub enum FieldKind {
     Returning,
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
+    /// `__schema`
+    DescribedSchema,
+    /// `__type`
+    DescribedType,
+    /// A field of the types of introspection.
+    Meta(MetaField),
 }
 
 #[derive(Debug, Clone)]
@@ -626,6 +691,8 @@ pub enum ArgKind {
     Updates,
     BatchSize,
     Cursor,
+    /// Of `__type` and of the types of introspection.
+    Introspection,
 }
 
 /// What an update does with a column.

@@ -12,6 +12,7 @@ import { ApolloClient, HttpLink, InMemoryCache, gql, split } from "@apollo/clien
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { getMainDefinition } from "@apollo/client/utilities";
 import { Client as UrqlClient, fetchExchange, subscriptionExchange } from "@urql/core";
+import { buildClientSchema, getIntrospectionQuery, parse, validate, validateSchema } from "graphql";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient } from "graphql-ws";
 import { SubscriptionClient } from "subscriptions-transport-ws";
@@ -263,6 +264,31 @@ const runs = {
     assert.deepEqual(await live.take("next"), { data: state("of a", "more") });
     stop();
     client.dispose();
+  },
+
+  async "graphql-js: the schema that introspection tells"() {
+    const query = getIntrospectionQuery({
+      descriptions: true,
+      specifiedByUrl: true,
+      directiveIsRepeatable: true,
+      schemaDescription: true,
+      inputValueDeprecation: true,
+      oneOf: true,
+    });
+    const answer = await fetch(http, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: await bearer() },
+      body: JSON.stringify({ query }),
+    });
+    const { data, errors } = await answer.json();
+    assert.equal(errors, undefined);
+    const schema = buildClientSchema(data);
+    assert.deepEqual(validateSchema(schema), []);
+    assert.deepEqual(validate(schema, parse(QUERY)), []);
+    assert.deepEqual(validate(schema, parse(`query Q @cached(ttl: 5) ${NOTES.slice(12)}`)), []);
+    assert.equal(validate(schema, parse("{ nots { body } }")).length, 1);
+    const cached = schema.getDirective("cached").args.map((arg) => [arg.name, arg.defaultValue]);
+    assert.deepEqual(cached, [["refresh", false], ["ttl", 60]]);
   },
 };
 

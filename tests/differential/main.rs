@@ -19,11 +19,12 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../oracle/mod.rs"]
+mod oracle;
 
 mod generate;
 mod interpret;
 mod model;
-mod oracle;
 
 use std::collections::HashMap;
 use std::sync::Arc;

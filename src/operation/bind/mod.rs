@@ -5,10 +5,12 @@
 //! selection   fields of rows and aggregates
 //! arguments   what a field is given: lists, keys, functions
 //! mutation    writes
+//! describe    introspection
 //! filter      conditions        order   orders
 //! ```
 
 mod arguments;
+mod describe;
 mod filter;
 mod mutation;
 mod order;
@@ -23,6 +25,7 @@ use crate::graphql::{
     Directive, Document, Field, Name, OperationDefinition, OperationKind, Selection, Value,
 };
 use crate::schema::RoleSchema;
+use crate::schema::introspection::meta;
 use crate::schema::scalars::BOOLEAN;
 use crate::schema::types::{
     FieldKind, InputType, Root as TypeRoot, RootField, RootKind, TypeId, TypeRef,
@@ -35,10 +38,6 @@ use super::variables::{Declaration, Environment, VariableValue, literal};
 
 /// Fragments and inline fragments inside each other, at one level of fields.
 const MAX_NESTED_FRAGMENTS: usize = 64;
-
-/// Lists of types inside each other in introspection. Each could be as long as
-/// the schema; GraphiQL needs one, and graphql-js draws the line here too.
-const MAX_INTROSPECTION_LISTS: usize = 3;
 
 /// Allows several root fields in a subscription.
 const MULTIPLE_ROOTS: &str = "_multiple_top_level_fields";
@@ -272,46 +271,6 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
-    /// Bounds what is asked of `__schema` and `__type`; the rest of their
-    /// validation is made where they are answered.
-    fn introspection(
-        &mut self,
-        set: &[Selection],
-        depth: usize,
-        lists: usize,
-    ) -> Result<(), BindError> {
-        if depth > self.limits.depth {
-            return Err(self.error(Problem::TooDeep { limit: self.limits.depth }));
-        }
-        let document = self.document;
-        for selection in set {
-            self.count_node()?;
-            match selection {
-                Selection::Field(field) => {
-                    let list = matches!(
-                        field.name.as_ref(),
-                        "fields" | "inputFields" | "interfaces" | "possibleTypes"
-                    );
-                    let lists = lists + usize::from(list);
-                    if lists > MAX_INTROSPECTION_LISTS {
-                        let limit = MAX_INTROSPECTION_LISTS;
-                        return Err(self.error(Problem::IntrospectionTooDeep { limit }));
-                    }
-                    self.introspection(&field.selection, depth + 1, lists)?;
-                }
-                Selection::Inline { selection, .. } => {
-                    self.introspection(selection, depth + 1, lists)?;
-                }
-                Selection::Spread { fragment, .. } => {
-                    if let Some(fragment) = document.fragments.get(fragment) {
-                        self.introspection(&fragment.selection, depth + 1, lists)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn add_field(&self, field: &'a Field, out: &mut Collected<'a>) -> Result<(), BindError> {
         let key = field.response_key();
         if let Some(existing) = out.get_mut(key) {
@@ -408,15 +367,16 @@ impl<'a> Binder<'a> {
                 self.no_selection(field)?;
                 return Ok(RootSelection::Typename(root));
             }
-            "__schema" | "__type" if root == TypeRoot::Query => {
-                for field in fields {
-                    self.introspection(&field.selection, 1, 0)?;
-                }
-                return Ok(RootSelection::Introspection);
-            }
             _ => {}
         }
         self.path.push_key(field.name.to_string());
+        if root == TypeRoot::Query
+            && let Some(def) = meta::root(&field.name)
+        {
+            let asked = self.described(fields, def)?;
+            self.path.pop();
+            return Ok(RootSelection::Described(asked));
+        }
         let def = self.schema.types.root_field(root, &field.name).ok_or_else(|| {
             self.error(Problem::UnknownField {
                 field: field.name.to_string(),

@@ -62,7 +62,7 @@ pub fn plan(
                 let select = answer_of(Expr::Call("to_json", vec![value]));
                 RootAnswer::Step(writer.add(planner, With { parts: Vec::new(), select }, None)?)
             }
-            RootSelection::Introspection | RootSelection::NothingAvailable => {
+            RootSelection::Described(_) | RootSelection::NothingAvailable => {
                 return Err(PlanError::Missing("a root of mutations"));
             }
         });
@@ -75,7 +75,7 @@ pub fn plan(
         kind: operation.kind,
         operation_name: operation.name,
         answer,
-        introspects: false,
+        described: Vec::new(),
         keys,
         slots: Vec::new(),
         checks: operation.checks,

@@ -74,7 +74,9 @@ impl Types {
             } else {
                 TypeRef::nullable(right)
             };
-            fields.insert((*word).into(), input(ty, InputKind::Compare(*comparison)));
+            let mut field = input(ty, InputKind::Compare(*comparison));
+            field.description = described(*comparison, scalar).map(str::to_owned);
+            fields.insert((*word).into(), field);
         }
         if scalar.operators.json {
             fields.insert(
@@ -205,4 +207,51 @@ impl Types {
             values: named_columns(self.booleans(view)),
         }
     }
+}
+
+/// What Hasura says of an operator.
+const fn described(comparison: Comparison, scalar: &ScalarType) -> Option<&'static str> {
+    Some(match comparison {
+        Comparison::Like => "does the column match the given pattern",
+        Comparison::Nlike => "does the column NOT match the given pattern",
+        Comparison::Ilike => "does the column match the given case-insensitive pattern",
+        Comparison::Nilike => "does the column NOT match the given case-insensitive pattern",
+        Comparison::Similar => "does the column match the given SQL regular expression",
+        Comparison::Nsimilar => "does the column NOT match the given SQL regular expression",
+        Comparison::Regex => {
+            "does the column match the given POSIX regular expression, case sensitive"
+        }
+        Comparison::Iregex => {
+            "does the column match the given POSIX regular expression, case insensitive"
+        }
+        Comparison::Nregex => {
+            "does the column NOT match the given POSIX regular expression, case sensitive"
+        }
+        Comparison::Niregex => {
+            "does the column NOT match the given POSIX regular expression, case insensitive"
+        }
+        Comparison::Contains if scalar.array => "does the array contain the given value",
+        Comparison::Contains => "does the column contain the given json value at the top level",
+        Comparison::ContainedIn if scalar.array => {
+            "is the array contained in the given array value"
+        }
+        Comparison::ContainedIn => "is the column contained in the given json value",
+        Comparison::HasKey => "does the string exist as a top-level key in the column",
+        Comparison::HasKeysAny => "do any of these strings exist as top-level keys in the column",
+        Comparison::HasKeysAll => "do all of these strings exist as top-level keys in the column",
+        Comparison::JsonbPathExists => {
+            "does the jsonpath return any item for the specified JSON value"
+        }
+        Comparison::JsonbPathMatch => {
+            "does the jsonpath predicate check return true for the specified JSON value"
+        }
+        Comparison::Ancestor => "is the left argument an ancestor of right (or equal)?",
+        Comparison::AncestorAny => "does array contain an ancestor of `ltree`?",
+        Comparison::Descendant => "is the left argument a descendant of right (or equal)?",
+        Comparison::DescendantAny => "does array contain a descendant of `ltree`?",
+        Comparison::Matches => "does `ltree` match `lquery`?",
+        Comparison::MatchesAny => "does `ltree` match any `lquery` in array?",
+        Comparison::MatchesFulltext => "does `ltree` match `ltxtquery`?",
+        _ => return None,
+    })
 }

@@ -19,6 +19,7 @@ mod object;
 mod order;
 mod root;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +30,7 @@ use crate::catalog::privileges::ColumnSet;
 use crate::graphql::Name;
 
 use super::access::{DeleteAccess, InsertAccess, SelectAccess, TableAccess, UpdateAccess};
+use super::introspection::MetaType;
 use super::tracked::{
     Cardinality, ColumnType, ComputedField, FunctionId, Relationship, Returns, Tracked,
     TrackedColumn, TrackedId, TrackedTable,
@@ -57,12 +59,12 @@ pub struct Types {
 /// Types that belong to no table.
 #[derive(Debug)]
 struct Globals {
-    scalars: Box<[OnceLock<TypeDef>]>,
-    comparisons: Box<[OnceLock<Option<TypeDef>>]>,
-    casts: Box<[OnceLock<Option<TypeDef>>]>,
-    order_by: OnceLock<TypeDef>,
-    cursor_ordering: OnceLock<TypeDef>,
-    functions: Box<[OnceLock<Option<TypeDef>>]>,
+    scalars: Slots,
+    comparisons: Slots,
+    casts: Slots,
+    order_by: OnceLock<Option<TypeDef>>,
+    cursor_ordering: OnceLock<Option<TypeDef>>,
+    functions: Slots,
 }
 
 fn cells<T>(count: usize) -> Box<[OnceLock<T>]> {
@@ -96,54 +98,65 @@ impl Types {
     /// A type that the role has. The roots are made by [`Self::root_object`].
     pub fn get(&self, id: TypeId) -> Option<&TypeDef> {
         let globals = &self.globals;
+        let slot = match id {
+            TypeId::Root(_) => return None,
+            TypeId::Meta(meta) => return meta.definition(),
+            TypeId::Scalar(scalar) => globals.scalars.get(scalar.0 as usize)?,
+            TypeId::Comparison(scalar) => globals.comparisons.get(scalar.0 as usize)?,
+            TypeId::Cast(scalar) => globals.casts.get(scalar.0 as usize)?,
+            TypeId::OrderBy => &globals.order_by,
+            TypeId::CursorOrdering => &globals.cursor_ordering,
+            TypeId::FunctionArgs(function) => globals.functions.get(function.0 as usize)?,
+            TypeId::ComputedArgs(table, index) => {
+                self.slots(table)?.get(TableType::COUNT + usize::from(index))?
+            }
+            TypeId::Table(table, ty) => self.slots(table)?.get(ty.slot())?,
+        };
+        slot.get_or_init(|| self.make(id)).as_ref()
+    }
+
+    /// The same, not kept: for what goes through all types once.
+    pub fn transient(&self, id: TypeId) -> Option<Cow<'_, TypeDef>> {
         match id {
-            TypeId::Root(_) => None,
-            TypeId::Scalar(scalar) => {
-                let def = self.tracked.scalars.get(scalar)?;
-                Some(
-                    globals
-                        .scalars
-                        .get(scalar.0 as usize)?
-                        .get_or_init(|| TypeDef::Scalar(def.clone())),
-                )
+            TypeId::Root(root) => Some(Cow::Owned(TypeDef::Object(self.root_object(root)))),
+            TypeId::Meta(meta) => meta.definition().map(Cow::Borrowed),
+            // Shared by all tables.
+            TypeId::Scalar(_) | TypeId::OrderBy | TypeId::CursorOrdering => {
+                self.get(id).map(Cow::Borrowed)
             }
-            TypeId::Comparison(scalar) => {
-                let def = self.tracked.scalars.get(scalar)?;
-                globals
-                    .comparisons
-                    .get(scalar.0 as usize)?
-                    .get_or_init(|| Some(TypeDef::Input(self.comparison(def))))
-                    .as_ref()
+            id => self.make(id).map(Cow::Owned),
+        }
+    }
+
+    fn make(&self, id: TypeId) -> Option<TypeDef> {
+        let scalar = |id| self.tracked.scalars.get(id);
+        match id {
+            TypeId::Root(_) | TypeId::Meta(_) => None,
+            TypeId::Scalar(id) => scalar(id).cloned().map(TypeDef::Scalar),
+            TypeId::Comparison(id) => scalar(id).map(|def| TypeDef::Input(self.comparison(def))),
+            TypeId::Cast(id) => scalar(id).and_then(|def| self.cast(def)).map(TypeDef::Input),
+            TypeId::OrderBy => Some(TypeDef::Enum(order::order_by())),
+            TypeId::CursorOrdering => Some(TypeDef::Enum(order::cursor_ordering())),
+            TypeId::FunctionArgs(function) => self.function_args(function).map(TypeDef::Input),
+            TypeId::ComputedArgs(table, index) => {
+                self.computed_args(table, index).map(TypeDef::Input)
             }
-            TypeId::Cast(scalar) => {
-                let def = self.tracked.scalars.get(scalar)?;
-                globals
-                    .casts
-                    .get(scalar.0 as usize)?
-                    .get_or_init(|| self.cast(def).map(TypeDef::Input))
-                    .as_ref()
+            TypeId::Table(table, ty) => self.table_type(table, ty),
+        }
+    }
+
+    /// Whether an object or input of the role has nothing in it, so that it
+    /// cannot be described.
+    pub fn is_bare(&self, id: TypeId) -> bool {
+        let TypeId::Table(table, ty) = id else { return false };
+        let Some(view) = self.view(table) else { return false };
+        match ty {
+            TableType::Object => {
+                view.selected().next().is_none()
+                    && self.relationships(&view).next().is_none()
+                    && self.computed(&view).next().is_none()
             }
-            TypeId::OrderBy => {
-                Some(globals.order_by.get_or_init(|| TypeDef::Enum(order::order_by())))
-            }
-            TypeId::CursorOrdering => Some(
-                globals.cursor_ordering.get_or_init(|| TypeDef::Enum(order::cursor_ordering())),
-            ),
-            TypeId::FunctionArgs(function) => globals
-                .functions
-                .get(function.0 as usize)?
-                .get_or_init(|| self.function_args(function).map(TypeDef::Input))
-                .as_ref(),
-            TypeId::ComputedArgs(table, index) => self
-                .slots(table)?
-                .get(TableType::COUNT + usize::from(index))?
-                .get_or_init(|| self.computed_args(table, index).map(TypeDef::Input))
-                .as_ref(),
-            TypeId::Table(table, ty) => self
-                .slots(table)?
-                .get(ty.slot())?
-                .get_or_init(|| self.table_type(table, ty))
-                .as_ref(),
+            _ => false,
         }
     }
 
@@ -215,7 +228,7 @@ impl Types {
             TypeId::Cast(scalar) => {
                 self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.json)
             }
-            TypeId::OrderBy | TypeId::CursorOrdering => true,
+            TypeId::OrderBy | TypeId::CursorOrdering | TypeId::Meta(_) => true,
             TypeId::FunctionArgs(function) => {
                 self.functions.contains(&function)
                     && self
@@ -233,13 +246,12 @@ impl Types {
 
     fn has_of(&self, view: &View<'_>, ty: TableType) -> bool {
         match ty {
-            TableType::Object
-            | TableType::BoolExp
-            | TableType::OrderBy
-            | TableType::StreamCursor
-            | TableType::StreamCursorValue => view.select().is_some(),
+            TableType::Object | TableType::BoolExp => view.select().is_some(),
+            TableType::OrderBy => self.orders(view).next().is_some(),
             // A role that sees no column has nothing to name.
-            TableType::SelectColumn => view.selected().next().is_some(),
+            TableType::SelectColumn | TableType::StreamCursor | TableType::StreamCursorValue => {
+                view.selected().next().is_some()
+            }
             TableType::Aggregate | TableType::AggregateFields => view.aggregates(),
             TableType::FunctionFields(function) | TableType::FunctionOrderBy(function) => {
                 view.aggregates() && self.aggregated(view, function).next().is_some()
@@ -303,6 +315,9 @@ impl Types {
         if let Some(root) = Root::ALL.into_iter().find(|root| root.name() == name) {
             return Some(TypeId::Root(root)).filter(|id| self.has(*id));
         }
+        if let Some(meta) = MetaType::ALL.into_iter().find(|meta| meta.name() == name) {
+            return Some(TypeId::Meta(meta));
+        }
         TableType::ALL
             .into_iter()
             .find_map(|ty| {
@@ -322,6 +337,7 @@ impl Types {
             TypeId::Cast(scalar) => format!("{}_cast_exp", self.scalar_name(scalar)).into(),
             TypeId::OrderBy => "order_by".into(),
             TypeId::CursorOrdering => "cursor_ordering".into(),
+            TypeId::Meta(meta) => meta.name().into(),
             TypeId::Table(table, ty) => self
                 .tracked
                 .table(table)

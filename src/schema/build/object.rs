@@ -124,19 +124,22 @@ impl Types {
                 int,
                 ArgKind::Offset,
             ),
-            argument(
+        ]);
+        let orders = TypeId::Table(table, TableType::OrderBy);
+        if self.has(orders) {
+            args.extend([argument(
                 "order_by",
                 Some("sort the rows by one or more columns"),
-                TypeRef::list(TypeId::Table(table, TableType::OrderBy)),
+                TypeRef::list(orders),
                 ArgKind::OrderBy,
-            ),
-            argument(
-                "where",
-                Some("filter the rows returned"),
-                TypeRef::nullable(TypeId::Table(table, TableType::BoolExp)),
-                ArgKind::Where,
-            ),
-        ]);
+            )]);
+        }
+        args.extend([argument(
+            "where",
+            Some("filter the rows returned"),
+            TypeRef::nullable(TypeId::Table(table, TableType::BoolExp)),
+            ArgKind::Where,
+        )]);
         args
     }
 

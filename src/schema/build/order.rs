@@ -7,8 +7,8 @@ use super::{Types, View, input, of_column};
 use crate::graphql::Name;
 use crate::schema::tracked::{Cardinality, Returns};
 use crate::schema::types::{
-    AggregateFunction, EnumKind, EnumType, EnumValue, InputKind, InputType, TableType, TypeId,
-    TypeRef,
+    AggregateFunction, EnumKind, EnumType, EnumValue, InputField, InputKind, InputType, TableType,
+    TypeId, TypeRef,
 };
 
 /// `order_by`
@@ -54,60 +54,59 @@ pub(super) fn cursor_ordering() -> EnumType {
 }
 
 impl Types {
-    pub(super) fn order_by_input(&self, view: &View<'_>) -> InputType {
+    /// What the rows of a table can be ordered by.
+    pub(super) fn orders<'a>(
+        &'a self,
+        view: &View<'a>,
+    ) -> impl Iterator<Item = (Name, InputField)> + use<'a> {
         let order = TypeRef::nullable(TypeId::OrderBy);
-        let mut fields = IndexMap::new();
-        for seen in view.selected() {
+        let columns = view
+            .selected()
             // The values of an enum table are text.
-            if self.scalar_of(seen.ty).is_none_or(|scalar| scalar.operators.order) {
-                fields.insert(seen.name.clone(), input(order, of_column(seen.column.id)));
-            }
-        }
-        for (index, relationship) in self.relationships(view) {
-            match relationship.cardinality {
+            .filter(|seen| self.scalar_of(seen.ty).is_none_or(|scalar| scalar.operators.order))
+            .map(move |seen| (seen.name.clone(), input(order, of_column(seen.column.id))));
+        let relationships = self.relationships(view).filter_map(|(index, relationship)| {
+            let name = &relationship.name;
+            let (name, ty, kind) = match relationship.cardinality {
                 Cardinality::Object => {
-                    let ty = TypeId::Table(relationship.target, TableType::OrderBy);
-                    fields.insert(
-                        relationship.name.clone(),
-                        input(TypeRef::nullable(ty), InputKind::Relationship(index)),
-                    );
+                    (name.clone(), TableType::OrderBy, InputKind::Relationship(index))
                 }
-                Cardinality::Array => {
-                    let ty = TypeId::Table(relationship.target, TableType::AggregateOrderBy);
-                    if self.has(ty) {
-                        fields.insert(
-                            format!("{}_aggregate", relationship.name).into(),
-                            input(TypeRef::nullable(ty), InputKind::RelationshipAggregate(index)),
-                        );
-                    }
-                }
-            }
-        }
-        for (index, computed) in self.computed(view) {
+                Cardinality::Array => (
+                    format!("{name}_aggregate").into(),
+                    TableType::AggregateOrderBy,
+                    InputKind::RelationshipAggregate(index),
+                ),
+            };
+            let ty = TypeId::Table(relationship.target, ty);
+            // Whether a table on the other side has anything to order by is
+            // not asked: tables may lead to each other.
+            let there = relationship.cardinality == Cardinality::Object || self.has(ty);
+            there.then(|| (name, input(TypeRef::nullable(ty), kind)))
+        });
+        let computed = self.computed(view).filter_map(move |(index, computed)| {
             if super::function::needs_args(&computed.call) {
-                continue;
+                return None;
             }
-            let ty = match computed.returns {
+            let (name, ty) = match computed.returns {
                 Returns::Scalar(scalar) => {
-                    let ordered = self
-                        .tracked()
-                        .scalars
-                        .get(scalar)
-                        .is_some_and(|scalar| scalar.operators.order);
-                    if !ordered {
-                        continue;
-                    }
-                    (computed.name.clone(), order)
+                    let scalar = self.tracked().scalars.get(scalar)?;
+                    (computed.name.clone(), scalar.operators.order.then_some(order)?)
                 }
                 Returns::Rows { table, .. } => {
                     let ty = TypeId::Table(table, TableType::AggregateOrderBy);
-                    if !self.has(ty) {
-                        continue;
-                    }
-                    (format!("{}_aggregate", computed.name).into(), TypeRef::nullable(ty))
+                    let name = format!("{}_aggregate", computed.name).into();
+                    (name, self.has(ty).then_some(TypeRef::nullable(ty))?)
                 }
             };
-            fields.entry(ty.0).or_insert_with(|| input(ty.1, InputKind::Computed(index)));
+            Some((name, input(ty, InputKind::Computed(index))))
+        });
+        columns.chain(relationships).chain(computed)
+    }
+
+    pub(super) fn order_by_input(&self, view: &View<'_>) -> InputType {
+        let mut fields = IndexMap::new();
+        for (name, field) in self.orders(view) {
+            fields.entry(name).or_insert(field);
         }
         fields.sort_keys();
         InputType {
