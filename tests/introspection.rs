@@ -1,7 +1,12 @@
 //! What introspection tells, against async-graphql's account of the same
 //! definition, and in the ways that clients ask.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
 
 mod harness;
 mod oracle;

@@ -74,7 +74,7 @@ async fn world(db: &TestDb, document: Value, map: &[(&str, &str)]) -> World {
         auto_track: false,
         enums: &HashMap::new(),
     };
-    let options = BuildOptions { expose: &expose, inherited_roles: &metadata.inherited_roles };
+    let options = BuildOptions { expose: &expose, metadata: Some(&metadata) };
     let tracked = tracked::build(&[source], options).expect("names");
     assert!(tracked.inconsistencies.is_empty(), "{:#?}", tracked.inconsistencies);
     let options = SchemaOptions {
@@ -87,8 +87,13 @@ async fn world(db: &TestDb, document: Value, map: &[(&str, &str)]) -> World {
         infer_function_permissions: true,
         ..SchemaOptions::default()
     };
-    let limits =
-        EngineLimits { depth: 20, nodes: 500, rows: None, plan_cache_bytes: 8 * 1024 * 1024 };
+    let limits = EngineLimits {
+        depth: 20,
+        nodes: 500,
+        rows: None,
+        insert_rows: 100,
+        plan_cache_bytes: 8 * 1024 * 1024,
+    };
     let engine = Engine::new(app.pg.clone(), Arc::new(tracked), options, limits);
     World { _app: app, engine }
 }
@@ -185,11 +190,13 @@ fn permission(role: &str, mut permission: Value) -> Value {
     json!({"role": role, "permission": permission})
 }
 
+/// A filter on articles, session variables, the ids that pass.
+type Filtered<'a> = (Value, &'a [(&'a str, &'a str)], &'a [i64]);
+
 #[tokio::test]
 async fn filters_choose_rows() {
     let user = [("x-hasura-user-id", "1")];
-    // (filter on articles, session variables, the ids that pass)
-    let cases: Vec<(Value, &[(&str, &str)], &[i64])> = vec![
+    let cases: Vec<Filtered<'_>> = vec![
         (json!({}), &[], &[1, 2, 3, 4]),
         (json!({"author_id": "X-Hasura-User-Id"}), &user, &[1, 2]),
         (json!({"author_id": {"_eq": "x-hasura-user-id"}}), &user, &[1, 2]),

@@ -32,7 +32,10 @@ fn text(description: &Option<Positioned<String>>) -> Option<&str> {
 
 fn input(def: &Positioned<InputValueDefinition>) -> InputValue {
     let def = &def.node;
-    let value = InputValue::new(def.name.node.as_str(), reference(&def.ty.node));
+    let mut value = InputValue::new(def.name.node.as_str(), reference(&def.ty.node));
+    if let Some(default) = &def.default_value {
+        value = value.default_value(default.node.clone());
+    }
     match text(&def.description) {
         Some(text) => value.description(text),
         None => value,

@@ -362,12 +362,9 @@ impl<'a> Binder<'a> {
         let Some(field) = fields.first() else {
             return Err(self.error(Problem::Schema("a field was collected from nowhere")));
         };
-        match field.name.as_ref() {
-            "__typename" => {
-                self.no_selection(field)?;
-                return Ok(RootSelection::Typename(root));
-            }
-            _ => {}
+        if &*field.name == "__typename" {
+            self.no_selection(field)?;
+            return Ok(RootSelection::Typename(root));
         }
         self.path.push_key(field.name.to_string());
         if root == TypeRoot::Query
