@@ -1,5 +1,7 @@
 //! Plan + leaves → bytes: one transaction, introspection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -114,7 +116,7 @@ impl Engine {
     pub(crate) async fn run_bound(
         &self,
         session: &Session,
-        schema: &RoleSchema,
+        schema: &Arc<RoleSchema>,
         operation: Operation,
         leaves: Vec<String>,
     ) -> Result<Bytes, ApiError> {
