@@ -22,6 +22,7 @@ use crate::console::{self, ConsoleSettings};
 use crate::doctor::{self, DoctorInput, Finding, Severity};
 use crate::engine::{Engine, EngineLimits};
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
+use crate::schema::tracked::ObjectKind;
 use crate::schema::{RoleMapping, SchemaOptions};
 use crate::session::AuthConfig;
 use crate::session::auth_config::AuthConfigError;
@@ -223,7 +224,12 @@ impl Snapshots for App {
     fn engine(&self) -> EngineSnapshot {
         let plans = self.engine.plan_cache_stats();
         let subscriptions = self.engine.subscription_stats();
+        let schemas = self.engine.schemas();
+        let undelivered =
+            |kind| u64::try_from(schemas.tracked().undelivered(kind)).unwrap_or(u64::MAX);
         EngineSnapshot {
+            event_triggers_undelivered: undelivered(ObjectKind::EventTrigger),
+            cron_triggers_undelivered: undelivered(ObjectKind::CronTrigger),
             plan_hits: plans.hits,
             plan_misses: plans.misses,
             plan_evictions: plans.evictions,

@@ -9,11 +9,13 @@ use tokio::sync::MutexGuard;
 use crate::base::{ApiError, Code};
 use crate::catalog::load;
 use crate::catalog::model::Catalog;
+use crate::metadata::source::DEFAULT_SOURCE;
 use crate::metadata::{Metadata, QualifiedName, Source, Table};
 use crate::pg::SystemTx;
 use crate::schema::tracked::{Inconsistency, ObjectKind, Tracked};
 use crate::schema::types::Root;
 
+use super::capture::{self, Uncaptured};
 use super::enums::Enums;
 use super::project::{Project, State, build};
 use super::{grants, store};
@@ -116,7 +118,8 @@ impl<'a> Draft<'a> {
 
     async fn build(&mut self) -> Result<Arc<Tracked>, ApiError> {
         let metadata = self.has_metadata().then_some(&self.metadata);
-        Ok(build(&self.tx, self.project.schema(), &self.catalog, metadata, &mut self.enums).await?)
+        let (schema, enums) = (self.project.schema(), &mut self.enums);
+        Ok(build(&self.tx, schema, &self.catalog, metadata, enums, &self.state.uncaptured).await?)
     }
 
     /// Forgets what was read of enum tables.
@@ -176,9 +179,7 @@ impl<'a> Draft<'a> {
         let broken = tracked
             .inconsistencies
             .iter()
-            .filter(|found| {
-                !known.iter().any(|old| old.kind == found.kind && old.name == found.name)
-            })
+            .filter(|found| found.breaks && !is_known(known, found))
             .cloned()
             .collect();
         self.tracked = tracked;
@@ -195,14 +196,44 @@ impl<'a> Draft<'a> {
     pub(super) async fn breaks(&mut self) -> Result<bool, ApiError> {
         let known = self.tracked.inconsistencies.clone();
         let tracked = self.build().await?;
-        let breaks = tracked
-            .inconsistencies
-            .iter()
-            .any(|found| !known.iter().any(|old| old.kind == found.kind && old.name == found.name));
+        let breaks =
+            tracked.inconsistencies.iter().any(|found| found.breaks && !is_known(&known, found));
         if !breaks {
             self.tracked = tracked;
         }
         Ok(breaks)
+    }
+
+    /// Lets the database's triggers follow the metadata.
+    async fn capture_events(&mut self) -> Result<(), ApiError> {
+        let before = self.state.metadata.as_deref();
+        if !capture::concerns(before) && !capture::concerns(Some(&self.metadata)) {
+            return Ok(());
+        }
+        let (mut uncaptured, mut changed) = (Uncaptured::new(), false);
+        for source in self.metadata.sources.iter().filter(|found| *found.name == *DEFAULT_SOURCE) {
+            let completed = capture::complete(&self.tx, source, &self.catalog, true).await?;
+            uncaptured.extend(completed.uncaptured);
+            changed |= completed.changed;
+        }
+        let known = &self.state.uncaptured;
+        if let Some(((_, trigger), reason)) =
+            uncaptured.iter().find(|(key, _)| !known.contains_key(*key))
+        {
+            return Err(ApiError::new(
+                Code::InvalidConfiguration,
+                format!("the event trigger \"{trigger}\" cannot be made in the database: {reason}"),
+            )
+            .with_status(400));
+        }
+        changed |= uncaptured != *known;
+        if changed {
+            self.state.uncaptured = uncaptured;
+            // The settings that a trigger reads are written from now on.
+            self.read_catalog().await?;
+            self.tracked = self.build().await?;
+        }
+        Ok(())
     }
 
     /// Makes the change that of everybody.
@@ -210,6 +241,9 @@ impl<'a> Draft<'a> {
         let mut version = self.state.version;
         if self.metadata_changed {
             version = Some(store::save(&self.tx, &self.metadata).await?);
+        }
+        if self.metadata_changed || self.database_changed {
+            self.capture_events().await?;
         }
         if self.has_metadata() {
             // What this changes in the catalogue concerns our own roles only,
@@ -231,6 +265,11 @@ impl<'a> Draft<'a> {
         self.project.install(state, self.tracked);
         Ok(())
     }
+}
+
+/// Whether an object was broken before.
+fn is_known(known: &[Inconsistency], found: &Inconsistency) -> bool {
+    known.iter().any(|old| old.breaks && old.kind == found.kind && old.name == found.name)
 }
 
 /// What Hasura says of names at a root that are there twice.

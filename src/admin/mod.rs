@@ -3,13 +3,14 @@
 //! ```text
 //! command ─▶ Project ─▶ Draft: one transaction, a copy of the metadata, the catalogue as it is inside
 //!                         │ command by command: change, check against the catalogue
-//!                         └▶ commit: store, grants, NOTIFY ─▶ engine (and the other servers)
+//!                         └▶ commit: store, triggers, grants, NOTIFY ─▶ engine (and the other servers)
 //! ```
 //!
 //! [`Project`] is what the server serves: catalogue and metadata. Whatever
 //! changes one of them goes through it, so that requests never see half of a
 //! change.
 
+mod capture;
 mod changes;
 pub mod command;
 mod commands;

@@ -17,6 +17,7 @@ use crate::schema::SchemaOptions;
 use crate::schema::tracked::{self, BuildOptions, Inconsistency, SourceInput, Tracked};
 use crate::sql::InvalidIdent;
 
+use super::capture::{self, Uncaptured};
 use super::draft::Draft;
 use super::enums::{self, Enums};
 use super::grants;
@@ -86,6 +87,8 @@ pub(super) struct State {
     pub version: Option<i64>,
     pub catalog: Arc<Catalog>,
     pub enums: Enums,
+    /// Event triggers that could not be made.
+    pub uncaptured: Uncaptured,
     pub tracked: Arc<Tracked>,
 }
 
@@ -106,8 +109,15 @@ impl Project {
             version = Some(found.version);
             metadata = Some(Arc::new(found.metadata));
         }
+        let uncaptured = match &metadata {
+            Some(metadata) if pg.has_owner() => {
+                capture_events(&tx, &watch, metadata, &catalog).await
+            }
+            _ => Uncaptured::new(),
+        };
+        let schema = &options.schema;
         let tracked =
-            build(&tx, &options.schema, &catalog, metadata.as_deref(), &mut enums).await?;
+            build(&tx, schema, &catalog, metadata.as_deref(), &mut enums, &uncaptured).await?;
         if pg.has_owner() && metadata.is_some() {
             complete_grants(&tx, &tracked).await;
         }
@@ -116,7 +126,7 @@ impl Project {
         let engine = Engine::new(pg.clone(), tracked.clone(), options.roles, options.limits)
             .poll_every(options.poll_interval);
         let engine = Arc::new(engine);
-        let state = State { metadata, version, catalog, enums, tracked };
+        let state = State { metadata, version, catalog, enums, uncaptured, tracked };
         Ok(Project(Arc::new(Inner {
             pg,
             watch,
@@ -196,8 +206,12 @@ impl Project {
         version: Option<i64>,
     ) -> Result<(), ProjectError> {
         let tx = self.0.pg.begin_system("follow a change").await?;
+        if let Some(metadata) = metadata.as_deref().filter(|_| self.0.pg.has_owner()) {
+            state.uncaptured = capture_events(&tx, &self.0.watch, metadata, &catalog).await;
+        }
+        let State { enums, uncaptured, .. } = &mut *state;
         let tracked =
-            build(&tx, &self.0.schema, &catalog, metadata.as_deref(), &mut state.enums).await?;
+            build(&tx, &self.0.schema, &catalog, metadata.as_deref(), enums, uncaptured).await?;
         if self.0.pg.has_owner() && metadata.is_some() {
             complete_grants(&tx, &tracked).await;
         }
@@ -229,9 +243,40 @@ async fn complete_grants(tx: &SystemTx, tracked: &Tracked) {
     }
 }
 
+/// Makes the triggers that metadata names and the database lacks, which is so
+/// when another server, or Hasura, wrote the metadata.
+async fn capture_events(
+    tx: &SystemTx,
+    watch: &Watch,
+    metadata: &Metadata,
+    catalog: &Catalog,
+) -> Uncaptured {
+    let Some(source) = metadata.source(DEFAULT_SOURCE) else { return Uncaptured::new() };
+    if !capture::concerns(Some(metadata)) {
+        return Uncaptured::new();
+    }
+    match capture::complete(tx, source, catalog, false).await {
+        Ok(completed) => {
+            if completed.changed {
+                watch.notified();
+            }
+            completed.uncaptured
+        }
+        Err(error) => {
+            tracing::error!(%error, "event triggers could not be looked after; what they would capture may be lost");
+            Uncaptured::new()
+        }
+    }
+}
+
 fn report(inconsistencies: &[Inconsistency]) {
     for object in inconsistencies {
-        tracing::warn!(object = %object.name, reason = %object.reason, "part of the metadata is left out");
+        let (object_name, reason) = (&object.name, &object.reason);
+        if object.breaks {
+            tracing::warn!(object = %object_name, %reason, "part of the metadata is left out");
+        } else {
+            tracing::warn!(object = %object_name, %reason, "a trigger is not delivered");
+        }
     }
 }
 
@@ -242,6 +287,7 @@ pub(super) async fn build(
     catalog: &Arc<Catalog>,
     metadata: Option<&Metadata>,
     enums: &mut Enums,
+    uncaptured: &Uncaptured,
 ) -> Result<Arc<Tracked>, ProjectError> {
     let source = metadata.and_then(|metadata| metadata.source(DEFAULT_SOURCE));
     if let Some(source) = source {
@@ -261,5 +307,7 @@ pub(super) async fn build(
         enums,
     };
     let options = BuildOptions { expose: &schema.expose, metadata };
-    Ok(Arc::new(tracked::build(&[input], options)?))
+    let mut tracked = tracked::build(&[input], options)?;
+    capture::tell(&mut tracked, uncaptured);
+    Ok(Arc::new(tracked))
 }

@@ -27,12 +27,15 @@ pub struct EventTrigger {
     pub response_transform: Option<Value>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub cleanup_config: Option<Value>,
+    /// Whether rows that replication writes count too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trigger_on_replication: bool,
 }
 
 /// What is told of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EventDefinition {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_false")]
     pub enable_manual: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub insert: Option<EventOperation>,
@@ -49,6 +52,19 @@ pub struct EventOperation {
     /// What the payload holds; all when absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub payload: Option<Columns>,
+}
+
+/// `null` stands for what is left out, as older versions wrote it.
+fn or_false<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl EventDefinition {
+    /// What is told of, by the words of the definition.
+    pub fn operations(&self) -> impl Iterator<Item = (&'static str, &EventOperation)> {
+        let pairs = [("insert", &self.insert), ("update", &self.update), ("delete", &self.delete)];
+        pairs.into_iter().filter_map(|(word, operation)| Some((word, operation.as_ref()?)))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

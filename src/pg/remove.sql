@@ -31,6 +31,11 @@ step (ord, sql) as (
   from pg_policy p where p.polname = 'ringfence_admin'
 
   union all
+  select 25, format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
+  from pg_trigger t
+  where t.tgfoid = to_regprocedure('ringfence.capture()') and t.tgparentid = 0 and not t.tgisinternal
+
+  union all
   select distinct 30,
          format('alter default privileges for role %I%s revoke all on %s from %I',
                 pg_get_userbyid(d.defaclrole),

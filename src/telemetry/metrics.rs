@@ -91,6 +91,9 @@ pub struct EngineSnapshot {
     pub catalog_reload_failures: u64,
     /// Subscriptions that are kept current.
     pub subscriptions: u64,
+    /// Triggers of metadata whose events this version does not deliver.
+    pub event_triggers_undelivered: u64,
+    pub cron_triggers_undelivered: u64,
     /// Readings of subscriptions, by what came of them.
     pub polls_changed: u64,
     pub polls_unchanged: u64,
@@ -358,8 +361,16 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 4] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 6] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
+    (
+        "event_triggers_undelivered",
+        "Event triggers whose events are captured and not delivered",
+        |e| e.event_triggers_undelivered,
+    ),
+    ("cron_triggers_undelivered", "Cron triggers that are kept and not run", |e| {
+        e.cron_triggers_undelivered
+    }),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
     ("catalog_generation", "Which reading of the database's catalogue is in use", |e| {
@@ -538,6 +549,7 @@ mod tests {
             "ringfence_socket_closes_total{code=\"other\",by=\"client\"} 1",
             "ringfence_socket_closes_total{code=\"none\",by=\"lost\"} 1",
             "ringfence_subscriptions 0",
+            "ringfence_event_triggers_undelivered 0",
             "ringfence_build_info{version=",
             "# EOF",
         ] {

@@ -10,6 +10,7 @@
 
 mod commands;
 mod data;
+mod events;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../served/mod.rs"]

@@ -17,8 +17,10 @@ pub(super) fn export(
     _: &Value,
     version: Option<u64>,
 ) -> Result<Output, ApiError> {
-    let metadata = serde_json::to_value(&draft.metadata)
-        .map_err(|error| ApiError::internal(error.to_string()))?;
+    let mut metadata = draft.metadata.clone();
+    metadata.cron_triggers.retain(|trigger| trigger.include_in_metadata);
+    let metadata =
+        serde_json::to_value(&metadata).map_err(|error| ApiError::internal(error.to_string()))?;
     if version == Some(2) {
         return output(&json!({
             "resource_version": draft.version().unwrap_or_default(),
@@ -50,6 +52,7 @@ pub(super) async fn replace(
     };
     let mut metadata = Metadata::from_json(&replace.metadata)?;
     keep_default_source(&mut metadata, &draft.metadata);
+    keep_cron_triggers(&mut metadata, &draft.metadata);
     draft.metadata = metadata;
     draft.forget_enums();
     if replace.allow_inconsistent_metadata {
@@ -69,6 +72,16 @@ fn keep_default_source(metadata: &mut Metadata, old: &Metadata) {
                 source.configuration.clone()
             });
         metadata.sources.insert(0, Source::new(DEFAULT_SOURCE, configuration));
+    }
+}
+
+/// Cron triggers that an export does not have are not taken away by a document
+/// without them.
+fn keep_cron_triggers(metadata: &mut Metadata, old: &Metadata) {
+    for trigger in old.cron_triggers.iter().filter(|trigger| !trigger.include_in_metadata) {
+        if metadata.cron_triggers.iter().all(|given| given.name != trigger.name) {
+            metadata.cron_triggers.push(trigger.clone());
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //! draft, and has the draft check what came of it.
 
 mod collection;
+mod cron;
 mod document;
 mod endpoint;
+mod event;
 mod function;
 mod inherited;
 mod permission;
@@ -17,6 +19,7 @@ use super::draft::Draft;
 use super::run_sql;
 
 use crate::base::{ApiError, Code};
+use crate::schema::tracked::Inconsistency;
 pub(super) use table::default_source;
 
 /// Runs a command by its name; `None` when there is no such command.
@@ -65,6 +68,23 @@ pub(super) async fn run(
         "drop_collection_from_allowlist" => collection::disallow(draft, args).await,
         "create_rest_endpoint" => endpoint::create(draft, args).await,
         "drop_rest_endpoint" => endpoint::drop(draft, args).await,
+        "create_event_trigger" => event::create(draft, args).await,
+        "delete_event_trigger" => event::delete(draft, args).await,
+        "invoke_event_trigger" => event::invoke(draft, args).await,
+        "redeliver_event" => event::redeliver(draft, args).await,
+        "get_event_logs" => event::logs(draft, args).await,
+        "get_event_invocation_logs" => event::invocations(draft, args),
+        "get_event_by_id" => event::by_id(draft, args).await,
+        "create_cron_trigger" => cron::create(draft, args).await,
+        "delete_cron_trigger" => cron::delete(draft, args).await,
+        "get_cron_triggers" => cron::list(draft),
+        "create_scheduled_event"
+        | "delete_scheduled_event"
+        | "get_scheduled_events"
+        | "get_scheduled_event_invocations"
+        | "cleanup_event_trigger_logs"
+        | "resume_event_trigger_cleanups"
+        | "pause_event_trigger_cleanups" => event::not_delivered(&command.name),
         "get_catalog_state" => state::get(draft).await,
         "set_catalog_state" => state::set(draft, args).await,
         "dump_internal_state" => state::dump(draft),
@@ -122,7 +142,8 @@ fn dependents(mut list: Vec<String>) -> ApiError {
 async fn drop_broken(draft: &mut Draft<'_>) -> Result<(), ApiError> {
     // What depends on something that is taken out may break in turn.
     for _ in 0..MAX_ROUNDS {
-        let broken = draft.tracked().inconsistencies.clone();
+        let told = draft.tracked().inconsistencies.iter();
+        let broken: Vec<Inconsistency> = told.filter(|found| found.breaks).cloned().collect();
         if broken.is_empty() {
             return Ok(());
         }

@@ -24,8 +24,8 @@ use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, EnumRow, FunctionId, FunctionRoot, Relationship, Returns, RootNames,
-    SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive, function,
-    permission, relationship,
+    SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive, event,
+    function, permission, relationship,
 };
 
 /// One database.
@@ -109,7 +109,11 @@ pub fn build(
     for function in &tracked.functions {
         tracked.roles.extend(function.roles.iter().cloned());
     }
+    for (input, pairs) in inputs.iter().zip(&written) {
+        event::tell_event_triggers(&mut tracked, input, pairs);
+    }
     if let Some(metadata) = options.metadata {
+        event::tell_cron_triggers(&mut tracked, metadata);
         add_inherited_roles(&mut tracked, &metadata.inherited_roles);
         tracked.stored = StoredOperations::of(metadata, &mut tracked.inconsistencies);
     }

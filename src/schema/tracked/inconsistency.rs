@@ -65,7 +65,7 @@ impl ObjectKind {
     }
 }
 
-/// A part of the metadata that is left out, and why.
+/// A part of the metadata that is left out, or does less than it says, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inconsistency {
     pub definition: Value,
@@ -77,6 +77,8 @@ pub struct Inconsistency {
     pub place: Place,
     /// The definitions of several objects that cannot stand together.
     pub conflicts: Option<Value>,
+    /// It is left out. Otherwise it stands, and does less than it says.
+    pub breaks: bool,
 }
 
 /// `{definition, reason, name, type}`, or `{reason, conflicts}` of several.
@@ -118,7 +120,7 @@ impl Inconsistency {
         place: Place,
     ) -> Self {
         let reason = format!("Inconsistent object: {reason}");
-        Inconsistency { definition, reason, name, kind, place, conflicts: None }
+        Inconsistency { definition, reason, name, kind, place, conflicts: None, breaks: true }
     }
 
     /// Of a table itself.

@@ -6,6 +6,7 @@
 //!              │ table relationship   └▶ inconsistencies: what the database does not have
 //!              │ computed function
 //!              ├ permission ─▶ conditions
+//!              ├ event: event and cron triggers
 //!              └ stored: allow list, REST endpoints
 //! ```
 //!
@@ -16,6 +17,7 @@ mod build;
 mod computed;
 pub mod conditions;
 mod derive;
+pub mod event;
 mod function;
 pub mod inconsistency;
 mod permission;
@@ -303,6 +305,11 @@ impl Tracked {
         let source = self.source(source)?;
         let table = source.catalog.table_named(&name.schema, &name.name)?;
         source.ids.get(&table.id).copied()
+    }
+
+    /// How many triggers of a kind stand, and are not delivered.
+    pub fn undelivered(&self, kind: ObjectKind) -> usize {
+        self.inconsistencies.iter().filter(|told| !told.breaks && told.kind == kind).count()
     }
 
     /// What a name at a root means to some role.

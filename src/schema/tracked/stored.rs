@@ -290,6 +290,7 @@ fn of_endpoint(written: &RestEndpoint, reason: String) -> Inconsistency {
         kind: ObjectKind::Endpoint,
         place: Place { named: written.name.shared(), ..Place::default() },
         conflicts: None,
+        breaks: true,
     }
 }
 
@@ -362,6 +363,7 @@ fn tell_ambiguous(endpoints: &[Endpoint], metadata: &Metadata, told: &mut Vec<In
             kind: ObjectKind::Endpoint,
             place: Place { named: first.unwrap_or_default(), ..Place::default() },
             conflicts: Some(Value::Array(conflicts.collect())),
+            breaks: true,
         });
     }
 }
