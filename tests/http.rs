@@ -211,6 +211,15 @@ async fn media_types_decide_how_errors_show_in_the_status() {
             );
         }
     }
+    // Hasura's first endpoint tells failure in the status.
+    let first = |query: &str| {
+        let body = json!({"query": query}).to_string();
+        let request = server.request(Method::POST, "/v1alpha1/graphql");
+        request.header("content-type", "application/json").body(body).send()
+    };
+    assert_eq!(first(SMALL).await.unwrap().status(), 200);
+    let (status, found, ..) = error_of(first("{nothing}").await.unwrap()).await;
+    assert_eq!((status.as_u16(), &*found), (400, "validation-failed"));
 }
 
 #[tokio::test]

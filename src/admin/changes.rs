@@ -7,7 +7,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::catalog::model::{Catalog, Oid, Table as DbTable};
+use crate::catalog::model::{Catalog, Oid, Table as DbTable, Volatility};
+use crate::metadata::function::ComputedField;
 use crate::metadata::permission::{Columns, Presets};
 use crate::metadata::relationship::{ForeignKeyOn, Using};
 use crate::metadata::{Metadata, NonEmpty, QualifiedName, Source, Table, document};
@@ -429,6 +430,61 @@ pub(super) fn retyped(
     out
 }
 
+/// What the SQL did to functions that metadata names.
+pub(super) enum FunctionChange<'a> {
+    /// There are several of its name now.
+    Overloaded(&'a QualifiedName),
+    /// The same of the function of a computed field.
+    FieldOverloaded { table: &'a QualifiedName, field: &'a ComputedField },
+    /// The function of a computed field may change data now.
+    FieldVolatile { table: &'a QualifiedName, field: &'a ComputedField },
+    /// It is gone, or has another name.
+    FieldGone { table: &'a QualifiedName, field: &'a ComputedField },
+}
+
+/// What happened to functions that metadata names.
+pub(super) fn of_functions<'a>(
+    source: &'a Source,
+    before: &Catalog,
+    after: &Catalog,
+) -> Vec<FunctionChange<'a>> {
+    let named = |catalog: &Catalog, name: &QualifiedName| functions_named(catalog, name);
+    let overloaded = |name| named(after, name).len() > named(before, name).len().max(1);
+    let functions = source.functions.iter().map(|tracked| &tracked.function);
+    let mut out: Vec<_> =
+        functions.filter(|name| overloaded(name)).map(FunctionChange::Overloaded).collect();
+    for entry in &source.tables {
+        let table = &entry.table;
+        for field in &entry.computed_fields {
+            let name = &field.definition.function;
+            let [oid] = named(before, name)[..] else { continue };
+            let now = after.functions.get(&oid);
+            let was = before.functions.get(&oid);
+            match now.filter(|now| now.schema == name.schema && now.name == name.name) {
+                None => out.push(FunctionChange::FieldGone { table, field }),
+                Some(_) if overloaded(name) => {
+                    out.push(FunctionChange::FieldOverloaded { table, field });
+                }
+                Some(now) => {
+                    let volatile = now.volatility == Volatility::Volatile;
+                    if volatile && was.is_some_and(|was| was.volatility != now.volatility) {
+                        out.push(FunctionChange::FieldVolatile { table, field });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+fn functions_named(catalog: &Catalog, name: &QualifiedName) -> Vec<Oid> {
+    let functions = catalog.functions.values();
+    functions
+        .filter(|function| function.schema == name.schema && function.name == name.name)
+        .map(|function| function.oid)
+        .collect()
+}
+
 /// Takes the tables and functions that are gone out of the metadata, and the
 /// names that it gives to columns that are gone.
 pub(super) fn forget_dropped(source: &mut Source, before: &Catalog, after: &Catalog) {
@@ -445,16 +501,9 @@ pub(super) fn forget_dropped(source: &mut Source, before: &Catalog, after: &Cata
         table.configuration.custom_column_names.retain(|name, _| exists(name));
         table.configuration.column_config.retain(|name, _| exists(name));
     }
-    let named = |catalog: &Catalog, name: &QualifiedName| -> Vec<Oid> {
-        catalog
-            .functions
-            .values()
-            .filter(|function| function.schema == name.schema && function.name == name.name)
-            .map(|function| function.oid)
-            .collect()
-    };
     source.functions.retain(|function| {
-        named(before, &function.function).is_empty() || !named(after, &function.function).is_empty()
+        let name = &function.function;
+        functions_named(before, name).is_empty() || !functions_named(after, name).is_empty()
     });
 }
 

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::base::{ApiError, Code};
+use crate::catalog::model::Catalog;
+use crate::metadata::{NonEmpty, QualifiedName, Source};
 use crate::pg::{DbFault, PgError};
 use crate::schema::tracked::{SourceId, Tracked};
 
-use super::changes::{self, Renames};
+use super::changes::{self, FunctionChange, Renames};
 use super::command::{Output, arguments, output};
-use super::commands::settle;
+use super::commands::{dependents, settle};
 use super::draft::Draft;
 
 #[derive(Deserialize)]
@@ -89,8 +91,7 @@ async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
     if run.check_metadata_consistency != Some(false) {
         let source = draft.source(&run.source)?;
         let is_tracked = |table: &crate::catalog::model::Table| {
-            let name =
-                crate::metadata::QualifiedName::new(table.schema.clone(), table.name.clone());
+            let name = QualifiedName::new(table.schema.clone(), table.name.clone());
             source.table(&name).is_some()
         };
         for (table, column) in changes::retyped(&before, &after, is_tracked) {
@@ -110,6 +111,11 @@ async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
             }
         }
     }
+    let gone = if run.check_metadata_consistency == Some(false) {
+        Vec::new()
+    } else {
+        of_functions(draft.source(&run.source)?, &before, &after, run)?
+    };
     let renames = Renames::between(&before, &after);
     let source = draft.source_mut(&run.source)?;
     let untouched = source.clone();
@@ -117,9 +123,62 @@ async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
         renames.apply(source, &tracked, id);
     }
     changes::forget_dropped(source, &before, &after);
+    for (table, field) in &gone {
+        if let Some(table) = source.table_mut(table) {
+            table.computed_fields.retain(|found| found.name != *field);
+        }
+    }
     let changed = *source != untouched;
     if run.check_metadata_consistency == Some(false) {
         return if changed { draft.rebuild().await.map(drop) } else { draft.refresh().await };
     }
     if changed || draft.breaks().await? { settle(draft, run.cascade).await } else { Ok(()) }
+}
+
+/// Refuses what makes functions unusable that metadata names; answers the
+/// computed fields that go with their functions.
+fn of_functions(
+    source: &Source,
+    before: &Catalog,
+    after: &Catalog,
+    run: &RunSql,
+) -> Result<Vec<(QualifiedName, NonEmpty)>, ApiError> {
+    let mut overloaded = Vec::new();
+    let mut gone = Vec::new();
+    for change in changes::of_functions(source, before, after) {
+        let message = match change {
+            FunctionChange::Overloaded(function) => {
+                overloaded.push(function.to_string());
+                continue;
+            }
+            FunctionChange::FieldGone { table, field } => {
+                gone.push((table.clone(), field.name.clone()));
+                continue;
+            }
+            FunctionChange::FieldOverloaded { table, field } => format!(
+                "The function \"{}\" associated with computed field\"{}\" of table \"{table}\" is being overloaded",
+                field.definition.function, field.name
+            ),
+            FunctionChange::FieldVolatile { table, field } => format!(
+                "The type of function \"{}\" associated with computed field \"{}\" of table \"{table}\" is being \
+                 altered to \"VOLATILE\"",
+                field.definition.function, field.name
+            ),
+        };
+        return Err(ApiError::new(Code::NotSupported, message));
+    }
+    if !overloaded.is_empty() {
+        let message = format!(
+            "the following tracked function(s) cannot be overloaded: {}",
+            overloaded.join(", ")
+        );
+        return Err(ApiError::new(Code::NotSupported, message));
+    }
+    if !gone.is_empty() && !run.cascade {
+        let list = gone.iter().map(|(table, field)| {
+            format!("computed field {table}.{field} in source \"{}\"", run.source)
+        });
+        return Err(dependents(list.collect()));
+    }
+    Ok(gone)
 }

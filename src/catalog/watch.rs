@@ -90,9 +90,23 @@ impl Shared {
     }
 
     fn swap(&self, catalog: Arc<Catalog>) {
+        self.current.store(catalog.clone());
+        self.tell(&catalog);
+    }
+
+    /// Takes the place of `old`, and only of that one.
+    fn swap_for(&self, old: &Arc<Catalog>, catalog: Arc<Catalog>) -> bool {
+        let found = self.current.compare_and_swap(old, catalog.clone());
+        let swapped = Arc::ptr_eq(&found, old);
+        if swapped {
+            self.tell(&catalog);
+        }
+        swapped
+    }
+
+    fn tell(&self, catalog: &Catalog) {
         let generation = catalog.generation;
         tracing::debug!(generation, tables = catalog.tables.len(), "the catalogue is swapped");
-        self.current.store(catalog);
         self.generation.send_replace(generation);
     }
 }
@@ -280,15 +294,19 @@ impl Watcher {
             self.seen = version;
             return Ok(());
         }
-        let (version, mut catalog) = fetch(&self.pg, &self.config).await?;
-        self.seen = version;
-        let current = self.shared.current.load();
-        if catalog.fingerprint == current.fingerprint {
-            return Ok(());
+        loop {
+            let current = self.shared.current.load_full();
+            let (version, mut catalog) = fetch(&self.pg, &self.config).await?;
+            self.seen = version;
+            if catalog.fingerprint == current.fingerprint {
+                return Ok(());
+            }
+            catalog.generation = self.shared.next_generation();
+            // One that was adopted while this one was read may be newer.
+            if self.shared.swap_for(&current, Arc::new(catalog)) {
+                return Ok(());
+            }
         }
-        catalog.generation = self.shared.next_generation();
-        self.shared.swap(Arc::new(catalog));
-        Ok(())
     }
 }
 

@@ -161,6 +161,7 @@ fn from_number(scalar: &ScalarType, text: &str) -> Result<String, Problem> {
         (Codec::Int, _) => (i128::from(i32::MIN), i128::from(i32::MAX)),
         (Codec::Number, Some("int2")) => (i128::from(i16::MIN), i128::from(i16::MAX)),
         (Codec::Number, Some("int8")) => (i128::from(i64::MIN), i128::from(i64::MAX)),
+        (Codec::Number, Some("money")) => return Ok(fixed(text)),
         _ => return Ok(text.to_owned()),
     };
     match integral(text) {
@@ -186,6 +187,24 @@ fn decompose(text: &str) -> (bool, String, i64) {
     let significant = trimmed.trim_start_matches('0').to_owned();
     let exponent = if significant.is_empty() { 0 } else { exponent.saturating_add(zeros) };
     (negative, significant, exponent)
+}
+
+/// A number without an exponent, which the type money cannot read; what is far
+/// beyond its range stays as it is.
+fn fixed(text: &str) -> String {
+    const FAR: i64 = 40;
+    let (negative, digits, exponent) = decompose(text);
+    if !text.contains(['e', 'E']) || !(-FAR..=FAR).contains(&exponent) {
+        return text.to_owned();
+    }
+    let sign = if negative { "-" } else { "" };
+    let shift = usize::try_from(exponent.unsigned_abs()).unwrap_or_default();
+    if exponent >= 0 {
+        return format!("{sign}{digits:0<width$}", width = (digits.len() + shift).max(1));
+    }
+    let digits = format!("{digits:0>width$}", width = shift + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - shift);
+    format!("{sign}{whole}.{fraction}")
 }
 
 /// The value of a number without a fraction; `5.0` and `1e2` are such.
@@ -319,6 +338,20 @@ mod tests {
     fn numbers_keep_their_text() {
         for text in ["123456789012345678901234567890.10", "1e400", "-0.0"] {
             assert_eq!(read("numeric", Codec::Number, text), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn money_has_no_exponent() {
+        for (text, fixed) in [
+            ("-2E-2", "-0.02"),
+            ("1.25e1", "12.5"),
+            ("3e2", "300"),
+            ("0e5", "0"),
+            ("-1.10", "-1.10"),
+            ("1e900", "1e900"),
+        ] {
+            assert_eq!(read("money", Codec::Number, text), Ok(fixed.to_owned()));
         }
     }
 

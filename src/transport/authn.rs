@@ -197,7 +197,7 @@ fn backend_only(headers: &HeaderMap) -> Result<bool, ApiError> {
         "false" | "f" | "no" | "n" => Ok(false),
         _ => Err(ApiError::new(
             Code::BadRequest,
-            "X-Hasura-Use-Backend-Only-Permissions: Not a valid boolean text. True values are \
+            "x-hasura-use-backend-only-permissions:  Not a valid boolean text. True values are \
              [\"true\",\"t\",\"yes\",\"y\"] and  False values are [\"false\",\"f\",\"no\",\"n\"]. \
              All values are case insensitive",
         )),

@@ -29,6 +29,8 @@ const COPY_BYTES: usize = 16 * 1024;
 pub(super) enum Media {
     /// `application/json`: 200 for whatever GraphQL has to say.
     Json,
+    /// The same where Hasura's first version is asked: 400 for what failed.
+    FirstVersion,
     /// `application/graphql-response+json`: the status tells success and failure apart.
     GraphqlResponse,
     /// `text/event-stream`; what is refused before there is a stream is refused
@@ -76,7 +78,7 @@ impl Media {
 
     fn content_type(self) -> HeaderValue {
         match self {
-            Media::Json => JSON,
+            Media::Json | Media::FirstVersion => JSON,
             Media::GraphqlResponse | Media::Events => GRAPHQL_RESPONSE,
         }
     }
@@ -142,7 +144,10 @@ fn set_retry_after(headers: &mut HeaderMap, error: &ApiError) {
 /// The status of a GraphQL answer.
 fn status_of(media: Media, has_data: bool, errors: &[ApiError]) -> StatusCode {
     let Some(first) = errors.first() else { return StatusCode::OK };
-    let own = first.code.status();
+    let own = match first.code.status() {
+        403 if media == Media::FirstVersion => 400,
+        own => own,
+    };
     // Overload is said in the status whatever the client accepts, so that
     // proxies and clients back off.
     let overload = matches!(first.code, Code::TooManyRequests | Code::ServiceUnavailable);

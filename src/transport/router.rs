@@ -382,7 +382,10 @@ impl Edge {
                     refused.respond(Media::Json)
                 });
         }
-        let media = Media::accepted(&parts.headers);
+        let media = match Media::accepted(&parts.headers) {
+            Media::Json if parts.uri.path() == FIRST_VERSION => Media::FirstVersion,
+            other => other,
+        };
         let refuse = |account: &mut Account<'_>, refusal: Refusal| {
             account.blame(&refusal.error);
             refusal.respond(media)
@@ -609,9 +612,12 @@ impl Edge {
     }
 }
 
+/// Hasura's first GraphQL endpoint.
+const FIRST_VERSION: &str = "/v1alpha1/graphql";
+
 fn endpoint_of(path: &str) -> &'static str {
     match path {
-        "/v1/graphql" | "/graphql" => "graphql",
+        "/v1/graphql" | "/graphql" | FIRST_VERSION => "graphql",
         "/healthz" | "/health" | "/livez" => "health",
         "/readyz" => "ready",
         "/v1/version" => "version",

@@ -64,6 +64,56 @@ async fn names_of_the_database_are_followed() {
 }
 
 #[tokio::test]
+async fn functions_of_the_metadata_are_guarded() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let (status, _) = project
+        .sql(
+            "create function short(a article) returns text language sql stable as 'select left(a.title, 2)';
+             create function published() returns setof article language sql stable as 'select * from article';",
+        )
+        .await;
+    assert_eq!(status, 200);
+    project
+        .done(
+            "pg_add_computed_field",
+            json!({"table": "article", "name": "short", "definition": {"function": "short"}}),
+        )
+        .await;
+    project.done("pg_track_function", json!({"function": "published"})).await;
+    for (sql, code, error) in [
+        (
+            "create function published(n int) returns setof article language sql stable as 'select * from article'",
+            "not-supported",
+            "the following tracked function(s) cannot be overloaded: published",
+        ),
+        (
+            "create function short(a article, n int) returns text language sql stable as 'select a.title'",
+            "not-supported",
+            "The function \"short\" associated with computed field\"short\" of table \"article\" is being overloaded",
+        ),
+        (
+            "alter function short(article) volatile",
+            "not-supported",
+            "The type of function \"short\" associated with computed field \"short\" of table \"article\" is being \
+             altered to \"VOLATILE\"",
+        ),
+        (
+            "alter function short(article) rename to brief",
+            "dependency-error",
+            "cannot drop due to the following dependent objects : computed field article.short in source \"default\"",
+        ),
+    ] {
+        let (status, answer) = project.sql(sql).await;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!((&answer["code"], &answer["error"]), (&json!(code), &json!(error)), "{sql}");
+    }
+    let seen = project.ask("admin", &[], "{ article(limit: 1) { short } published { id } }").await;
+    assert_eq!(seen["data"]["article"][0]["short"], "On", "{seen}");
+    assert_eq!(seen["data"]["published"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test]
 async fn a_change_is_whole_or_not_there() {
     let project = Project::new().await;
     let (status, answer) = project

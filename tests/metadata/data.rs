@@ -225,7 +225,7 @@ async fn bad_commands_are_told() {
             "update",
             json!({"table": "article", "$set": {"nothing": 1}, "where": {}}),
             "not-exists",
-            "$.args.$set",
+            "$.args['$set']",
         ),
         (
             "delete",

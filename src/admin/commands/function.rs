@@ -51,6 +51,12 @@ pub(super) async fn track(draft: &mut Draft<'_>, args: &Value) -> Result<Output,
             format!("function already tracked : \"{}\"", track.function),
         ));
     }
+    if source.table(&track.function).is_some() {
+        return Err(ApiError::new(
+            Code::NotSupported,
+            format!("table with name \"{}\" already exists", track.function),
+        ));
+    }
     source.functions.push(Function {
         configuration: track.configuration,
         comment: track.comment,

@@ -12,6 +12,7 @@ mod permission;
 mod relationship;
 mod state;
 mod table;
+mod unsupported;
 
 use super::changes;
 use super::command::{Command, Endpoint, Output};
@@ -103,7 +104,7 @@ pub(super) async fn run(
         "reload_metadata" => document::reload(draft, args).await,
         "get_inconsistent_metadata" => document::inconsistent(draft),
         "drop_inconsistent_metadata" => document::drop_inconsistent(draft).await,
-        _ => return None,
+        _ => return unsupported::refuse(name, args),
     })
 }
 
@@ -130,7 +131,7 @@ pub(super) async fn settle(draft: &mut Draft<'_>, cascade: bool) -> Result<(), A
 }
 
 /// Refuses to take away what others need.
-fn dependents(mut list: Vec<String>) -> ApiError {
+pub(super) fn dependents(mut list: Vec<String>) -> ApiError {
     list.sort();
     ApiError::new(
         Code::DependencyError,

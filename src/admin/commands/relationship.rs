@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::admin::command::{Output, arguments, success};
 use crate::admin::draft::Draft;
 use crate::base::{ApiError, Code, JsonPath};
-use crate::metadata::relationship::{Relationship, Using};
+use crate::metadata::relationship::{ForeignKeyOn, Relationship, Using};
 use crate::metadata::{NonEmpty, QualifiedName, Table};
 use crate::schema::tracked::ObjectKind;
 use crate::schema::tracked::inconsistency::object_name;
@@ -36,6 +36,12 @@ pub(super) async fn create_array(draft: &mut Draft<'_>, args: &Value) -> Result<
 
 async fn create(draft: &mut Draft<'_>, args: &Value, kind: ObjectKind) -> Result<Output, ApiError> {
     let create: Create = arguments(args)?;
+    if let (ObjectKind::ArrayRelation, Using::ForeignKeyConstraintOn(on)) = (kind, &create.using)
+        && !matches!(on, ForeignKeyOn::Remote(_))
+    {
+        return Err(ApiError::new(Code::ParseFailed, "Expecting object { table, columns }.")
+            .at(JsonPath::root().key("using").key("foreign_key_constraint_on")));
+    }
     let table = draft.table_mut(&create.source, &create.table)?;
     if table.relationships().any(|other| other.name == create.name) {
         return Err(ApiError::new(

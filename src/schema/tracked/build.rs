@@ -340,14 +340,13 @@ fn add_relationships(
             for relationship in relationships {
                 let result = relationship::resolve(&around, table, relationship, cardinality)
                     .and_then(|found| {
-                        if shown.column_named(&found.name).is_some()
-                            || list.iter().any(|other: &Relationship| other.name == found.name)
-                        {
-                            return Err(
-                                "field definition conflicts with postgres column".to_owned()
-                            );
+                        let name = &found.name;
+                        let twice = list.iter().any(|other: &Relationship| other.name == *name);
+                        match conflict(shown, table, name) {
+                            Some(reason) => Err(reason),
+                            None if twice => Err(format!("the field \"{name}\" is defined twice")),
+                            None => Ok(found),
                         }
-                        Ok(found)
                     });
                 match result {
                     Ok(found) => list.push(found),
@@ -464,7 +463,7 @@ fn of_function(source: &str, written: &WrittenFunction, reason: &str) -> Inconsi
         ObjectKind::Function,
         format!("function {} in source {source}", written.function),
         format!("in function \"{}\": {reason}", written.function),
-        as_json(written),
+        as_json(&written.function),
         Place { source: source.into(), table: None, named: written.function.to_string().into() },
     )
 }
@@ -508,6 +507,20 @@ fn add_inherited_roles(tracked: &mut Tracked, written: &[InheritedRole]) {
         tracked.inherited_roles.insert(role.role_name.shared(), leaves.into_iter().collect());
     }
 }
+
+/// The root fields that are told of when a table's name is taken, in Hasura's
+/// order.
+const CLASHING: [RootKind; 9] = [
+    RootKind::Select,
+    RootKind::SelectByPk,
+    RootKind::SelectAggregate,
+    RootKind::Insert,
+    RootKind::InsertOne,
+    RootKind::Update,
+    RootKind::Delete,
+    RootKind::UpdateByPk,
+    RootKind::DeleteByPk,
+];
 
 /// Which name at a root means what. Of two that want one name, the table that
 /// is listed first keeps it; the other is told, if metadata `named` it.
@@ -577,7 +590,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
         tracked.duplicates.push((*root, name));
     }
     for names in std::mem::take(&mut tracked.clashes) {
-        for kind in RootKind::ALL.into_iter().filter(|kind| kind.is_served()) {
+        for kind in CLASHING {
             for root in kind.roots().iter().filter(|root| **root != Root::Subscription) {
                 tracked.duplicates.push((*root, names.name(kind).clone()));
             }
