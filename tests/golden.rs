@@ -121,7 +121,7 @@ fn pretty(sql: &str) -> String {
             rest = &rest[1..];
             continue;
         }
-        for clause in [" FROM ", " WHERE ", " ORDER BY ", " LIMIT ", " OFFSET "] {
+        for clause in [" FROM ", " WHERE ", " GROUP BY ", " ORDER BY ", " LIMIT ", " OFFSET "] {
             if rest.starts_with(clause) && opened.last().copied().unwrap_or(true) {
                 out.push('\n');
                 out.push_str(&"  ".repeat(depth));

@@ -175,7 +175,7 @@ async fn types_are_told_by_name_with_aliases_fragments_and_directives() {
             "t": {
                 "__typename": "__Type",
                 "is": "OBJECT",
-                "fields": [{"name": "aggregate"}, {"name": "nodes"}],
+                "fields": [{"name": "aggregate"}, {"name": "groups"}, {"name": "nodes"}],
             },
             "none": null,
             "hidden": null,

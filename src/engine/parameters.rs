@@ -10,6 +10,7 @@ use crate::operation::json::{fill, json_entries};
 use crate::operation::json_path::json_path;
 use crate::operation::{BindError, Problem};
 use crate::pg::TextParam;
+use crate::plan::like::Pattern;
 use crate::plan::{Form, Slot};
 use crate::session::Session;
 
@@ -77,9 +78,9 @@ impl<'v> Leaves<'v> {
         let text = match &slot.operand {
             Operand::Const(text) => match slot.form {
                 Form::Plain | Form::JsonPath => return Ok(TextParam::from(text.clone())),
-                Form::AtMost(_) => text.to_string(),
+                _ => text.to_string(),
             },
-            Operand::Session(name) => return session_value(session, name).map(TextParam::from),
+            Operand::Session(name) => session_value(session, name)?,
             Operand::SessionVariables => session.variables_json(),
             Operand::Leaf(leaf) => self.take(*leaf)?,
             Operand::Json(parts) => {
@@ -95,7 +96,15 @@ impl<'v> Leaves<'v> {
             }
             Form::JsonPath => json_path(&text)
                 .map_err(|problem| ApiError::from(BindError::new(JsonPath::root(), problem)))?,
-            _ => text,
+            Form::LikePrefix => match Pattern::of(&text).prefix {
+                prefix if prefix.is_empty() => return Ok(TextParam::NULL),
+                prefix => prefix,
+            },
+            Form::LikeRest => match Pattern::of(&text) {
+                Pattern { prefix, open: true } if !prefix.is_empty() => return Ok(TextParam::NULL),
+                _ => text,
+            },
+            Form::Plain | Form::AtMost(_) => text,
         }))
     }
 

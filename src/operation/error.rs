@@ -96,6 +96,14 @@ pub enum Problem {
         "The value {0} lies outside the bounds or is not an integer.  Maybe it is a float, or is there integer overflow?"
     )]
     IntOutOfBounds(String),
+    #[error("exactly one predicate should be specified")]
+    OnePredicate,
+    #[error("groups need at least one column")]
+    GroupedByNothing,
+    #[error("the groups are not made by this column; add it to \"by\"")]
+    NotGroupedBy,
+    #[error("rows cannot be grouped by this column: values of its type cannot be sorted")]
+    NotGroupable,
     #[error("\"distinct_on\" columns must match initial \"order_by\" columns")]
     DistinctOn,
     #[error("parse json path error: \"{0}\" is no path such as $.key[0]['other key']")]

@@ -286,6 +286,26 @@ pub enum AggregateField {
     Typename(Name),
     Aggregate(Vec<FunctionSelected>),
     Nodes(Vec<Selected>),
+    Groups {
+        /// Not empty.
+        by: Vec<ColumnId>,
+        selection: Vec<GroupSelected>,
+    },
+}
+
+/// One field of a `<table>_aggregate_group`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupSelected {
+    pub key: Name,
+    pub field: GroupField,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum GroupField {
+    Typename(Name),
+    Aggregate(Vec<FunctionSelected>),
+    /// Columns that the rows are grouped by.
+    Key(Vec<(Name, FunctionColumn)>),
 }
 
 /// One field of `aggregate`.

@@ -15,14 +15,14 @@ use std::sync::Arc;
 use crate::catalog::model::ColumnId;
 use crate::operation::model::{
     AggregateField, AggregateSelected, Aggregated, FunctionColumn, FunctionField, FunctionSelected,
-    ListArgs,
+    GroupField, GroupSelected, ListArgs,
 };
 use crate::schema::types::{AggregateFunction, ScalarType};
-use crate::sql::{Alias, Expr, From, Ident, Select, SelectItem};
+use crate::sql::{Alias, Direction, Expr, From, Ident, OrderBy, Select, SelectItem};
 
 use super::PlanError;
 use super::planner::{Planner, RowRef, own_type};
-use super::rows::object;
+use super::rows::{object, record};
 
 /// Columns of a row source under short names of ours.
 struct Columns {
@@ -68,7 +68,6 @@ impl Planner<'_> {
         // A limit on the rows of a role is one on lists: it bounds the nodes,
         // not what is counted.
         let cap = self.row_cap(row.table)?;
-        let mut base = self.base(row, from.clone(), conditions.clone(), args, None)?;
         let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(selection.len());
         for selected in selection {
             let expr = match &selected.field {
@@ -87,6 +86,10 @@ impl Planner<'_> {
                 AggregateField::Aggregate(functions) => {
                     self.functions(row, functions, &mut values, &mut cells)?
                 }
+                AggregateField::Groups { by, selection } => {
+                    let base = self.base(row, from.clone(), conditions.clone(), args, None)?;
+                    self.groups(row, base, by, selection)?
+                }
             };
             fields.push((selected.key.clone(), expr));
         }
@@ -97,6 +100,7 @@ impl Planner<'_> {
         if cells.items.is_empty() {
             cells.add(Expr::Int(1))?;
         }
+        let mut base = self.base(row, from, conditions, args, None)?;
         let rows = cells.alias;
         base.items = cells.items;
         let totals = Select {
@@ -135,24 +139,105 @@ impl Planner<'_> {
                     values.add(Expr::Aggregate { function: "count", distinct, args })?
                 }
                 FunctionField::Function { function, columns } => {
-                    let record = self.aliases.fresh();
-                    let mut inner: Vec<(Arc<str>, Expr)> = Vec::with_capacity(columns.len());
-                    for (key, column) in columns {
-                        let expr = match column {
-                            FunctionColumn::Typename(name) => Expr::Text(name.to_string()),
-                            FunctionColumn::Column(column) => {
-                                let cell = self.aggregated_cell(row, *column, cells)?;
-                                let scalar = self.scalar(row.table, *column)?;
-                                let value = values.add(call(*function, scalar, cell)?)?;
-                                self.shown(value, scalar)
-                            }
-                        };
-                        inner.push((key.clone(), expr));
-                    }
-                    Expr::Scalar(Box::new(object(record, inner, Select::default())?))
+                    self.columns(row, columns, |planner, column, scalar| {
+                        let cell = planner.aggregated_cell(row, column, cells)?;
+                        values.add(call(*function, scalar, cell)?)
+                    })?
                 }
             };
             fields.push((selected.key.clone(), expr));
+        }
+        Ok(Expr::Scalar(Box::new(object(record, fields, Select::default())?)))
+    }
+
+    /// The groups of the rows of `base`, in the order of their keys.
+    ///
+    /// ```sql
+    /// (SELECT coalesce(json_agg(row_to_json(_g.*)), '[]') FROM (
+    ///    SELECT (SELECT row_to_json(_k.*) FROM (SELECT _a."a1" AS "status") AS _k) AS "key", …
+    ///    FROM (SELECT count(*) AS "a0", _r."r0" AS "a1" FROM (<rows>) AS _r GROUP BY _r."r0") AS _a
+    ///    ORDER BY _a."a1" LIMIT …) AS _g)
+    /// ```
+    fn groups(
+        &mut self,
+        row: RowRef,
+        mut base: Select,
+        by: &[ColumnId],
+        selection: &[GroupSelected],
+    ) -> Result<Expr, PlanError> {
+        let record = self.aliases.fresh();
+        let mut values = Columns::new(self.aliases.fresh(), "a");
+        let mut cells = Columns::new(self.aliases.fresh(), "r");
+        let cap = self.row_cap(row.table)?;
+        let mut group_by = Vec::with_capacity(by.len());
+        let mut order_by = Vec::with_capacity(by.len());
+        for column in by {
+            let cell = self.aggregated_cell(row, *column, &mut cells)?;
+            order_by.push(OrderBy {
+                expr: values.add(cell.clone())?,
+                direction: Direction::Asc,
+                nulls: None,
+            });
+            group_by.push(cell);
+        }
+        let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(selection.len());
+        for selected in selection {
+            let expr = match &selected.field {
+                GroupField::Typename(name) => Expr::Text(name.to_string()),
+                GroupField::Aggregate(functions) => {
+                    self.functions(row, functions, &mut values, &mut cells)?
+                }
+                GroupField::Key(columns) => self.columns(row, columns, |planner, column, _| {
+                    let cell = planner.aggregated_cell(row, column, &mut cells)?;
+                    values.add(cell)
+                })?,
+            };
+            fields.push((selected.key.clone(), expr));
+        }
+        base.items = cells.items;
+        let totals = Select {
+            items: values.items,
+            from: Some(From::Select { select: Box::new(base), alias: cells.alias }),
+            group_by,
+            ..Select::default()
+        };
+        let groups = Select {
+            from: Some(From::Select { select: Box::new(totals), alias: values.alias }),
+            order_by,
+            limit: cap.map(|cap| Expr::Int(i64::try_from(cap).unwrap_or(i64::MAX))),
+            ..Select::default()
+        };
+        let (value, source) = self::record(record, fields, groups)?;
+        let all = Expr::Call("json_agg", vec![value]);
+        Ok(Expr::Scalar(Box::new(Select {
+            items: vec![SelectItem {
+                expr: Expr::Coalesce(vec![all, Expr::Text("[]".to_owned())]),
+                name: None,
+            }],
+            from: Some(source),
+            ..Select::default()
+        })))
+    }
+
+    /// An object with a value for each column.
+    fn columns(
+        &mut self,
+        row: RowRef,
+        columns: &[(Arc<str>, FunctionColumn)],
+        mut value: impl FnMut(&mut Self, ColumnId, &ScalarType) -> Result<Expr, PlanError>,
+    ) -> Result<Expr, PlanError> {
+        let record = self.aliases.fresh();
+        let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(columns.len());
+        for (key, column) in columns {
+            let expr = match column {
+                FunctionColumn::Typename(name) => Expr::Text(name.to_string()),
+                FunctionColumn::Column(column) => {
+                    let scalar = self.scalar(row.table, *column)?;
+                    let value = value(self, *column, scalar)?;
+                    self.shown(value, scalar)
+                }
+            };
+            fields.push((key.clone(), expr));
         }
         Ok(Expr::Scalar(Box::new(object(record, fields, Select::default())?)))
     }

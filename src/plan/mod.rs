@@ -7,11 +7,13 @@
 //! predicate   conditions                        order       orders
 //! call        functions                         planner     aliases, parameters
 //! script      several statements in a row       cache       plans that ran before
+//! like        patterns that an index can find
 //! ```
 
 mod aggregate;
 pub mod cache;
 mod call;
+pub(crate) mod like;
 mod order;
 mod planner;
 mod predicate;
@@ -83,6 +85,10 @@ pub enum Form {
     AtMost(u64),
     /// `$.a[0]` as an array of keys; what the document spells out is one already.
     JsonPath,
+    /// The plain text that a pattern begins with; null without one.
+    LikePrefix,
+    /// The pattern; null where its prefix says it all.
+    LikeRest,
 }
 
 /// What runs for an operation of one shape.

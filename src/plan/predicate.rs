@@ -173,6 +173,11 @@ impl Planner<'_> {
         comparison: Comparison,
         value: &CompareValue,
     ) -> Result<Expr, PlanError> {
+        if let (Comparison::Like, CompareValue::One(pattern)) = (comparison, value)
+            && self.starts_with(&left, scalar)
+        {
+            return self.like(left, pattern);
+        }
         let left = Box::new(left);
         let op = operator(scalar, comparison);
         let one = self.right_type(scalar, comparison)?;
@@ -282,31 +287,31 @@ impl Planner<'_> {
         let mut conditions = self.join(scope.row, relationship, other)?;
         conditions.extend(self.visible(scope, other)?);
         conditions.push(self.predicate(Scope { row: other, ..scope }, &aggregate.filter)?);
-        let columns = match &aggregate.function {
-            PredicateAggregate::Count(columns) => columns.clone(),
-            PredicateAggregate::BoolAnd(column) | PredicateAggregate::BoolOr(column) => {
-                vec![*column]
+        let (name, scalar, columns) = match &aggregate.function {
+            PredicateAggregate::Count(columns) => ("count", INT, columns),
+            PredicateAggregate::Function(function, columns) if function.is_boolean() => {
+                (function.name(), BOOLEAN, columns)
+            }
+            PredicateAggregate::Function(function, columns) => {
+                let double = self.schema.tracked().scalars.double();
+                let double = double.ok_or(PlanError::Missing("the type of doubles"))?;
+                (function.name(), double, columns)
             }
         };
         let mut args = Vec::with_capacity(columns.len());
         for column in columns {
             args.push(match scope.voice {
-                Voice::Caller => self.cell(other, column)?,
-                Voice::Rule => self.column(other, column)?,
+                Voice::Caller => self.cell(other, *column)?,
+                Voice::Rule => self.column(other, *column)?,
             });
         }
-        let (function, scalar) = match aggregate.function {
-            PredicateAggregate::Count(_) => ("count", INT),
-            PredicateAggregate::BoolAnd(_) => ("bool_and", BOOLEAN),
-            PredicateAggregate::BoolOr(_) => ("bool_or", BOOLEAN),
-        };
-        if args.len() > 1 {
+        if args.len() > 1 && name == "count" {
             args = vec![Expr::Tuple(args)];
         }
         let distinct = aggregate.distinct && !args.is_empty();
         let value = Expr::Scalar(Box::new(Select {
             items: vec![SelectItem {
-                expr: Expr::Aggregate { function, distinct, args },
+                expr: Expr::Aggregate { function: name, distinct, args },
                 name: None,
             }],
             from: Some(from),

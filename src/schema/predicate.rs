@@ -161,8 +161,65 @@ pub struct AggregatePredicate {
 pub enum PredicateAggregate {
     /// Of rows, or of rows in which these columns are not null.
     Count(Vec<ColumnId>),
-    BoolAnd(ColumnId),
-    BoolOr(ColumnId),
+    /// Of columns, in the order in which Postgres takes them.
+    Function(ConditionFunction, Vec<ColumnId>),
+}
+
+/// The aggregates beside `count` that a condition may be about: those that
+/// Hasura has, over columns of type boolean or double precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConditionFunction {
+    Avg,
+    BoolAnd,
+    BoolOr,
+    Corr,
+    CovarSamp,
+    Max,
+    Min,
+    StddevSamp,
+    Sum,
+    VarSamp,
+}
+
+impl ConditionFunction {
+    pub const ALL: [ConditionFunction; 10] = [
+        ConditionFunction::Avg,
+        ConditionFunction::BoolAnd,
+        ConditionFunction::BoolOr,
+        ConditionFunction::Corr,
+        ConditionFunction::CovarSamp,
+        ConditionFunction::Max,
+        ConditionFunction::Min,
+        ConditionFunction::StddevSamp,
+        ConditionFunction::Sum,
+        ConditionFunction::VarSamp,
+    ];
+
+    /// The name, in GraphQL as in Postgres.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConditionFunction::Avg => "avg",
+            ConditionFunction::BoolAnd => "bool_and",
+            ConditionFunction::BoolOr => "bool_or",
+            ConditionFunction::Corr => "corr",
+            ConditionFunction::CovarSamp => "covar_samp",
+            ConditionFunction::Max => "max",
+            ConditionFunction::Min => "min",
+            ConditionFunction::StddevSamp => "stddev_samp",
+            ConditionFunction::Sum => "sum",
+            ConditionFunction::VarSamp => "var_samp",
+        }
+    }
+
+    /// Of booleans, a boolean; the others of doubles, a double.
+    pub const fn is_boolean(self) -> bool {
+        matches!(self, ConditionFunction::BoolAnd | ConditionFunction::BoolOr)
+    }
+
+    /// Whether it takes two columns, `Y` and `X`.
+    pub const fn takes_pair(self) -> bool {
+        matches!(self, ConditionFunction::Corr | ConditionFunction::CovarSamp)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

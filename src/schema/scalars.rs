@@ -201,6 +201,11 @@ impl Scalars {
         self.by_name.get(name).copied()
     }
 
+    /// The scalar of double precision, if some source has it.
+    pub fn double(&self) -> Option<ScalarId> {
+        self.by_name("float8")
+    }
+
     /// The type of the right side of an operator on `scalar`.
     pub fn right_side(&self, scalar: &ScalarType, comparison: Comparison) -> Option<ScalarId> {
         match comparison {

@@ -11,7 +11,7 @@ use crate::graphql::{Name, OperationKind};
 use crate::sql::{Ident, SqlType};
 
 use super::introspection::{MetaField, MetaType};
-use super::predicate::Comparison;
+use super::predicate::{Comparison, ConditionFunction};
 use super::tracked::{FunctionId, TrackedId};
 
 /// A scalar by its GraphQL name.
@@ -166,10 +166,14 @@ pub enum TableType {
     FunctionOrderBy(AggregateFunction),
     AggregateBoolExp,
     AggregateCount,
-    AggregateBoolAnd,
-    AggregateBoolOr,
-    BoolAndColumn,
-    BoolOrColumn,
+    /// What a condition on an aggregate takes.
+    Condition(ConditionFunction),
+    /// The columns that it may be about.
+    ConditionColumn(ConditionFunction),
+    /// The two columns of one that takes a pair.
+    ConditionArguments(ConditionFunction),
+    AggregateGroup,
+    AggregateGroupKey,
     Enum,
     EnumComparison,
     StreamCursor,
@@ -196,8 +200,9 @@ impl TableType {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [TableType; 53] = {
+    pub const ALL: [TableType; 73] = {
         use AggregateFunction as F;
+        use ConditionFunction as C;
         use TableType as T;
         [
             T::Object,
@@ -209,10 +214,8 @@ impl TableType {
             T::AggregateOrderBy,
             T::AggregateBoolExp,
             T::AggregateCount,
-            T::AggregateBoolAnd,
-            T::AggregateBoolOr,
-            T::BoolAndColumn,
-            T::BoolOrColumn,
+            T::AggregateGroup,
+            T::AggregateGroupKey,
             T::Enum,
             T::EnumComparison,
             T::StreamCursor,
@@ -253,6 +256,28 @@ impl TableType {
             T::FunctionOrderBy(F::VarPop),
             T::FunctionOrderBy(F::VarSamp),
             T::FunctionOrderBy(F::Variance),
+            T::Condition(C::Avg),
+            T::Condition(C::BoolAnd),
+            T::Condition(C::BoolOr),
+            T::Condition(C::Corr),
+            T::Condition(C::CovarSamp),
+            T::Condition(C::Max),
+            T::Condition(C::Min),
+            T::Condition(C::StddevSamp),
+            T::Condition(C::Sum),
+            T::Condition(C::VarSamp),
+            T::ConditionColumn(C::Avg),
+            T::ConditionColumn(C::BoolAnd),
+            T::ConditionColumn(C::BoolOr),
+            T::ConditionColumn(C::Corr),
+            T::ConditionColumn(C::CovarSamp),
+            T::ConditionColumn(C::Max),
+            T::ConditionColumn(C::Min),
+            T::ConditionColumn(C::StddevSamp),
+            T::ConditionColumn(C::Sum),
+            T::ConditionColumn(C::VarSamp),
+            T::ConditionArguments(C::Corr),
+            T::ConditionArguments(C::CovarSamp),
         ]
     };
 
@@ -261,11 +286,12 @@ impl TableType {
             TableType::Object
             | TableType::Aggregate
             | TableType::AggregateFields
+            | TableType::AggregateGroup
+            | TableType::AggregateGroupKey
             | TableType::FunctionFields(_)
             | TableType::MutationResponse => Kind::Object,
             TableType::SelectColumn
-            | TableType::BoolAndColumn
-            | TableType::BoolOrColumn
+            | TableType::ConditionColumn(_)
             | TableType::Enum
             | TableType::Constraint
             | TableType::UpdateColumn => Kind::Enum,
@@ -281,6 +307,7 @@ impl TableType {
     /// What follows the table's name.
     fn suffix(self) -> &'static str {
         use AggregateFunction as F;
+        use ConditionFunction as C;
         match self {
             TableType::Object => "",
             TableType::BoolExp => "_bool_exp",
@@ -315,10 +342,44 @@ impl TableType {
             },
             TableType::AggregateBoolExp => "_aggregate_bool_exp",
             TableType::AggregateCount => "_aggregate_bool_exp_count",
-            TableType::AggregateBoolAnd => "_aggregate_bool_exp_bool_and",
-            TableType::AggregateBoolOr => "_aggregate_bool_exp_bool_or",
-            TableType::BoolAndColumn => "_aggregate_bool_exp_bool_and_arguments_columns",
-            TableType::BoolOrColumn => "_aggregate_bool_exp_bool_or_arguments_columns",
+            TableType::Condition(function) => match function {
+                C::Avg => "_aggregate_bool_exp_avg",
+                C::BoolAnd => "_aggregate_bool_exp_bool_and",
+                C::BoolOr => "_aggregate_bool_exp_bool_or",
+                C::Corr => "_aggregate_bool_exp_corr",
+                C::CovarSamp => "_aggregate_bool_exp_covar_samp",
+                C::Max => "_aggregate_bool_exp_max",
+                C::Min => "_aggregate_bool_exp_min",
+                C::StddevSamp => "_aggregate_bool_exp_stddev_samp",
+                C::Sum => "_aggregate_bool_exp_sum",
+                C::VarSamp => "_aggregate_bool_exp_var_samp",
+            },
+            TableType::ConditionColumn(function) => match function {
+                C::Avg => "_aggregate_bool_exp_avg_arguments_columns",
+                C::BoolAnd => "_aggregate_bool_exp_bool_and_arguments_columns",
+                C::BoolOr => "_aggregate_bool_exp_bool_or_arguments_columns",
+                C::Corr => "_aggregate_bool_exp_corr_arguments_columns",
+                C::CovarSamp => "_aggregate_bool_exp_covar_samp_arguments_columns",
+                C::Max => "_aggregate_bool_exp_max_arguments_columns",
+                C::Min => "_aggregate_bool_exp_min_arguments_columns",
+                C::StddevSamp => "_aggregate_bool_exp_stddev_samp_arguments_columns",
+                C::Sum => "_aggregate_bool_exp_sum_arguments_columns",
+                C::VarSamp => "_aggregate_bool_exp_var_samp_arguments_columns",
+            },
+            TableType::ConditionArguments(function) => match function {
+                C::Avg => "_aggregate_bool_exp_avg_arguments",
+                C::BoolAnd => "_aggregate_bool_exp_bool_and_arguments",
+                C::BoolOr => "_aggregate_bool_exp_bool_or_arguments",
+                C::Corr => "_aggregate_bool_exp_corr_arguments",
+                C::CovarSamp => "_aggregate_bool_exp_covar_samp_arguments",
+                C::Max => "_aggregate_bool_exp_max_arguments",
+                C::Min => "_aggregate_bool_exp_min_arguments",
+                C::StddevSamp => "_aggregate_bool_exp_stddev_samp_arguments",
+                C::Sum => "_aggregate_bool_exp_sum_arguments",
+                C::VarSamp => "_aggregate_bool_exp_var_samp_arguments",
+            },
+            TableType::AggregateGroup => "_aggregate_group",
+            TableType::AggregateGroupKey => "_aggregate_group_key",
             TableType::Enum => "_enum",
             TableType::EnumComparison => "_enum_comparison_exp",
             TableType::StreamCursor => "_stream_cursor_input",
@@ -346,7 +407,7 @@ impl TableType {
     pub fn name(self, table: &str) -> String {
         match self {
             // Hasura names these twice.
-            TableType::BoolAndColumn | TableType::BoolOrColumn => {
+            TableType::ConditionColumn(_) => {
                 [table, "_select_column_", table, self.suffix()].concat()
             }
             _ => [table, self.suffix()].concat(),
@@ -357,7 +418,7 @@ impl TableType {
     pub fn table_of(self, name: &str) -> Option<&str> {
         let table = name.strip_suffix(self.suffix())?;
         match self {
-            TableType::BoolAndColumn | TableType::BoolOrColumn => {
+            TableType::ConditionColumn(_) => {
                 let half = table.len().checked_sub("_select_column_".len())? / 2;
                 let (table, rest) = table.split_at_checked(half)?;
                 (rest.strip_prefix("_select_column_")? == table).then_some(table)
@@ -637,6 +698,10 @@ pub enum FieldKind {
     Aggregate,
     /// `nodes` of a `<table>_aggregate`.
     Nodes,
+    /// `groups` of a `<table>_aggregate`.
+    Groups,
+    /// `key` of a group.
+    GroupKey,
     /// `count` of aggregate fields.
     Count,
     /// `sum` and the like of aggregate fields.
@@ -677,6 +742,8 @@ pub enum ArgKind {
     CountColumns,
     /// `distinct` of `count`.
     CountDistinct,
+    /// `by` of `groups`.
+    GroupBy,
     /// `args` of a function or computed field.
     FunctionArgs,
     /// `objects` of an insert.
@@ -785,8 +852,8 @@ pub enum InputKind {
     /// `count` of aggregates.
     Count,
     Function(AggregateFunction),
-    BoolAnd,
-    BoolOr,
+    /// Another aggregate in a condition.
+    Condition(ConditionFunction),
     /// Of an aggregate's condition.
     Arguments,
     Distinct,

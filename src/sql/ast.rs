@@ -14,13 +14,14 @@ pub struct SqlType {
     pub array: bool,
 }
 
-/// `SELECT … FROM … WHERE … ORDER BY … LIMIT … OFFSET …`
+/// `SELECT … FROM … WHERE … GROUP BY … ORDER BY … LIMIT … OFFSET …`
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Select {
     pub distinct_on: Vec<Expr>,
     pub items: Vec<SelectItem>,
     pub from: Option<From>,
     pub filter: Option<Expr>,
+    pub group_by: Vec<Expr>,
     pub order_by: Vec<OrderBy>,
     pub limit: Option<Expr>,
     pub offset: Option<Expr>,

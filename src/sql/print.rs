@@ -24,6 +24,10 @@ impl fmt::Display for Select {
         if let Some(condition) = &self.filter {
             filter(f, condition)?;
         }
+        if !self.group_by.is_empty() {
+            f.write_str(" GROUP BY ")?;
+            comma_separated(f, &self.group_by)?;
+        }
         for (index, order) in self.order_by.iter().enumerate() {
             f.write_str(if index == 0 { " ORDER BY " } else { ", " })?;
             write!(f, "{order}")?;

@@ -29,7 +29,8 @@ pub fn columns_of_expr(expr: &Expr, alias: Alias) -> ColumnsRead {
 fn in_select(select: &Select, alias: Alias, out: &mut ColumnsRead) {
     let items = select.items.iter().map(|item| &item.expr);
     let order = select.order_by.iter().map(|order| &order.expr);
-    let rest = select.filter.iter().chain(&select.limit).chain(&select.offset);
+    let rest =
+        select.filter.iter().chain(&select.group_by).chain(&select.limit).chain(&select.offset);
     for expr in select.distinct_on.iter().chain(items).chain(order).chain(rest) {
         in_expr(expr, alias, out);
     }

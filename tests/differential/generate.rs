@@ -121,6 +121,20 @@ impl<'a> Generator<'a> {
         let mut roots = Vec::new();
         for _ in 0..1 + self.random.below(3) {
             let table = &self.model[*self.random.pick(&names)];
+            if self.random.chance(25) {
+                let args = self.list_args(table);
+                let name = format!("{}_aggregate", table.name);
+                let items = self.aggregates(table, 2);
+                let condition = self.condition(8);
+                roots.push(Item::Field(Field {
+                    alias: self.alias(),
+                    name,
+                    args,
+                    items,
+                    condition,
+                }));
+                continue;
+            }
             let by_pk = table.by_pk && self.random.chance(25);
             let args = if by_pk { self.key_args(table) } else { self.list_args(table) };
             let name = if by_pk { format!("{}_by_pk", table.name) } else { table.name.to_owned() };
@@ -185,6 +199,17 @@ impl<'a> Generator<'a> {
                 3..=6 if depth > 0 && !table.relations.is_empty() => {
                     let relation = self.random.pick(&table.relations);
                     let target = &self.model[relation.target];
+                    if relation.many && self.random.chance(30) {
+                        let args = self.list_args(target);
+                        items.push(Item::Field(Field {
+                            alias: self.alias(),
+                            name: format!("{}_aggregate", relation.name),
+                            args,
+                            items: self.aggregates(target, depth - 1),
+                            condition: self.condition(10),
+                        }));
+                        continue;
+                    }
                     let args = if relation.many { self.list_args(target) } else { Vec::new() };
                     // Without alias and arguments, fields of one name are merged.
                     let alias =
@@ -214,6 +239,100 @@ impl<'a> Generator<'a> {
         items
     }
 
+    /// What is selected of a `<table>_aggregate`.
+    fn aggregates(&mut self, table: &'a Table, depth: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        for _ in 0..1 + self.random.below(3) {
+            let (name, args, inner) = match self.random.below(8) {
+                0 => {
+                    items.push(typename());
+                    continue;
+                }
+                1 | 2 => ("nodes", Vec::new(), self.selection(table, depth.saturating_sub(1))),
+                3 | 4 => {
+                    let mut by: Vec<&'static str> = Vec::new();
+                    for _ in 0..1 + self.random.below(2) {
+                        by.push(self.sortable(table).name);
+                    }
+                    let (args, items) = (vec![("by".to_owned(), self.columns(table, &by))], {
+                        let mut items = Vec::new();
+                        for _ in 0..1 + self.random.below(2) {
+                            items.push(if self.random.chance(50) {
+                                plain("aggregate", self.functions(table))
+                            } else {
+                                plain("key", vec![plain(self.random.pick::<&str>(&by), Vec::new())])
+                            });
+                        }
+                        if self.random.chance(20) {
+                            items.push(typename());
+                        }
+                        items
+                    });
+                    ("groups", args, items)
+                }
+                _ => ("aggregate", Vec::new(), self.functions(table)),
+            };
+            items.push(Item::Field(Field {
+                alias: self.alias(),
+                name: name.to_owned(),
+                args,
+                items: inner,
+                condition: self.condition(10),
+            }));
+        }
+        items
+    }
+
+    fn functions(&mut self, table: &'a Table) -> Vec<Item> {
+        let mut items = Vec::new();
+        for _ in 0..1 + self.random.below(3) {
+            let mut args = Vec::new();
+            let (name, inner) = match self.random.below(5) {
+                0 | 1 => {
+                    if self.random.chance(60) {
+                        let columns: Vec<&'static str> = (0..1 + self.random.below(2))
+                            .map(|_| self.sortable(table).name)
+                            .collect();
+                        args.push(("columns".to_owned(), self.columns(table, &columns)));
+                    }
+                    if self.random.chance(50) {
+                        let distinct = Node::Leaf(self.random.chance(70).to_string());
+                        args.push(("distinct".to_owned(), self.value("Boolean", distinct, 30)));
+                    }
+                    ("count", Vec::new())
+                }
+                _ => {
+                    let name = *self.random.pick(&["max", "min", "sum"]);
+                    let fit: Vec<&Column> =
+                        table.columns.iter().filter(|column| column.kind.takes(name)).collect();
+                    if fit.is_empty() {
+                        items.push(typename());
+                        continue;
+                    }
+                    let column = self.random.pick(&fit).name;
+                    (name, vec![plain(column, Vec::new())])
+                }
+            };
+            items.push(Item::Field(Field {
+                alias: self.alias(),
+                name: name.to_owned(),
+                args,
+                items: inner,
+                condition: self.condition(8),
+            }));
+        }
+        items
+    }
+
+    fn columns(&mut self, table: &Table, names: &[&'static str]) -> Value {
+        let ty = format!("{}_select_column", table.name);
+        let words = names
+            .iter()
+            .map(|name| self.value(ty.clone(), Node::Word((*name).to_owned()), 15))
+            .collect();
+        self.value(format!("[{ty}!]"), Node::List(words), 20)
+    }
+
     fn value(&mut self, ty: impl Into<String>, node: Node, percent: usize) -> Value {
         Value { ty: ty.into(), node, variable: self.random.chance(percent) }
     }
@@ -237,7 +356,7 @@ impl<'a> Generator<'a> {
         let mut distinct = Vec::new();
         if self.random.chance(15) {
             for _ in 0..1 + self.random.below(2) {
-                let column = self.comparable(table).name;
+                let column = self.sortable(table).name;
                 if !distinct.contains(&column) {
                     distinct.push(column);
                 }
@@ -267,6 +386,15 @@ impl<'a> Generator<'a> {
             }
         }
         args
+    }
+
+    fn sortable(&mut self, table: &'a Table) -> &'a Column {
+        loop {
+            let column = self.comparable(table);
+            if !matches!(column.kind, Kind::Json | Kind::Ints) {
+                return column;
+            }
+        }
     }
 
     fn comparable(&mut self, table: &'a Table) -> &'a Column {
@@ -342,7 +470,26 @@ impl<'a> Generator<'a> {
             let ty = format!("{}_order_by", target.name);
             return (relation.name.to_owned(), self.value(ty, Node::Object(entries), 10));
         }
-        (self.comparable(table).name.to_owned(), self.direction())
+        let lists: Vec<_> = table.relations.iter().filter(|r| r.many).collect();
+        if !lists.is_empty() && self.random.chance(25) {
+            let relation = *self.random.pick(&lists);
+            let target = &self.model[relation.target];
+            let fit: Vec<&Column> =
+                target.columns.iter().filter(|column| column.kind.takes("max")).collect();
+            let entry = if self.random.chance(50) || fit.is_empty() {
+                ("count".to_owned(), self.direction())
+            } else {
+                let name = *self.random.pick(&["max", "min"]);
+                let column = self.random.pick(&fit).name.to_owned();
+                let ty = format!("{}_{name}_order_by", target.name);
+                let inner = Node::Object(vec![(column, self.direction())]);
+                (name.to_owned(), self.value(ty, inner, 10))
+            };
+            let ty = format!("{}_aggregate_order_by", target.name);
+            let value = self.value(ty, Node::Object(vec![entry]), 10);
+            return (format!("{}_aggregate", relation.name), value);
+        }
+        (self.sortable(table).name.to_owned(), self.direction())
     }
 
     fn filter(&mut self, table: &'a Table, depth: usize) -> Value {
@@ -362,7 +509,11 @@ impl<'a> Generator<'a> {
                 4 | 5 if depth > 0 && !table.relations.is_empty() => {
                     let relation = self.random.pick(&table.relations);
                     let target = &self.model[relation.target];
-                    (relation.name.to_owned(), self.filter(target, depth - 1))
+                    if relation.many && self.random.chance(40) {
+                        (format!("{}_aggregate", relation.name), self.counted(target, depth - 1))
+                    } else {
+                        (relation.name.to_owned(), self.filter(target, depth - 1))
+                    }
                 }
                 _ => {
                     let column = self.comparable(table);
@@ -376,6 +527,30 @@ impl<'a> Generator<'a> {
         self.value(ty, Node::Object(entries), 12)
     }
 
+    /// `{count: {…}}`
+    fn counted(&mut self, table: &'a Table, depth: usize) -> Value {
+        let mut entries = Vec::new();
+        if self.random.chance(50) {
+            let columns: Vec<&'static str> =
+                (0..1 + self.random.below(2)).map(|_| self.sortable(table).name).collect();
+            entries.push(("arguments".to_owned(), self.columns(table, &columns)));
+        }
+        if self.random.chance(40) {
+            let distinct = Node::Leaf(self.random.chance(70).to_string());
+            entries.push(("distinct".to_owned(), self.value("Boolean", distinct, 20)));
+        }
+        if self.random.chance(40) {
+            entries.push(("filter".to_owned(), self.filter(table, depth)));
+        }
+        let op = *self.random.pick(&["_eq", "_neq", "_gt", "_gte", "_lt", "_lte"]);
+        let n = Node::Leaf(self.random.below(4).to_string());
+        let compared = Node::Object(vec![(op.to_owned(), self.value("Int", n, 30))]);
+        entries.push(("predicate".to_owned(), self.value("Int_comparison_exp", compared, 0)));
+        let ty = format!("{}_aggregate_bool_exp", table.name);
+        let count = self.value(format!("{ty}_count"), Node::Object(entries), 10);
+        self.value(ty, Node::Object(vec![("count".to_owned(), count)]), 10)
+    }
+
     fn comparison(&mut self, table: &'a Table, column: &'a Column) -> Value {
         let mut entries: Vec<(String, Value)> = Vec::new();
         for _ in 0..1 + usize::from(self.random.chance(15)) {
@@ -383,6 +558,26 @@ impl<'a> Generator<'a> {
                 0 => {
                     let value = Node::Leaf(self.random.chance(50).to_string());
                     ("_is_null", self.value("Boolean", value, 30))
+                }
+                _ if column.kind == Kind::Json => self.json_comparison(table, column),
+                _ if column.kind == Kind::Ints => {
+                    let names = ["_eq", "_neq", "_contains", "_contained_in"];
+                    let name = *self.random.pick(&names);
+                    let all: Vec<String> = if self.random.chance(50) {
+                        (0..self.random.below(4))
+                            .map(|_| self.random.below(5).to_string())
+                            .collect()
+                    } else {
+                        let known = self.known(table, column);
+                        serde_json::from_str::<Vec<Option<i64>>>(self.random.pick::<String>(known))
+                            .unwrap()
+                            .into_iter()
+                            .flatten()
+                            .map(|n| n.to_string())
+                            .collect()
+                    };
+                    let list = Node::Leaf(format!("[{}]", all.join(", ")));
+                    (name, self.value(column.scalar, list, 40))
                 }
                 1 | 2 => {
                     let n = self.random.below(5);
@@ -392,6 +587,16 @@ impl<'a> Generator<'a> {
                 }
                 3..=5 if column.kind == Kind::Text => {
                     let names = ["_like", "_nlike", "_ilike", "_nilike", "_similar", "_nsimilar"];
+                    if self.random.chance(30) {
+                        let names = ["_regex", "_nregex", "_iregex", "_niregex"];
+                        let name = *self.random.pick(&names);
+                        let pattern = self.regex(table, column);
+                        let value = self.value(column.scalar, Node::Leaf(pattern), 40);
+                        if !entries.iter().any(|(seen, _)| seen == name) {
+                            entries.push((name.to_owned(), value));
+                        }
+                        continue;
+                    }
                     let name = *self.random.pick(&names);
                     let pattern = self.pattern(table, column, name.contains("similar"));
                     (name, self.value(column.scalar, Node::Leaf(pattern), 40))
@@ -406,6 +611,74 @@ impl<'a> Generator<'a> {
             }
         }
         self.value(format!("{}_comparison_exp", column.scalar), Node::Object(entries), 10)
+    }
+
+    fn json_comparison(&mut self, table: &'a Table, column: &Column) -> (&'static str, Value) {
+        let keys = ["a", "b", "c", "x", "y"];
+        match self.random.below(6) {
+            0 => {
+                let key = format!("\"{}\"", self.random.pick::<&str>(&keys));
+                ("_has_key", self.value("String", Node::Leaf(key), 30))
+            }
+            1 => {
+                let some = (0..self.random.below(3))
+                    .map(|_| {
+                        let key = format!("\"{}\"", self.random.pick::<&str>(&keys));
+                        self.value("String", Node::Leaf(key), 20)
+                    })
+                    .collect();
+                let name = *self.random.pick(&["_has_keys_any", "_has_keys_all"]);
+                (name, self.value("[String!]", Node::List(some), 30))
+            }
+            2 => {
+                let pattern = self.pattern(table, column, false);
+                let like = self.value("String", Node::Leaf(pattern), 30);
+                let name = *self.random.pick(&["_like", "_nlike", "_eq"]);
+                let text = Node::Object(vec![(name.to_owned(), like)]);
+                let text = self.value("String_comparison_exp", text, 0);
+                let cast = Node::Object(vec![("String".to_owned(), text)]);
+                ("_cast", self.value("jsonb_cast_exp", cast, 10))
+            }
+            _ => {
+                let names = ["_eq", "_neq", "_contains", "_contains", "_contained_in"];
+                let name = *self.random.pick(&names);
+                let parts =
+                    ["{}", "[]", "[1]", "{\"a\": 1}", "{\"b\": {\"c\": [2]}}", "\"text\"", "1"];
+                let text = if self.random.chance(50) {
+                    self.random.pick(self.known(table, column)).clone()
+                } else {
+                    (*self.random.pick::<&str>(&parts)).to_owned()
+                };
+                // JSON is no literal of GraphQL.
+                (name, Value { ty: "jsonb".to_owned(), node: Node::Leaf(text), variable: true })
+            }
+        }
+    }
+
+    /// A regular expression of plain characters, dots and anchors.
+    fn regex(&mut self, table: &Table, column: &Column) -> String {
+        let known = self.known(table, column);
+        let whole: String = if known.is_empty() {
+            "abc".to_owned()
+        } else {
+            serde_json::from_str(self.random.pick::<String>(known).as_str()).unwrap()
+        };
+        let chars: Vec<char> = whole.chars().collect();
+        let start = if self.random.chance(50) { 0 } else { self.random.below(chars.len()) };
+        let mut out = if self.random.chance(40) { "^".to_owned() } else { String::new() };
+        for c in chars.iter().skip(start).take(1 + self.random.below(5)) {
+            if self.random.chance(15) || !(c.is_alphanumeric() || *c == ' ') {
+                out.push('.');
+            } else if self.random.chance(10) {
+                out.extend(c.to_uppercase().take(1));
+            } else {
+                out.push(*c);
+            }
+        }
+        if self.random.chance(25) {
+            out.push('$');
+        }
+        serde_json::to_string(&out).unwrap()
     }
 
     fn known(&self, table: &Table, column: &Column) -> &'a [String] {
@@ -427,7 +700,7 @@ impl<'a> Generator<'a> {
                     "date" => format!("\"2024-01-0{}\"", 1 + self.random.below(9)),
                     _ => "\"2024-01-01T02:30:00+00:00\"".to_owned(),
                 },
-                Kind::Text | Kind::Opaque => {
+                Kind::Text | Kind::Json | Kind::Ints | Kind::Opaque => {
                     let texts =
                         ["", "a", "Write", "it's \"odd\" \\ $1 -- '); select", "Ü", "\u{1f600}"];
                     serde_json::to_string(*self.random.pick::<&str>(&texts)).unwrap()
@@ -442,6 +715,8 @@ impl<'a> Generator<'a> {
         let known = self.known(table, column);
         let whole: String = if known.is_empty() {
             "abc".to_owned()
+        } else if column.kind == Kind::Json {
+            self.random.pick(known).clone()
         } else {
             serde_json::from_str(self.random.pick::<String>(known).as_str()).unwrap()
         };
@@ -473,11 +748,15 @@ impl<'a> Generator<'a> {
 }
 
 fn typename() -> Item {
+    plain("__typename", Vec::new())
+}
+
+fn plain(name: &str, items: Vec<Item>) -> Item {
     Item::Field(Field {
         alias: None,
-        name: "__typename".to_owned(),
+        name: name.to_owned(),
         args: Vec::new(),
-        items: Vec::new(),
+        items,
         condition: None,
     })
 }
@@ -523,7 +802,7 @@ impl Value {
                 items.iter_mut().any(|value| value.prune(n, keep_last))
             }
             Node::Leaf(_) | Node::Word(_) => {
-                if self.variable && hit(n) {
+                if self.variable && self.ty != "jsonb" && hit(n) {
                     self.variable = false;
                     return true;
                 }
@@ -562,7 +841,10 @@ fn prune_items(items: &mut Vec<Item>, n: &mut usize) -> bool {
                 return true;
             }
             // The last of an order is the key.
-            field.args.iter_mut().any(|(name, value)| value.prune(n, name == "order_by"))
+            field
+                .args
+                .iter_mut()
+                .any(|(name, value)| value.prune(n, matches!(name.as_str(), "order_by" | "by")))
                 || prune_items(&mut field.items, n)
         }
         Item::Inline { items, condition, .. } => {
@@ -646,7 +928,7 @@ impl Writer {
                     for (index, (name, value)) in field.args.iter().enumerate() {
                         self.out.push_str(if index == 0 { "(" } else { ", " });
                         self.out.push_str(&format!("{name}: "));
-                        self.value(value, field.name.ends_with("_by_pk"));
+                        self.value(value, field.name.ends_with("_by_pk") || name == "by");
                     }
                     if !field.args.is_empty() {
                         self.out.push(')');

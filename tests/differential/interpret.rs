@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::generate::{Field, Item, Node, Operation, Value};
-use super::model::{Key, Kind, Model, Relation, Row, Table, key};
+use super::model::{Key, Kind, Model, Relation, Row, Table, decimal_text, key};
 
 pub struct World<'a> {
     pub model: &'a Model,
@@ -23,12 +23,16 @@ impl<'a> World<'a> {
             .iter()
             .map(|(key, fields)| {
                 let name = fields[0].name.as_str();
-                let value = match (self.model.get(name), name.strip_suffix("_by_pk")) {
-                    (Some(table), _) => {
-                        self.list(table, self.rows[table.name].iter().collect(), fields)
-                    }
-                    (None, Some(name)) => self.by_pk(&self.model[name], fields),
-                    _ => "\"query_root\"".to_owned(),
+                let all = |table: &Table| self.rows[table.name].iter().collect();
+                let value = if let Some(table) = self.model.get(name) {
+                    self.list(table, all(table), fields)
+                } else if let Some(name) = name.strip_suffix("_by_pk") {
+                    self.by_pk(&self.model[name], fields)
+                } else if let Some(name) = name.strip_suffix("_aggregate") {
+                    let table = &self.model[name];
+                    self.aggregate(table, all(table), fields)
+                } else {
+                    "\"query_root\"".to_owned()
                 };
                 format!("\"{key}\":{value}")
             })
@@ -88,6 +92,11 @@ impl<'a> World<'a> {
                         let row = rows.first();
                         row.map_or("null".to_owned(), |row| self.object(target, row, fields))
                     }
+                } else if let Some(relation) =
+                    name.strip_suffix("_aggregate").and_then(|name| table.relation(name))
+                {
+                    let target = &self.model[relation.target];
+                    self.aggregate(target, self.follow(row, relation), fields)
                 } else {
                     row[name].json.clone()
                 };
@@ -109,8 +118,109 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    fn list(&self, table: &Table, mut rows: Vec<&'a Row>, fields: &[&Field]) -> String {
-        let field = fields[0];
+    fn list(&self, table: &Table, rows: Vec<&'a Row>, fields: &[&Field]) -> String {
+        let rows = self.chosen(table, rows, fields[0]);
+        let all: Vec<String> =
+            rows.into_iter().map(|row| self.object(table, row, fields)).collect();
+        format!("[{}]", all.join(","))
+    }
+
+    /// An object of fields that are not those of a row.
+    fn made(
+        &self,
+        ty: &str,
+        parents: &[&Field],
+        value: impl Fn(&str, &[&Field]) -> String,
+    ) -> String {
+        let mut fields = Vec::new();
+        for parent in parents {
+            self.collect(&parent.items, &mut fields);
+        }
+        let all: Vec<String> = fields
+            .iter()
+            .map(|(key, fields)| {
+                let value = match fields[0].name.as_str() {
+                    "__typename" => format!("\"{ty}\""),
+                    name => value(name, fields),
+                };
+                format!("\"{key}\":{value}")
+            })
+            .collect();
+        format!("{{{}}}", all.join(","))
+    }
+
+    fn aggregate(&self, table: &Table, rows: Vec<&'a Row>, fields: &[&Field]) -> String {
+        let rows = self.chosen(table, rows, fields[0]);
+        self.made(&format!("{}_aggregate", table.name), fields, |name, fields| match name {
+            "nodes" => {
+                let all: Vec<String> =
+                    rows.iter().map(|row| self.object(table, row, fields)).collect();
+                format!("[{}]", all.join(","))
+            }
+            "groups" => self.groups(table, &rows, fields),
+            _ => self.functions(table, &rows, fields),
+        })
+    }
+
+    fn groups(&self, table: &Table, rows: &[&'a Row], fields: &[&Field]) -> String {
+        let by = names(fields[0].arg("by").unwrap());
+        let key = |row: &Row| by.iter().map(|name| row[*name].key.clone()).collect::<Vec<_>>();
+        let mut sorted = rows.to_vec();
+        sorted.sort_by(|a, b| {
+            key(a)
+                .iter()
+                .zip(&key(b))
+                .fold(Ordering::Equal, |so_far, (a, b)| so_far.then_with(|| compare(a, b, "asc")))
+        });
+        let ty = format!("{}_aggregate_group", table.name);
+        let all: Vec<String> = sorted
+            .chunk_by(|a, b| key(a) == key(b))
+            .map(|group| {
+                self.made(&ty, fields, |name, fields| match name {
+                    "key" => self
+                        .made(&format!("{ty}_key"), fields, |name, _| group[0][name].json.clone()),
+                    _ => self.functions(table, group, fields),
+                })
+            })
+            .collect();
+        format!("[{}]", all.join(","))
+    }
+
+    fn functions(&self, table: &Table, rows: &[&'a Row], fields: &[&Field]) -> String {
+        self.made(&format!("{}_aggregate_fields", table.name), fields, |name, fields| {
+            if name == "count" {
+                let columns = fields[0].arg("columns").map(names).unwrap_or_default();
+                let distinct = fields[0].arg("distinct").is_some_and(|v| v.json() == "true");
+                return count(rows, &columns, distinct).to_string();
+            }
+            let ty = format!("{}_{name}_fields", table.name);
+            self.made(&ty, fields, |column, _| {
+                let kind = table.column(column).unwrap().kind;
+                let cells = rows.iter().map(|row| &row[column]).filter(|cell| cell.key.is_some());
+                match name {
+                    "max" => cells.max_by_key(|cell| &cell.key),
+                    "min" => cells.min_by_key(|cell| &cell.key),
+                    _ => {
+                        let sum = cells
+                            .map(|cell| match cell.key {
+                                Some(Key::Number(n)) => n,
+                                _ => panic!("a sum needs numbers"),
+                            })
+                            .reduce(|a, b| a + b);
+                        return match (sum, kind) {
+                            (None, _) => "null".to_owned(),
+                            (Some(sum), Kind::Decimal) => decimal_text(sum),
+                            (Some(sum), _) => sum.to_string(),
+                        };
+                    }
+                }
+                .map_or("null".to_owned(), |cell| cell.json.clone())
+            })
+        })
+    }
+
+    /// The rows that a list is about.
+    fn chosen(&self, table: &Table, mut rows: Vec<&'a Row>, field: &Field) -> Vec<&'a Row> {
         if let Some(filter) = field.arg("where") {
             rows.retain(|row| self.holds(table, row, filter) == Some(true));
         }
@@ -121,9 +231,9 @@ impl<'a> World<'a> {
             }
         }
         rows.sort_by(|a, b| {
-            order.iter().fold(Ordering::Equal, |so_far, (path, column, word)| {
+            order.iter().fold(Ordering::Equal, |so_far, (path, key, word)| {
                 so_far.then_with(|| {
-                    compare(&self.reach(a, path, column), &self.reach(b, path, column), word)
+                    compare(&self.reach(a, path, key), &self.reach(b, path, key), word)
                 })
             })
         });
@@ -146,13 +256,10 @@ impl<'a> World<'a> {
                 .filter(|json| json != "null")
                 .map(|json| json.parse().unwrap())
         };
-        let all: Vec<String> = rows
-            .into_iter()
+        rows.into_iter()
             .skip(number("offset").unwrap_or(0))
             .take(number("limit").unwrap_or(usize::MAX))
-            .map(|row| self.object(table, row, fields))
-            .collect();
-        format!("[{}]", all.join(","))
+            .collect()
     }
 
     fn orders<'b>(
@@ -160,27 +267,62 @@ impl<'a> World<'a> {
         table: &Table,
         item: &'b Value,
         path: &mut Vec<Relation>,
-        out: &mut Vec<(Vec<Relation>, &'b str, &'b str)>,
+        out: &mut Vec<(Vec<Relation>, OrderKey<'b>, &'b str)>,
     ) {
         for (name, value) in entries(item) {
-            match table.relation(name) {
-                Some(relation) => {
-                    path.push(relation.clone());
-                    self.orders(&self.model[relation.target], value, path, out);
-                    path.pop();
-                }
-                None => out.push((path.clone(), name.as_str(), word(value))),
+            if let Some(relation) = table.relation(name) {
+                path.push(relation.clone());
+                self.orders(&self.model[relation.target], value, path, out);
+                path.pop();
+            } else if let Some(relation) =
+                name.strip_suffix("_aggregate").and_then(|name| table.relation(name))
+            {
+                let (function, value) = &entries(value)[0];
+                let (column, word) = match &value.node {
+                    Node::Word(direction) => ("", direction.as_str()),
+                    _ => {
+                        let (column, direction) = &entries(value)[0];
+                        (column.as_str(), word(direction))
+                    }
+                };
+                let key = OrderKey::Aggregate(relation.clone(), function, column);
+                out.push((path.clone(), key, word));
+            } else {
+                out.push((path.clone(), OrderKey::Column(name), word(value)));
             }
         }
     }
 
-    fn reach(&self, row: &Row, path: &[Relation], column: &str) -> Option<Key> {
-        match path.split_first() {
-            None => row[column].key.clone(),
-            Some((first, rest)) => {
-                self.follow(row, first).first().and_then(|row| self.reach(row, rest, column))
+    fn reach(&self, row: &Row, path: &[Relation], key: &OrderKey<'_>) -> Option<Key> {
+        match (path.split_first(), key) {
+            (None, OrderKey::Column(column)) => row[*column].key.clone(),
+            (None, OrderKey::Aggregate(relation, function, column)) => {
+                let rows = self.follow(row, relation);
+                let keys = rows.iter().filter_map(|row| row.get(*column)?.key.clone());
+                match *function {
+                    "count" => Some(Key::Number(i128::try_from(rows.len()).unwrap())),
+                    "max" => keys.max(),
+                    _ => keys.min(),
+                }
+            }
+            (Some((first, rest)), key) => {
+                self.follow(row, first).first().and_then(|row| self.reach(row, rest, key))
             }
         }
+    }
+
+    /// `{count: {arguments, distinct, filter, predicate}}`
+    fn counts(&self, table: &Table, mut rows: Vec<&'a Row>, value: &Value) -> Option<bool> {
+        let parts = entries(&entries(value)[0].1);
+        let part = |name: &str| parts.iter().find(|(given, _)| given == name).map(|(_, v)| v);
+        if let Some(filter) = part("filter") {
+            rows.retain(|row| self.holds(table, row, filter) == Some(true));
+        }
+        let columns = part("arguments").map(names).unwrap_or_default();
+        let distinct = part("distinct").is_some_and(|value| value.json() == "true");
+        let count = Key::Number(i128::try_from(count(&rows, &columns, distinct)).unwrap());
+        let compared = entries(part("predicate").unwrap());
+        all(compared.iter().map(|(op, value)| compares(op, Kind::Int, Some(&count), value)))
     }
 
     fn holds(&self, table: &Table, row: &Row, filter: &Value) -> Option<bool> {
@@ -188,6 +330,11 @@ impl<'a> World<'a> {
             "_and" => all(items(value).into_iter().map(|part| self.holds(table, row, part))),
             "_or" => any(items(value).into_iter().map(|part| self.holds(table, row, part))),
             "_not" => self.holds(table, row, value).map(|truth| !truth),
+            name if name.ends_with("_aggregate") => {
+                let name = name.strip_suffix("_aggregate").unwrap();
+                let relation = table.relation(name).unwrap();
+                self.counts(&self.model[relation.target], self.follow(row, relation), value)
+            }
             name => match table.relation(name) {
                 Some(relation) => {
                     let target = &self.model[relation.target];
@@ -204,6 +351,110 @@ impl<'a> World<'a> {
     }
 }
 
+/// What rows are ordered by.
+enum OrderKey<'b> {
+    Column(&'b str),
+    /// Relation, function, column.
+    Aggregate(Relation, &'b str, &'b str),
+}
+
+/// `count(…)` of SQL: several columns are a row, which is never null.
+fn count(rows: &[&Row], columns: &[&str], distinct: bool) -> usize {
+    let mut seen: Vec<Vec<Option<Key>>> = Vec::new();
+    for row in rows {
+        let cells: Vec<Option<Key>> = columns.iter().map(|name| row[*name].key.clone()).collect();
+        if cells.len() == 1 && cells[0].is_none() {
+            continue;
+        }
+        if !distinct || columns.is_empty() || !seen.contains(&cells) {
+            seen.push(cells);
+        }
+    }
+    seen.len()
+}
+
+/// Operators of jsonb and of arrays; `own` is the text of a value.
+fn holds_json(op: &str, own: &str, value: &Value) -> Option<bool> {
+    use serde_json::Value as Json;
+    let parse = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
+    let own_json = parse(own);
+    let given = || parse(&value.json());
+    let has = |key: &str| match &own_json {
+        Json::Object(map) => map.contains_key(key),
+        Json::Array(items) => items.iter().any(|item| item.as_str() == Some(key)),
+        Json::String(text) => text == key,
+        _ => false,
+    };
+    Some(match op {
+        "_eq" => own_json == given(),
+        "_neq" => own_json != given(),
+        "_contains" => contains(&own_json, &given(), true),
+        "_contained_in" => contains(&given(), &own_json, true),
+        "_has_key" => has(given().as_str().unwrap()),
+        "_has_keys_any" => given().as_array().unwrap().iter().any(|k| has(k.as_str().unwrap())),
+        "_has_keys_all" => given().as_array().unwrap().iter().all(|k| has(k.as_str().unwrap())),
+        "_cast" => {
+            let own = Key::Text(own.to_owned());
+            let (_, text) = &entries(value)[0];
+            return all(entries(text)
+                .iter()
+                .map(|(op, v)| compares(op, Kind::Text, Some(&own), v)));
+        }
+        _ => panic!("no operator {op}"),
+    })
+}
+
+/// `a @> b` of jsonb.
+fn contains(a: &serde_json::Value, b: &serde_json::Value, top: bool) -> bool {
+    use serde_json::Value as Json;
+    match (a, b) {
+        (Json::Object(a), Json::Object(b)) => {
+            b.iter().all(|(key, value)| a.get(key).is_some_and(|own| contains(own, value, false)))
+        }
+        (Json::Array(a), Json::Array(b)) => {
+            b.iter().all(|value| a.iter().any(|own| contains(own, value, false)))
+        }
+        // At the top, an array may contain a primitive.
+        (Json::Array(a), b) if top && !b.is_object() => a.contains(b),
+        _ => a == b,
+    }
+}
+
+/// The same of arrays of Postgres: null is found nowhere.
+fn holds_ints(op: &str, own: &str, value: &Value) -> Option<bool> {
+    let parse = |text: &str| serde_json::from_str::<Vec<Option<i64>>>(text).expect("a list");
+    let (own, given) = (parse(own), parse(&value.json()));
+    let within = |a: &[Option<i64>], b: &[Option<i64>]| {
+        a.iter().all(|item| item.is_some() && b.contains(item))
+    };
+    Some(match op {
+        "_eq" => own == given,
+        "_neq" => own != given,
+        "_contains" => within(&given, &own),
+        _ => within(&own, &given),
+    })
+}
+
+/// A regular expression of plain characters, dots and anchors.
+fn matches(text: &str, pattern: &str, fold: bool) -> bool {
+    let chars = |text: &str| -> Vec<char> {
+        if fold {
+            text.chars().flat_map(char::to_lowercase).collect()
+        } else {
+            text.chars().collect()
+        }
+    };
+    let inner = pattern.strip_prefix('^').unwrap_or(pattern);
+    let body = inner.strip_suffix('$').unwrap_or(inner);
+    let (text, body) = (chars(text), chars(body));
+    let last = text.len().checked_sub(body.len());
+    last.is_some_and(|last| {
+        (0..=last)
+            .filter(|at| (*at == 0 || inner == pattern) && (*at == last || !inner.ends_with('$')))
+            .any(|at| body.iter().zip(&text[at..]).all(|(p, c)| *p == '.' || p == c))
+    })
+}
+
 fn compares(op: &str, kind: Kind, own: Option<&Key>, value: &Value) -> Option<bool> {
     match op {
         "_is_null" => return Some(own.is_none() == (value.json() == "true")),
@@ -212,6 +463,11 @@ fn compares(op: &str, kind: Kind, own: Option<&Key>, value: &Value) -> Option<bo
         _ => {}
     }
     let own = own?;
+    match (kind, own) {
+        (Kind::Json, Key::Text(text)) => return holds_json(op, text, value),
+        (Kind::Ints, Key::Text(text)) => return holds_ints(op, text, value),
+        _ => {}
+    }
     let order = own.cmp(&operand(kind, value)?);
     Some(match op {
         "_eq" => order.is_eq(),
@@ -227,12 +483,14 @@ fn compares(op: &str, kind: Kind, own: Option<&Key>, value: &Value) -> Option<bo
             let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
             let plain = |text: &str| text.chars().collect::<Vec<_>>();
             let found = match op {
+                "_regex" | "_nregex" => matches(text, &pattern, false),
+                "_iregex" | "_niregex" => matches(text, &pattern, true),
                 "_like" | "_nlike" | "_similar" | "_nsimilar" => {
                     like(&plain(text), &plain(&pattern))
                 }
                 _ => like(&lower(text), &lower(&pattern)),
             };
-            found != matches!(op, "_nlike" | "_nilike" | "_nsimilar")
+            found != matches!(op, "_nlike" | "_nilike" | "_nsimilar" | "_nregex" | "_niregex")
         }
     })
 }
@@ -305,6 +563,10 @@ fn items(value: &Value) -> Vec<&Value> {
         Node::List(items) => items.iter().collect(),
         _ => vec![value],
     }
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    items(value).into_iter().map(word).collect()
 }
 
 fn word(value: &Value) -> &str {

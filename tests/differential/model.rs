@@ -14,8 +14,22 @@ pub enum Kind {
     /// Ordered as its text is: a date, a time or a uuid.
     Plain,
     Bool,
+    /// jsonb
+    Json,
+    /// int[]
+    Ints,
     /// Selected, never compared.
     Opaque,
+}
+
+impl Kind {
+    /// Whether an aggregate function takes it.
+    pub fn takes(self, function: &str) -> bool {
+        match function {
+            "sum" => matches!(self, Kind::Int | Kind::Decimal),
+            _ => !matches!(self, Kind::Bool | Kind::Json | Kind::Ints | Kind::Opaque),
+        }
+    }
 }
 
 pub const LABELS: [&str; 3] = ["todo", "doing", "done"];
@@ -84,8 +98,17 @@ pub fn key(kind: Kind, json: &str) -> Option<Key> {
             let rank = LABELS.iter().position(|known| *known == label).expect("a label");
             Key::Number(i128::try_from(rank).expect("small"))
         }
+        // The text of jsonb is canonical.
+        Kind::Json | Kind::Ints => Key::Text(json.to_owned()),
         Kind::Text | Kind::Plain | Kind::Opaque => Key::Text(text()),
     })
+}
+
+/// A decimal as Postgres writes one of six digits.
+pub fn decimal_text(scaled: i128) -> String {
+    let sign = if scaled < 0 { "-" } else { "" };
+    let digits = scaled.unsigned_abs();
+    format!("{sign}{}.{:06}", digits / 1_000_000, digits % 1_000_000)
 }
 
 fn decimal(text: &str) -> i128 {
@@ -160,7 +183,7 @@ fn table(
 
 /// The tables of the role `user`, or of the narrow role `editor`.
 pub fn model(narrow: bool) -> Model {
-    use Kind::{Bool, Decimal, Int, Label, Opaque, Plain, Text};
+    use Kind::{Bool, Decimal, Int, Ints, Json, Label, Opaque, Plain, Text};
     let tenant = ("tenant_id", Plain, "uuid");
     let mut tables = if narrow {
         let mut tasks = table(
@@ -239,8 +262,8 @@ pub fn model(narrow: bool) -> Model {
                     ("raw", Opaque, "bytea"),
                     ("span", Opaque, "interval"),
                     ("doc", Opaque, "json"),
-                    ("docb", Opaque, "jsonb"),
-                    ("numbers", Opaque, "_int4"),
+                    ("docb", Json, "jsonb"),
+                    ("numbers", Ints, "_int4"),
                     ("place", Opaque, "address"),
                     ("period", Opaque, "int4range"),
                     ("net", Opaque, "inet"),

@@ -37,7 +37,10 @@ insert into kinds (id, tenant_id, small, big, flag, label, state, count, key, ex
     case when i % 5 <> 0 then (array['todo', 'doing', 'done'])[1 + i % 3]::task_status end,
     case when i % 2 = 0 then 1 + i % 3 end, md5((i % 9)::text)::uuid,
     i / 7.0, i / 3.0, i / 3.0, decode(md5(i::text), 'hex'), i * interval '1 hour 1 second',
-    json_build_object('n', i, 'text', 'x "y" z'), '{"a": [1, null, {"b": "c d"}]}', array[i, null, 2], '10.0.0.1'
+    json_build_object('n', i, 'text', 'x "y" z'),
+    (array['{"a": [1, null, {"b": "c d"}]}', '{"a": 1, "b": {"c": [1, 2, 3]}}', '[1, "x", {"y": 2}]', '"text"', '{}',
+           '[[1, 2], [3]]'])[1 + i % 6]::jsonb,
+    case when i % 6 <> 0 then array[i % 4, nullif(i % 5, 0), 2] end, '10.0.0.1'
   from generate_series(3, 25) i;
 insert into "Select" ("order", tenant_id, "user")
   select i, pg_temp.tenant(i), 'user ' || i % 4 from generate_series(2, 20) i;

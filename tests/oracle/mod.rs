@@ -46,11 +46,16 @@ fn field(def: &Positioned<FieldDefinition>) -> Field {
     let def = &def.node;
     let ty = reference(&def.ty.node);
     let list = matches!(&ty, TypeRef::NonNull(inner) if matches!(**inner, TypeRef::List(_)));
+    let object = matches!(&ty, TypeRef::NonNull(inner) if matches!(**inner, TypeRef::Named(_)));
     // Roots answer with nothing, so that only validation can refuse.
     let mut made = Field::new(def.name.node.as_str(), ty, move |_| {
         FieldFuture::new(async move {
             let nothing: Vec<FieldValue<'_>> = Vec::new();
-            Ok(list.then(|| FieldValue::list(nothing)))
+            Ok(if list {
+                Some(FieldValue::list(nothing))
+            } else {
+                object.then(|| FieldValue::owned_any(()))
+            })
         })
     });
     if let Some(text) = text(&def.description) {

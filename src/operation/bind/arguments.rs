@@ -8,7 +8,9 @@ use crate::operation::json_path::json_path;
 use crate::operation::model::{CallArgs, LeafCheck, LeafKind, ListArgs, OrderItem, OrderKey};
 use crate::operation::variables::{literal, unexpected_null};
 use crate::schema::tracked::{ArgumentRole, FunctionCall, TrackedId};
-use crate::schema::types::{ArgDef, ArgKind, EnumKind, FieldDef, InputKind, TypeDef, TypeId};
+use crate::schema::types::{
+    ArgDef, ArgKind, EnumKind, FieldDef, FieldKind, InputKind, TableType, TypeDef, TypeId,
+};
 
 use super::{Binder, no_limit, operand_of};
 
@@ -235,6 +237,40 @@ impl<'a> Binder<'a> {
             }
         }
         Ok((columns, distinct))
+    }
+
+    /// The columns of `groups`; at least one.
+    pub(super) fn group_args(
+        &mut self,
+        table: TrackedId,
+        field: &Field,
+        def: &FieldDef,
+    ) -> Result<Vec<ColumnId>, BindError> {
+        let keys = self.object(TypeId::Table(table, TableType::AggregateGroupKey))?;
+        let given = self.arguments(field, def)?;
+        self.path.push_key("args");
+        self.path.push_key("by");
+        let mut by = Vec::new();
+        for (arg, input) in given {
+            let (ArgKind::GroupBy, Some(Input::List(items))) = (arg.kind, input) else { continue };
+            for (index, item) in items.iter().enumerate() {
+                let column = self.column_word(arg.ty.base, item)?;
+                let kind = FieldKind::Column(column);
+                if !keys.fields.values().any(|field| field.kind == kind) {
+                    self.path.push_index(index);
+                    return Err(self.error(Problem::NotGroupable));
+                }
+                if !by.contains(&column) {
+                    by.push(column);
+                }
+            }
+        }
+        if by.is_empty() {
+            return Err(self.error(Problem::GroupedByNothing));
+        }
+        self.path.pop();
+        self.path.pop();
+        Ok(by)
     }
 
     /// The arguments of a call; no others are there.

@@ -148,16 +148,14 @@ impl Binder<'_> {
         parts: &mut Vec<Predicate>,
     ) -> Result<(), BindError> {
         let target = self.target(table, relationship)?;
-        for (name, field, input) in self.entries(ty, input)? {
-            if *input == Input::Null {
-                continue;
-            }
-            let kind = field.kind;
-            let found = self.at(name, |binder| {
-                binder.aggregate_exp(target, relationship, kind, field.ty.base, input)
-            })?;
-            parts.push(Predicate::Aggregate(Box::new(found)));
-        }
+        let entries = self.entries(ty, input)?;
+        let [(name, field, input)] = entries.as_slice() else {
+            return Err(self.error(Problem::OnePredicate));
+        };
+        let (kind, ty) = (field.kind, field.ty.base);
+        let found =
+            self.at(name, |binder| binder.aggregate_exp(target, relationship, kind, ty, input))?;
+        parts.push(Predicate::Aggregate(Box::new(found)));
         Ok(())
     }
 
@@ -186,10 +184,22 @@ impl Binder<'_> {
                 (InputKind::Arguments, Input::Enum(_)) => {
                     columns.push(self.column_word(base, input)?);
                 }
-                (InputKind::Distinct, Input::Boolean(value)) => distinct = *value,
-                (InputKind::Filter, Input::Object(_)) => {
-                    filter = self.bool_exp(target, base, input)?;
+                (InputKind::Arguments, Input::Object(_)) => {
+                    let mut pair = self.entries(base, input)?;
+                    pair.sort_by_key(|(_, field, _)| match field.kind {
+                        InputKind::Argument(position) => position,
+                        _ => usize::MAX,
+                    });
+                    for (name, field, input) in pair {
+                        columns.push(
+                            self.at(name, |binder| binder.column_word(field.ty.base, input))?,
+                        );
+                    }
                 }
+                (InputKind::Arguments, Input::Null) => return Err(self.error(Problem::NullList)),
+                (InputKind::Distinct, Input::Boolean(value)) => distinct = *value,
+                (InputKind::Distinct, Input::Null) => return Err(self.error(no_boolean())),
+                (InputKind::Filter, input) => filter = self.bool_exp(target, base, input)?,
                 (InputKind::Predicate, input) => {
                     compared = true;
                     // The subject does not matter: the aggregate stands there.
@@ -203,10 +213,13 @@ impl Binder<'_> {
         if !compared {
             return Err(self.error(Problem::MissingArgument("predicate".to_owned())));
         }
-        let function = match (kind, columns.as_slice()) {
-            (InputKind::Count, _) => PredicateAggregate::Count(columns),
-            (InputKind::BoolAnd, [column]) => PredicateAggregate::BoolAnd(*column),
-            (InputKind::BoolOr, [column]) => PredicateAggregate::BoolOr(*column),
+        let function = match kind {
+            InputKind::Count => PredicateAggregate::Count(columns),
+            InputKind::Condition(function)
+                if columns.len() == 1 + usize::from(function.takes_pair()) =>
+            {
+                PredicateAggregate::Function(function, columns)
+            }
             _ => return Err(self.error(Problem::MissingArgument("arguments".to_owned()))),
         };
         let mut comparisons = Vec::with_capacity(parts.len());

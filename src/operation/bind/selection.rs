@@ -1,10 +1,12 @@
 //! The fields of rows, of aggregates, and of what functions return.
 
+use crate::catalog::model::ColumnId;
 use crate::graphql::{Field, Name, Selection};
 use crate::operation::error::{BindError, Problem};
 use crate::operation::model::{
     AggregateField, AggregateSelected, Aggregated, Call, FunctionColumn, FunctionField,
-    FunctionSelected, ListArgs, Read, RowSource, Rows, Selected, SelectedField,
+    FunctionSelected, GroupField, GroupSelected, ListArgs, Read, RowSource, Rows, Selected,
+    SelectedField,
 };
 use crate::schema::tracked::{FunctionId, Returns, TrackedId};
 use crate::schema::types::{FieldDef, FieldKind, ObjectType, TypeId};
@@ -12,7 +14,7 @@ use crate::schema::types::{FieldDef, FieldKind, ObjectType, TypeId};
 use super::Binder;
 
 impl<'a> Binder<'a> {
-    fn object(&self, ty: TypeId) -> Result<&'a ObjectType, BindError> {
+    pub(super) fn object(&self, ty: TypeId) -> Result<&'a ObjectType, BindError> {
         self.schema
             .types
             .object(ty)
@@ -191,10 +193,66 @@ impl<'a> Binder<'a> {
                         fields,
                         depth + 1,
                     )?),
+                    FieldKind::Groups => binder.groups(table, fields, def, depth + 1)?,
                     _ => return Err(binder.error(Problem::Schema("no field of an aggregate"))),
                 })
             })?;
         Ok(bound.into_iter().map(|(key, field)| AggregateSelected { key, field }).collect())
+    }
+
+    fn groups(
+        &mut self,
+        table: TrackedId,
+        fields: &[&'a Field],
+        def: &'a FieldDef,
+        depth: usize,
+    ) -> Result<AggregateField, BindError> {
+        let Some(field) = fields.first() else {
+            return Err(self.error(Problem::Schema("a field was collected from nowhere")));
+        };
+        let by = self.group_args(table, field, def)?;
+        let bound = self.fields(
+            def.ty.base,
+            fields,
+            depth,
+            GroupField::Typename,
+            |binder, fields, def| match def.kind {
+                FieldKind::Aggregate => {
+                    Ok(GroupField::Aggregate(binder.functions(def.ty.base, fields, depth + 1)?))
+                }
+                FieldKind::GroupKey => {
+                    let columns = binder.columns(def.ty.base, fields, depth + 1, Some(&by))?;
+                    Ok(GroupField::Key(columns))
+                }
+                _ => Err(binder.error(Problem::Schema("no field of a group"))),
+            },
+        )?;
+        let selection =
+            bound.into_iter().map(|(key, field)| GroupSelected { key, field }).collect();
+        Ok(AggregateField::Groups { by, selection })
+    }
+
+    /// Columns under their response keys; `of` are those that may be named.
+    fn columns(
+        &mut self,
+        ty: TypeId,
+        fields: &[&'a Field],
+        depth: usize,
+        of: Option<&[ColumnId]>,
+    ) -> Result<Vec<(Name, FunctionColumn)>, BindError> {
+        self.fields(ty, fields, depth, FunctionColumn::Typename, |binder, fields, def| {
+            binder.leaf(fields)?;
+            match (def.kind, fields.first()) {
+                (FieldKind::Column(column), Some(field)) => {
+                    binder.arguments(field, def)?;
+                    if of.is_some_and(|of| !of.contains(&column)) {
+                        return Err(binder.error(Problem::NotGroupedBy));
+                    }
+                    Ok(FunctionColumn::Column(column))
+                }
+                _ => Err(binder.error(Problem::Schema("no column"))),
+            }
+        })
     }
 
     fn functions(
@@ -214,22 +272,7 @@ impl<'a> Binder<'a> {
                     Ok(FunctionField::Count { columns, distinct })
                 }
                 (FieldKind::Function(function), _) => {
-                    let columns = binder.fields(
-                        def.ty.base,
-                        fields,
-                        depth + 1,
-                        FunctionColumn::Typename,
-                        |binder, fields, def| {
-                            binder.leaf(fields)?;
-                            match (def.kind, fields.first()) {
-                                (FieldKind::Column(column), Some(field)) => {
-                                    binder.arguments(field, def)?;
-                                    Ok(FunctionColumn::Column(column))
-                                }
-                                _ => Err(binder.error(Problem::Schema("no column"))),
-                            }
-                        },
-                    )?;
+                    let columns = binder.columns(def.ty.base, fields, depth + 1, None)?;
                     Ok(FunctionField::Function { function, columns })
                 }
                 _ => Err(binder.error(Problem::Schema("no aggregate function"))),

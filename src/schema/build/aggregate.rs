@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::object::plain;
-use super::{Seen, Types, View, argument};
+use super::{ColumnType, Seen, Types, View, argument, field};
 use crate::schema::scalars::{BOOLEAN, FLOAT, INT};
 use crate::schema::types::{
     AggregateFunction, ArgKind, FieldKind, ObjectType, TableType, TypeId, TypeRef,
@@ -13,13 +13,27 @@ impl Types {
     pub(super) fn aggregate(&self, view: &View<'_>) -> ObjectType {
         let aggregate = TypeRef::nullable(view.ty(TableType::AggregateFields));
         let nodes = TypeRef::non_null_list(view.ty(TableType::Object));
+        let mut fields = IndexMap::from([
+            ("aggregate".into(), plain(aggregate, FieldKind::Aggregate)),
+            ("nodes".into(), plain(nodes, FieldKind::Nodes)),
+        ]);
+        let group = view.ty(TableType::AggregateGroup);
+        if self.has(group) {
+            let described = Some("aggregates of rows in groups".to_owned());
+            let mut groups = field(TypeRef::non_null_list(group), FieldKind::Groups, described);
+            groups.args.extend([argument(
+                "by",
+                Some("columns whose values a group has in common"),
+                TypeRef::non_null_list(view.ty(TableType::SelectColumn)),
+                ArgKind::GroupBy,
+            )]);
+            fields.insert("groups".into(), groups);
+            fields.sort_keys();
+        }
         ObjectType {
             name: view.type_name(TableType::Aggregate),
             description: Some(format!("aggregated selection of \"{}\"", view.name())),
-            fields: IndexMap::from([
-                ("aggregate".into(), plain(aggregate, FieldKind::Aggregate)),
-                ("nodes".into(), plain(nodes, FieldKind::Nodes)),
-            ]),
+            fields,
         }
     }
 
@@ -97,11 +111,49 @@ impl Types {
         })
     }
 
-    /// The columns of type boolean.
-    pub(super) fn booleans<'a>(
+    /// `<table>_aggregate_group`: rows of equal values, as one.
+    pub(super) fn aggregate_group(&self, view: &View<'_>) -> ObjectType {
+        let aggregate = TypeRef::nullable(view.ty(TableType::AggregateFields));
+        let key = TypeRef::non_null(view.ty(TableType::AggregateGroupKey));
+        ObjectType {
+            name: view.type_name(TableType::AggregateGroup),
+            description: Some(format!(
+                "rows of \"{}\" that have the same values in some columns",
+                view.name()
+            )),
+            fields: IndexMap::from([
+                ("aggregate".into(), plain(aggregate, FieldKind::Aggregate)),
+                ("key".into(), plain(key, FieldKind::GroupKey)),
+            ]),
+        }
+    }
+
+    /// `<table>_aggregate_group_key`: the values that a group has in common.
+    pub(super) fn aggregate_group_key(&self, view: &View<'_>) -> ObjectType {
+        let fields = self
+            .groupable(view)
+            .map(|seen| {
+                let ty = TypeRef::nullable(seen.ty.value());
+                let mut def = plain(ty, FieldKind::Column(seen.column.id));
+                def.description.clone_from(&seen.shown.description);
+                (seen.name.clone(), def)
+            })
+            .collect();
+        ObjectType {
+            name: view.type_name(TableType::AggregateGroupKey),
+            description: Some(format!("values that a group of \"{}\" has in common", view.name())),
+            fields,
+        }
+    }
+
+    /// The columns that rows can be grouped by: those that can be sorted.
+    pub(super) fn groupable<'a>(
         &'a self,
         view: &View<'a>,
     ) -> impl Iterator<Item = Seen<'a>> + use<'a> {
-        view.selected().filter(|seen| seen.ty.value() == TypeId::Scalar(BOOLEAN))
+        view.selected().filter(|seen| match seen.ty {
+            ColumnType::Enum(_) => true,
+            ty => self.scalar_of(ty).is_some_and(|scalar| scalar.operators.order),
+        })
     }
 }

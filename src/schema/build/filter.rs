@@ -3,8 +3,8 @@
 
 use indexmap::IndexMap;
 
-use super::{Types, View, input, named_columns, of_column};
-use crate::schema::predicate::{CastTarget, Comparison};
+use super::{Seen, Types, View, input, named_columns, of_column};
+use crate::schema::predicate::{CastTarget, Comparison, ConditionFunction};
 use crate::schema::scalars::{BOOLEAN, INT, STRING};
 use crate::schema::tracked::{Cardinality, Returns, TrackedTable};
 use crate::schema::types::{
@@ -138,16 +138,16 @@ impl Types {
     /// `<table>_aggregate_bool_exp`
     pub(super) fn aggregate_bool_exp(&self, view: &View<'_>) -> InputType {
         let mut fields = IndexMap::new();
-        for (word, ty, kind) in [
-            ("bool_and", TableType::AggregateBoolAnd, InputKind::BoolAnd),
-            ("bool_or", TableType::AggregateBoolOr, InputKind::BoolOr),
-            ("count", TableType::AggregateCount, InputKind::Count),
-        ] {
-            let id = view.ty(ty);
+        let count = view.ty(TableType::AggregateCount);
+        fields.insert("count".into(), input(TypeRef::nullable(count), InputKind::Count));
+        for function in ConditionFunction::ALL {
+            let id = view.ty(TableType::Condition(function));
             if self.has(id) {
-                fields.insert(word.into(), input(TypeRef::nullable(id), kind));
+                let condition = input(TypeRef::nullable(id), InputKind::Condition(function));
+                fields.insert(function.name().into(), condition);
             }
         }
+        fields.sort_keys();
         InputType { name: view.type_name(TableType::AggregateBoolExp), description: None, fields }
     }
 
@@ -161,17 +161,43 @@ impl Types {
         InputType { name: view.type_name(TableType::AggregateCount), description: None, fields }
     }
 
-    pub(super) fn aggregate_bool(&self, view: &View<'_>, ty: TableType) -> InputType {
-        let columns = match ty {
-            TableType::AggregateBoolAnd => TableType::BoolAndColumn,
-            _ => TableType::BoolOrColumn,
+    /// `<table>_aggregate_bool_exp_<function>`
+    pub(super) fn condition(
+        &self,
+        view: &View<'_>,
+        function: ConditionFunction,
+    ) -> Option<InputType> {
+        let compared =
+            if function.is_boolean() { BOOLEAN } else { self.tracked().scalars.double()? };
+        let ty = TableType::Condition(function);
+        let arguments = if function.takes_pair() {
+            TableType::ConditionArguments(function)
+        } else {
+            TableType::ConditionColumn(function)
         };
         let mut fields = IndexMap::from([(
             "arguments".into(),
-            input(TypeRef::non_null(view.ty(columns)), InputKind::Arguments),
+            input(TypeRef::non_null(view.ty(arguments)), InputKind::Arguments),
         )]);
-        fields.extend(self.aggregate_parts(view, TypeId::Comparison(BOOLEAN)));
-        InputType { name: view.type_name(ty), description: None, fields }
+        fields.extend(self.aggregate_parts(view, TypeId::Comparison(compared)));
+        Some(InputType { name: view.type_name(ty), description: None, fields })
+    }
+
+    /// The columns of a function that takes two, as Postgres names them.
+    pub(super) fn condition_arguments(
+        &self,
+        view: &View<'_>,
+        function: ConditionFunction,
+    ) -> InputType {
+        let column = TypeRef::non_null(view.ty(TableType::ConditionColumn(function)));
+        InputType {
+            name: view.type_name(TableType::ConditionArguments(function)),
+            description: None,
+            fields: IndexMap::from([
+                ("X".into(), input(column, InputKind::Argument(1))),
+                ("Y".into(), input(column, InputKind::Argument(0))),
+            ]),
+        }
     }
 
     fn aggregate_parts(
@@ -192,20 +218,32 @@ impl Types {
         ]
     }
 
-    pub(super) fn boolean_columns(&self, view: &View<'_>, ty: TableType) -> EnumType {
-        let of = match ty {
-            TableType::BoolAndColumn => TableType::AggregateBoolAnd,
-            _ => TableType::AggregateBoolOr,
-        };
+    pub(super) fn condition_column(
+        &self,
+        view: &View<'_>,
+        function: ConditionFunction,
+    ) -> EnumType {
         EnumType {
-            name: view.type_name(ty),
+            name: view.type_name(TableType::ConditionColumn(function)),
             description: Some(format!(
                 "select \"{}_arguments_columns\" columns of table \"{}\"",
-                of.name(view.name()),
+                TableType::Condition(function).name(view.name()),
                 view.name()
             )),
-            values: named_columns(self.booleans(view)),
+            values: named_columns(self.condition_columns(view, function)),
         }
+    }
+
+    /// The columns that a condition on an aggregate may be about.
+    pub(super) fn condition_columns<'a>(
+        &'a self,
+        view: &View<'a>,
+        function: ConditionFunction,
+    ) -> impl Iterator<Item = Seen<'a>> + use<'a> {
+        let of =
+            if function.is_boolean() { Some(BOOLEAN) } else { self.tracked().scalars.double() };
+        view.selected()
+            .filter(move |seen| of.is_some_and(|of| seen.ty.value() == TypeId::Scalar(of)))
     }
 }
 

@@ -187,12 +187,15 @@ impl Types {
             }
             TableType::AggregateBoolExp => TypeDef::Input(self.aggregate_bool_exp(&view)),
             TableType::AggregateCount => TypeDef::Input(self.aggregate_count(&view)),
-            TableType::AggregateBoolAnd | TableType::AggregateBoolOr => {
-                TypeDef::Input(self.aggregate_bool(&view, ty))
+            TableType::Condition(function) => TypeDef::Input(self.condition(&view, function)?),
+            TableType::ConditionColumn(function) => {
+                TypeDef::Enum(self.condition_column(&view, function))
             }
-            TableType::BoolAndColumn | TableType::BoolOrColumn => {
-                TypeDef::Enum(self.boolean_columns(&view, ty))
+            TableType::ConditionArguments(function) => {
+                TypeDef::Input(self.condition_arguments(&view, function))
             }
+            TableType::AggregateGroup => TypeDef::Object(self.aggregate_group(&view)),
+            TableType::AggregateGroupKey => TypeDef::Object(self.aggregate_group_key(&view)),
             TableType::Enum => TypeDef::Enum(enum_values(view.shown)?),
             TableType::EnumComparison => TypeDef::Input(self.enum_comparison(view.shown)),
             TableType::StreamCursor => TypeDef::Input(self.stream_cursor(&view)),
@@ -259,10 +262,17 @@ impl Types {
             TableType::AggregateOrderBy
             | TableType::AggregateBoolExp
             | TableType::AggregateCount => view.aggregates(),
-            TableType::AggregateBoolAnd
-            | TableType::AggregateBoolOr
-            | TableType::BoolAndColumn
-            | TableType::BoolOrColumn => view.aggregates() && self.booleans(view).next().is_some(),
+            TableType::Condition(function) | TableType::ConditionColumn(function) => {
+                view.aggregates() && self.condition_columns(view, function).next().is_some()
+            }
+            TableType::ConditionArguments(function) => {
+                function.takes_pair()
+                    && view.aggregates()
+                    && self.condition_columns(view, function).next().is_some()
+            }
+            TableType::AggregateGroup | TableType::AggregateGroupKey => {
+                view.aggregates() && self.groupable(view).next().is_some()
+            }
             // Other tables' columns have the type, whatever the role sees of this one.
             TableType::Enum | TableType::EnumComparison => {
                 view.shown.enum_values.as_ref().is_some_and(|values| !values.is_empty())
