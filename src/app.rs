@@ -151,6 +151,10 @@ impl App {
         {
             tasks.push(tokio::spawn(follow_notifications(watch.clone(), project.clone(), events)));
         }
+        if let Some(login) = &logins.replication {
+            let live = engine.live();
+            tasks.push(live.follow(pg.clone(), login.clone(), config.live.manage));
+        }
         Ok(App { config, pg, logins, watch, project, engine, tasks, reloads })
     }
 
@@ -223,7 +227,7 @@ impl Snapshots for App {
 
     fn engine(&self) -> EngineSnapshot {
         let plans = self.engine.plan_cache_stats();
-        let subscriptions = self.engine.subscription_stats();
+        let live = self.engine.live().stats();
         let schemas = self.engine.schemas();
         let undelivered =
             |kind| u64::try_from(schemas.tracked().undelivered(kind)).unwrap_or(u64::MAX);
@@ -238,10 +242,21 @@ impl Snapshots for App {
             catalog_generation: self.watch.current().generation,
             catalog_reloads: self.reloads.load(Ordering::Relaxed),
             catalog_reload_failures: self.watch.failures(),
-            subscriptions: subscriptions.open,
-            polls_changed: subscriptions.changed,
-            polls_unchanged: subscriptions.unchanged,
-            polls_failed: subscriptions.failed,
+            subscriptions: self.engine.open_subscriptions(),
+            readings_changed: live.changed,
+            readings_unchanged: live.unchanged,
+            readings_failed: live.failed,
+            woken_groups: live.woken_groups,
+            polled_groups: live.polled_groups,
+            live_tables: live.covered_tables,
+            live_streaming: u64::from(live.streaming),
+            live_commits: live.commits,
+            live_gaps: live.gaps,
+            wakes: live.woken,
+            wakes_spared: live.spared,
+            wakes_settled: live.skipped,
+            audits_same: live.audits.saturating_sub(live.mismatches),
+            audits_mismatch: live.mismatches,
         }
     }
 }
@@ -365,6 +380,8 @@ async fn follow_notifications(
         };
         if catalog {
             watch.notified();
+            // Of a publication the catalogue tells nothing.
+            project.engine().live().reconsider();
         }
         if metadata && let Err(error) = project.metadata_changed().await {
             tracing::error!(%error, "the changed metadata cannot be served; the one in use stays");

@@ -5,7 +5,7 @@
 //! 7  main  cli  app                 wiring
 //! 6  transport  console             the edge
 //! 5  admin ─▶ engine                 what is served, and how it is changed; the façade
-//! 4  operation ─▶ plan              bind; Plan → Statement
+//! 4  operation ─▶ plan  live        bind; Plan → Statement; what wakes a subscription
 //! 3  schema  graphql                per-role schema; the language
 //! 2  metadata  catalog  doctor      what we were told to show; what the database has
 //! 1  sql  pg  session  cluster      SQL as data; Postgres as a service; who asks
@@ -25,6 +25,7 @@ pub mod console;
 pub mod doctor;
 pub mod engine;
 pub mod graphql;
+pub mod live;
 pub mod metadata;
 pub mod operation;
 pub mod pg;

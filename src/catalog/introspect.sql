@@ -59,6 +59,15 @@ reader as materialized (
     and p.proname in ('current_setting', 'set_config', 'pg_show_all_settings', 'query_to_xml',
       'query_to_xmlschema', 'query_to_xml_and_xmlschema', 'cursor_to_xml', 'ts_stat')
 ),
+-- What makes the rows of a view change while its tables do not.
+restless as materialized (
+  select string_agg(':funcid ' || p.oid || ' ', '|') || '|SQLVALUEFUNCTION|TABLESAMPLE|:relid ([0-9]{1,4}|1[0-5][0-9]{3}) ' as pattern
+  from pg_proc p
+  where p.pronamespace = 'pg_catalog'::regnamespace
+    and (p.provolatile = 'v' and p.prorettype <> 'trigger'::regtype
+      or p.proname in ('now', 'statement_timestamp', 'transaction_timestamp', 'age')
+      or p.proname like 'pg\_%' and p.provolatile = 's' or p.proname like 'inet\_%')
+),
 -- Functions, and operators by their function, that objects depend on.
 call as materialized (
   select d.classid, d.objid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid else o.oprcode::oid end as func
@@ -188,6 +197,7 @@ select json_build_object(
       'object', case when w.ev_type = '1' then format('view %s', w.ev_class::regclass)
                 else format('rule %I on %s', w.rulename, w.ev_class::regclass) end,
       'text', case when w.ev_action::text ~ (select pattern from reader)
+                     or w.ev_action::text ~ (select pattern from restless)
                      or w.ev_qual::text ~ (select pattern from reader)
               then pg_get_ruledef(w.oid) end)
       order by w.oid)

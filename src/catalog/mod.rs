@@ -7,6 +7,8 @@
 //!
 //! A [`Catalog`] is immutable; a change in the database makes a new one.
 
+pub mod dependence;
+pub mod equated;
 pub mod exposure;
 pub mod load;
 pub mod model;
@@ -16,6 +18,7 @@ pub mod settings;
 pub mod tokens;
 pub mod watch;
 
+pub use dependence::Dependence;
 pub use exposure::{Exposure, Hidden};
 pub use load::{CatalogError, load};
 pub use model::Catalog;

@@ -76,6 +76,8 @@ pub struct SettingsRead {
     pub computed: bool,
     /// False when some body could read a setting that the analysis cannot name.
     pub closed: bool,
+    /// The result can change while no row does (`now()`).
+    pub restless: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -58,6 +58,9 @@ pub struct Reads {
     pub reads_any: bool,
     /// The text sets a setting for longer than its transaction, or may do so.
     pub sets_session: bool,
+    /// The result can change while no row does: the text asks the clock, the
+    /// state of the server or chance.
+    pub restless: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,6 +84,53 @@ const OPENERS: [&str; 9] = [
     "cursor_to_xmlschema",
     "ts_stat",
 ];
+
+/// Built-in functions, beside those of [`is_restless`]'s prefixes, whose result
+/// changes by itself.
+const RESTLESS: [&str; 15] = [
+    "now",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "age",
+    "random",
+    "random_normal",
+    "setseed",
+    "gen_random_uuid",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "version",
+];
+
+/// The same as key words.
+const CLOCKS: [&str; 6] = [
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "tablesample",
+];
+
+/// Whether a built-in or extension function of this name may answer otherwise
+/// the next time, although no row has changed.
+pub fn is_restless(function: &str) -> bool {
+    RESTLESS.contains(&function)
+        || ["pg_", "inet_", "txid_", "uuid_generate_", "uuidv", "lo_"]
+            .iter()
+            .any(|prefix| function.starts_with(prefix))
+}
+
+/// Whether a text is a moment as Postgres reads it: `now`, `today` and so on.
+pub fn is_moment(text: &str) -> bool {
+    let word = text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next();
+    word.is_some_and(|word| {
+        ["now", "today", "tomorrow", "yesterday"].iter().any(|m| word.eq_ignore_ascii_case(m))
+    })
+}
 
 /// Types that take an empty text.
 const TEXTUAL: [&str; 18] = [
@@ -157,6 +207,7 @@ impl Reads {
         self.dynamic_sql |= other.dynamic_sql;
         self.reads_any |= other.reads_any;
         self.sets_session |= other.sets_session;
+        self.restless |= other.restless;
     }
 }
 
@@ -241,9 +292,18 @@ impl<'a> Analysis<'a> {
 
     fn run(&mut self) {
         self.relations();
+        // The log tells nothing of the system's own tables.
+        self.out.restless |= self.out.relations.iter().any(|(schema, name)| {
+            name.starts_with("pg_") || schema.as_deref() == Some("information_schema")
+        });
         for index in 0..self.tokens.len() {
             let Some(token) = self.at(index) else { break };
+            if let TokenKind::Text(text) = &token.kind {
+                self.out.restless |= is_moment(text);
+            }
             let Some(name) = token.name() else { continue };
+            self.out.restless |= token.is_any(&CLOCKS)
+                || (self.kind(index + 1) == Some(&TokenKind::Open) && is_restless(name));
             if OPENERS.contains(&name)
                 || (token.is("show")
                     && (index == 0 || self.kind(index - 1) == Some(&TokenKind::Semicolon)))

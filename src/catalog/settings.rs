@@ -18,7 +18,7 @@ use super::model::{
     TableKind, TypeKind,
 };
 use super::privileges::Rights;
-use super::reads::{Context, Guard, Reads, reads};
+use super::reads::{Context, Guard, Reads, is_restless, reads};
 
 /// Texts of a catalogue that matter only for this analysis.
 #[derive(Debug, Default)]
@@ -118,6 +118,7 @@ impl SettingsRead {
         self.unguarded.extend(other.unguarded.iter().cloned());
         self.computed |= other.computed;
         self.closed &= other.closed;
+        self.restless |= other.restless;
     }
 
     fn add(&mut self, found: &Reads) {
@@ -132,6 +133,7 @@ impl SettingsRead {
             }
         }
         self.computed |= found.dynamic_sql || found.reads_any;
+        self.restless |= found.restless;
         self.closed &= !self.computed;
     }
 }
@@ -467,6 +469,7 @@ impl<'a> Walk<'a> {
             None if function.kind == super::model::FunctionKind::Aggregate => {}
             None => {
                 self.read.closed &= function.extension.as_deref().is_some_and(reviewed);
+                self.read.restless |= is_restless(&function.name);
             }
         }
         self.called(oid, user);

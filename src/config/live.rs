@@ -4,12 +4,28 @@ use std::time::Duration;
 
 use super::hasura;
 use super::setting::section;
-use super::value::not_zero;
+use super::value::{choice, not_zero};
+
+choice! {
+    /// What the server may do to a database so that it learns of changes.
+    LiveManage: "`off` or `publication`" {
+        /// Nothing: a publication `ringfence_live` is used where there is one.
+        Off = "off",
+        /// It makes the publication `ringfence_live` and adds the tables that live queries read.
+        Publication = "publication",
+    }
+}
 
 section! {
-    /// How subscriptions are kept current.
+    /// How subscriptions are kept current. Where the write-ahead log tells of changes
+    /// (docs/DATABASE.md), nothing is read until something has changed; elsewhere answers are read
+    /// again and again.
     LiveConfig "Live data" "live." {
-        /// How often a subscription is read again to see whether its answer changed.
+        /// What the server may do so that the log tells of changes: `publication` lets it publish
+        /// the tables that live queries read, `off` leaves that to you.
+        manage: LiveManage = "publication";
+        /// How often a subscription that the log does not cover is read again to see whether its
+        /// answer changed.
         poll_interval: Duration = "1s",
             env ["HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_REFETCH_INTERVAL" => hasura::milliseconds],
             check not_zero;

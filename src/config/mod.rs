@@ -36,7 +36,7 @@ pub use database::{DatabaseConfig, Pooler};
 pub use error::{ConfigError, Problem};
 pub use general::{GeneralConfig, Mode};
 pub use limits::LimitsConfig;
-pub use live::LiveConfig;
+pub use live::{LiveConfig, LiveManage};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use roles::RolesConfig;
 pub use schema::{AutoTrack, SchemaConfig};

@@ -70,7 +70,7 @@ pub(super) fn check(cx: &Context<'_>, capabilities: &Capabilities, findings: &mu
             "publication",
             "there is no publication for live queries",
             "The server makes one when the first live query opens and the owner's login may; \
-             without it live queries follow changes by triggers or polling.",
+             without it live queries poll.",
             None,
         );
     }
@@ -154,7 +154,7 @@ fn replication(
             (false, true) => "there is no login with REPLICATION",
             _ => "wal_level is not logical",
         },
-        "Live queries then learn of changes by triggers or polling: the same answers, later.",
+        "Live queries then poll: the same answers, later.",
         Some(steps.join("\n")),
     );
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
 //!                       ├▶ answer, write: parameters ─▶ one transaction ─▶ bytes
-//!                       └▶ subscribe: the same again and again, changes only
+//!                       └▶ subscribe: the same whenever live says so, changes only
 //! ```
 
 mod answer;
@@ -30,9 +30,9 @@ use crate::schema::tracked::Tracked;
 use crate::schema::{SchemaOptions, SchemaSet};
 use crate::session::Session;
 
+pub use crate::live::{Renewal, Subscription, Update};
 use describe::Descriptions;
 pub use explain::{ExplainedStatement, Explanation};
-pub use subscribe::{Renewal, Subscription, SubscriptionStats, Update};
 
 /// One GraphQL request, whatever carried it.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +97,7 @@ pub struct Engine {
     plans: PlanCache,
     descriptions: Descriptions,
     limits: EngineLimits,
-    polling: subscribe::Polling,
+    subscriptions: subscribe::Subscriptions,
     /// Told when Postgres refuses on rights, so that memberships are re-read.
     suspicion: Arc<Notify>,
 }
@@ -110,7 +110,7 @@ impl Engine {
         limits: EngineLimits,
     ) -> Self {
         Engine {
-            polling: subscribe::Polling::new(&pg),
+            subscriptions: subscribe::Subscriptions::new(&pg),
             pg,
             schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),
@@ -125,6 +125,7 @@ impl Engine {
     pub fn install(&self, tracked: Arc<Tracked>) {
         let options = self.schemas.load().options().clone();
         self.schemas.store(Arc::new(SchemaSet::new(tracked, options)));
+        self.subscriptions.schema_changed();
     }
 
     pub fn schemas(&self) -> Arc<SchemaSet> {

@@ -1,205 +1,106 @@
 //! Subscriptions: a query whose answer is pushed whenever it changes.
 //!
 //! ```text
-//! transport ─▶ Engine::subscribe ─▶ Subscription ─ latest state ─▶ socket, event stream
-//!                                       ▲ │ renewed session, dropped
-//!                            Publisher ─┘ ▼
-//!                            the poller: reads again under the subscriber's own session
+//! subscribe ─▶ one task: compose ─▶ own reading ─ same bytes? ─▶ join a group (live)
+//!                  ▲                                                  │
+//!                  └──── another session, schema or group ◀───────────┘
 //! ```
 //!
-//! Between the two is one place for one state, so whoever reads slowly gets the
-//! latest state and nothing is ever queued. The transport sees [`Subscription`]
-//! only; what publishes into it may be anything that keeps to these rules.
-//!
-//! The poller knows changes by a digest of the answer. Each reading is a
-//! request of its own: the catalogue of that moment, the session of that
-//! moment, one transaction under row-level security.
+//! A statement's bytes depend on its text, its parameters, the role and the
+//! settings that it reads. Where the catalogue can name all of these settings,
+//! the others are withheld, and whoever has the same values shares one reading.
+//! A policy could see that something is missing; so everybody's first answer is
+//! read with all that the session has, and only who gets the same bytes from
+//! the shared reading joins it.
 
-use std::pin::Pin;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::Stream;
-use futures_util::task::AtomicWaker;
-use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, watch};
 
 use crate::base::{ApiError, Code};
+use crate::catalog::Dependence;
+use crate::catalog::reads::is_moment;
 use crate::graphql::OperationKind;
-use crate::pg::Pg;
+use crate::live::group::{self, Joining, Membership, Parts, Reader, Reading, same_bytes};
+use crate::live::{
+    Interest, KeyKind, Live, Published, Publisher, Route, Snapshot, Subscription, Update, channel,
+};
+use crate::operation::input::Operand;
+use crate::pg::{Pg, Statement, TextParam, TxContext};
+use crate::plan::{Answer, Depends, Key, KeyValues};
+use crate::schema::RoleSchema;
+use crate::schema::tracked::SourceId;
 use crate::session::{Authority, Session, sha256};
 
+use super::answer::role_in;
+use super::parameters::Leaves;
 use super::{Engine, GraphqlRequest};
 
-/// The state of a subscription.
-#[derive(Debug, Clone)]
-pub enum Update {
-    /// The whole `data` object, as Postgres made it.
-    Data(Bytes),
-    /// The state could not be read for a reason that may pass.
-    Failed(ApiError),
-    /// The request is no longer valid, or its caller is not; nothing follows.
-    Ended(ApiError),
-}
-
-/// One subscription of one caller: the stream of its states, as far as they
-/// are taken in time. Dropping it ends the work behind it.
+/// What the engine keeps for its subscriptions.
 #[derive(Debug)]
-pub struct Subscription {
-    cell: Arc<Cell>,
-    operation: Option<Arc<str>>,
-    _open: DropGuard,
-}
-
-/// Where the latest state waits.
-#[derive(Debug)]
-struct Cell {
-    slot: Mutex<Slot>,
-    reader: AtomicWaker,
-    session: Mutex<Arc<Session>>,
-    renewed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    latest: Option<Update>,
-    /// Nothing will be published any more.
-    ended: bool,
-}
-
-/// The other end of a [`Subscription`].
-#[derive(Debug)]
-struct Publisher {
-    cell: Arc<Cell>,
-    closed: CancellationToken,
-}
-
-fn channel(session: Arc<Session>, operation: Option<Arc<str>>) -> (Publisher, Subscription) {
-    let cell = Arc::new(Cell {
-        slot: Mutex::new(Slot::default()),
-        reader: AtomicWaker::new(),
-        session: Mutex::new(session),
-        renewed: Notify::new(),
-    });
-    let closed = CancellationToken::new();
-    let subscription =
-        Subscription { cell: cell.clone(), operation, _open: closed.clone().drop_guard() };
-    (Publisher { cell, closed }, subscription)
-}
-
-impl Subscription {
-    /// The operation's name, when the document gave one.
-    pub fn operation(&self) -> Option<&Arc<str>> {
-        self.operation.as_ref()
-    }
-
-    /// A handle to its session.
-    pub fn renewal(&self) -> Renewal {
-        Renewal(self.cell.clone())
-    }
-}
-
-/// The session of a subscription that somebody else reads from.
-#[derive(Debug)]
-pub struct Renewal(Arc<Cell>);
-
-impl Renewal {
-    /// Goes on as another session: a renewed token of the same caller.
-    pub fn renew(&self, session: Arc<Session>) {
-        *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-        self.0.renewed.notify_one();
-    }
-}
-
-impl Stream for Subscription {
-    type Item = Update;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
-        self.cell.reader.register(cx.waker());
-        let mut slot = self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.latest.take() {
-            Some(update) => Poll::Ready(Some(update)),
-            None if slot.ended => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Publisher {
-    /// Replaces a state that was not taken yet.
-    fn publish(&self, update: Update) {
-        self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner).latest = Some(update);
-        self.cell.reader.wake();
-    }
-
-    fn session(&self) -> Arc<Session> {
-        self.cell.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-        self.cell.reader.wake();
-    }
-}
-
-/// How subscriptions are read again.
-#[derive(Debug)]
-pub(super) struct Polling {
-    interval: Duration,
+pub(super) struct Subscriptions {
+    pub(super) live: Live,
     /// Readings that run at once take half of a pool at most; the rest is for
     /// requests.
     request: Semaphore,
     admin: Semaphore,
-    counts: Counts,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
     open: AtomicU64,
-    changed: AtomicU64,
-    unchanged: AtomicU64,
-    failed: AtomicU64,
+    /// Grows with each schema that is installed.
+    installed: watch::Sender<u64>,
+    /// Statements of this schema that a missing setting was seen to change.
+    unshareable: Mutex<HashSet<StatementId>>,
 }
 
-/// What subscriptions have done so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SubscriptionStats {
-    pub open: u64,
-    /// Readings by what came of them.
-    pub changed: u64,
-    pub unchanged: u64,
-    pub failed: u64,
-}
+/// The schema of a role, and a statement's fingerprint.
+type StatementId = (u64, u64);
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Polling {
+impl Subscriptions {
     pub(super) fn new(pg: &Pg) -> Self {
         let half = |size: usize| Semaphore::new((size / 2).max(1));
-        Polling {
-            interval: POLL_INTERVAL,
+        Subscriptions {
+            live: Live::new(POLL_INTERVAL),
             request: half(pg.options().pool_size),
             admin: half(pg.options().admin_pool_size),
-            counts: Counts::default(),
+            open: AtomicU64::new(0),
+            installed: watch::Sender::new(0),
+            unshareable: Mutex::default(),
         }
     }
 
-    fn places(&self, session: &Session) -> &Semaphore {
-        match session.authority {
+    /// Every subscription looks at the new schema.
+    pub(super) fn schema_changed(&self) {
+        self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.installed.send_modify(|generation| *generation += 1);
+        self.live.reconsider();
+    }
+
+    fn places(&self, authority: Authority) -> &Semaphore {
+        match authority {
             Authority::Request => &self.request,
             Authority::Admin => &self.admin,
         }
     }
 
-    /// The time to the next reading, a tenth off either way, so that
-    /// subscriptions that began together drift apart.
-    fn pause(&self) -> Duration {
-        self.interval.mul_f64(rand::random_range(0.9..1.1))
+    fn is_shareable(&self, id: StatementId) -> bool {
+        !self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    fn refuse_sharing(&self, id: StatementId, role: &str, operation: &str) {
+        if self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            tracing::warn!(
+                role,
+                operation,
+                "a policy answers otherwise when a setting that it does not name is empty; \
+                 the subscriptions of this operation are read one by one"
+            );
+        }
     }
 }
 
@@ -219,36 +120,46 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Why a reading has no data.
+/// Why a subscription cannot be read.
 enum Unread {
     /// The request itself is refused; so it would be the next time.
     Request(ApiError),
     Run(ApiError),
 }
 
-/// What was published last, for comparison.
-#[derive(PartialEq, Eq)]
-enum Published {
-    Data([u8; 32]),
-    Error(Code, String),
+/// What a subscription comes to for one session and one schema.
+struct Composed {
+    key: group::Key,
+    own: Arc<dyn Reader>,
+    shared: Option<Shared>,
+    interest: Interest,
+    operation: Arc<str>,
+    role: Arc<str>,
+}
+
+/// A reading with less than the session has.
+struct Shared {
+    key: group::Key,
+    reader: Arc<dyn Reader>,
+    id: StatementId,
 }
 
 impl Engine {
-    /// Sets how long to wait between two readings of a subscription.
-    pub fn poll_every(mut self, interval: Duration) -> Self {
-        self.polling.interval = interval;
+    /// What wakes subscriptions.
+    pub fn live(&self) -> &Live {
+        &self.subscriptions.live
+    }
+
+    /// Sets how long to wait between two readings of a subscription of which
+    /// the log does not tell.
+    pub fn poll_every(self, interval: Duration) -> Self {
+        self.subscriptions.live.poll_every(interval);
         self
     }
 
-    pub fn subscription_stats(&self) -> SubscriptionStats {
-        let counts = &self.polling.counts;
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        SubscriptionStats {
-            open: read(&counts.open),
-            changed: read(&counts.changed),
-            unchanged: read(&counts.unchanged),
-            failed: read(&counts.failed),
-        }
+    /// Subscriptions that are open.
+    pub fn open_subscriptions(&self) -> u64 {
+        self.subscriptions.open.load(Ordering::Relaxed)
     }
 
     /// Whether a request is to be given to [`Engine::subscribe`].
@@ -281,119 +192,306 @@ impl Engine {
         let (publisher, subscription) = channel(session, plan.operation_name.clone());
         let engine = self.clone();
         tokio::spawn(async move {
-            let closed = publisher.closed.clone();
+            let closed = publisher.closed().clone();
             tokio::select! {
                 () = closed.cancelled() => {}
-                () = engine.poll(&request, &publisher) => {}
+                () = engine.keep(&request, &publisher) => {}
             }
         });
         Ok(subscription)
     }
 
-    async fn poll(&self, request: &GraphqlRequest, publisher: &Publisher) {
-        let counts = &self.polling.counts;
-        let _open = Open::new(&counts.open);
-        let mut last: Option<Published> = None;
+    async fn keep(self: &Arc<Self>, request: &GraphqlRequest, publisher: &Publisher) {
+        let _open = Open::new(&self.subscriptions.open);
+        let mut installed = self.subscriptions.installed.subscribe();
         loop {
-            let session = publisher.session();
-            if session.expires_at.is_some_and(|at| at <= SystemTime::now()) {
+            installed.borrow_and_update();
+            if !publisher.is_valid() {
                 // The transport ends what is not renewed.
-                publisher.cell.renewed.notified().await;
+                publisher.renewed().await;
                 continue;
             }
-            // Boxed: most subscriptions wait, and a reading is large.
-            let reading = Box::pin(self.read(&session, request));
-            let (published, update) = match reading.await {
-                Ok(data) => (Published::Data(sha256(&data)), Update::Data(data)),
+            let stays = match self.compose(&publisher.session(), request) {
+                Ok(composed) => Some(composed),
                 Err(Unread::Request(error)) => {
-                    publisher.publish(Update::Ended(error));
+                    publisher.end(error);
                     return;
                 }
                 Err(Unread::Run(error)) => {
-                    counts.failed.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(%error, detail = error.detail, "a subscription was not read");
-                    let published = Published::Error(error.code, error.message.to_string());
-                    // A subscriber that has a state keeps it while Postgres is away.
-                    if error.code == Code::ServiceUnavailable && last.is_some() {
-                        self.rest(publisher).await;
-                        continue;
-                    }
-                    (published, Update::Failed(error))
+                    let state = Published::error(&error);
+                    publisher.offer(&state, &Update::Failed(error), None);
+                    None
                 }
             };
-            let is_data = matches!(published, Published::Data(_));
-            if last.as_ref() == Some(&published) {
-                if is_data {
-                    counts.unchanged.fetch_add(1, Ordering::Relaxed);
+            let staying = async {
+                match stays {
+                    // Boxed: most subscriptions wait, and a reading is large.
+                    Some(composed) => {
+                        let membership = Box::pin(self.enter(composed, publisher)).await;
+                        membership.dissolved().await;
+                    }
+                    None => std::future::pending().await,
                 }
-            } else {
-                if is_data {
-                    counts.changed.fetch_add(1, Ordering::Relaxed);
+            };
+            tokio::select! {
+                () = staying => {}
+                () = publisher.renewed() => {}
+                changed = installed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
                 }
-                last = Some(published);
-                publisher.publish(update);
             }
-            self.rest(publisher).await;
         }
     }
 
-    /// Waits for the next reading; a renewed session is read as at once.
-    async fn rest(&self, publisher: &Publisher) {
-        tokio::select! {
-            () = tokio::time::sleep(self.polling.pause()) => {}
-            () = publisher.cell.renewed.notified() => {}
+    /// Joins the group that a subscription belongs to.
+    async fn enter(self: &Arc<Self>, composed: Composed, publisher: &Publisher) -> Membership {
+        let groups = self.subscriptions.live.groups();
+        let Composed { key, own, shared, interest, operation, role } = composed;
+        let alone = |own: Arc<dyn Reader>, interest: Interest| {
+            let joining = Joining { publisher: publisher.clone(), own: None };
+            groups.join(key, joining, || Parts { reader: own, interest, mismatch: Arc::new(|| {}) })
+        };
+        let Some(shared) = shared.filter(|shared| self.subscriptions.is_shareable(shared.id))
+        else {
+            return alone(own, interest);
+        };
+        // An error is the group's to tell.
+        let Ok(first) = own.read().await else { return alone(own, interest) };
+        let state = Published::data(&first.data);
+        let update = Update::Data(first.data.clone());
+        if publisher.is_valid() {
+            publisher.offer(&state, &update, first.snapshot.as_ref());
         }
+        let same = match groups.last_of(&shared.key) {
+            Some(last) if last == state => Some(true),
+            _ => same_bytes(first, &*own, &*shared.reader).await,
+        };
+        match same {
+            Some(true) => {}
+            Some(false) => {
+                self.subscriptions.refuse_sharing(shared.id, &role, &operation);
+                return alone(own, interest);
+            }
+            None => return alone(own, interest),
+        }
+        let engine = Arc::downgrade(self);
+        let mismatch = Arc::new(move || {
+            if let Some(engine) = engine.upgrade() {
+                engine.subscriptions.refuse_sharing(shared.id, &role, &operation);
+            }
+        });
+        let joining = Joining { publisher: publisher.clone(), own: Some(own) };
+        groups.join(shared.key, joining, || Parts { reader: shared.reader, interest, mismatch })
     }
 
-    async fn read(&self, session: &Session, request: &GraphqlRequest) -> Result<Bytes, Unread> {
-        let place = self.polling.places(session).acquire().await;
-        let _place = place.map_err(|e| Unread::Run(ApiError::internal(e.to_string())))?;
+    fn compose(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        request: &GraphqlRequest,
+    ) -> Result<Composed, Unread> {
         let refused = |error: ApiError| match error.code {
             Code::Unexpected => Unread::Run(error),
             _ => Unread::Request(error),
         };
         let schema = self.schemas.load().of(session).map_err(|error| refused(error.into()))?;
         let prepared = self.prepare(session, &schema, request).map_err(refused)?;
-        self.query(session, &schema, request, prepared).await.map_err(Unread::Run)
+        let plan = prepared.plan.clone();
+        let operation = plan.operation_name.clone().unwrap_or_else(|| "".into());
+        let role_name = session.role.clone();
+        let (source, text, fingerprint, depends) = match (&plan.answer, &plan.depends) {
+            (Answer::Statement { source, text, fingerprint }, Some(depends))
+                if plan.described.is_empty() =>
+            {
+                (*source, text, *fingerprint, depends)
+            }
+            _ => {
+                let own = Plain {
+                    engine: self.clone(),
+                    session: session.clone(),
+                    request: request.clone(),
+                };
+                return Ok(Composed {
+                    key: sha256(&rand::random::<[u8; 32]>()),
+                    own: Arc::new(own),
+                    shared: None,
+                    interest: Interest { opaque: true, ..Interest::default() },
+                    operation,
+                    role: role_name,
+                });
+            }
+        };
+        let role = role_in(&schema, source).map_err(Unread::Run)?;
+        self.admit(session, role, &plan, &prepared.leaves).map_err(Unread::Run)?;
+        let variables = request.variables.as_deref();
+        let values: Vec<String> =
+            role.settings.values(session).into_iter().map(|value| value.into_owned()).collect();
+        let setting = |name: &str| {
+            let value = role.settings.names().zip(&values).find(|(known, _)| *known == name);
+            // An empty one is null or an error.
+            value.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+        };
+        let operand = |operand: &Operand| match operand {
+            Operand::Const(text) => Some(text.to_string()),
+            Operand::Leaf(leaf) => prepared.leaves.get(*leaf).cloned(),
+            Operand::Session(name) => session.variable(name).map(str::to_owned),
+            _ => None,
+        };
+        let value_of = |wanted: &KeyValues| match wanted {
+            KeyValues::Asked(operands) => operands.iter().map(operand).collect(),
+            KeyValues::Setting(name) => setting(name).map(|value| vec![value]),
+        };
+        let mut interest = interest(depends, value_of);
+        let params: Arc<[TextParam]> = Leaves::new(prepared.leaves, &plan.slots, variables)
+            .fill(session, &plan.slots, &[])
+            .map_err(Unread::Run)?
+            .into();
+        let statement = Statement { text: text.clone(), fingerprint, named: true };
+        interest.opaque |= params.iter().filter_map(TextParam::as_str).any(is_moment);
+        let names = role.settings.names();
+        let kept = withheld(&depends.on, names, &values);
+        let read = |values: Vec<String>| Statically {
+            engine: self.clone(),
+            schema: schema.clone(),
+            source,
+            statement: statement.clone(),
+            params: params.clone(),
+            authority: session.authority,
+            values,
+        };
+        let shared = kept.map(|values| {
+            let reader = read(values);
+            let key = reader.key();
+            Shared { key, reader: Arc::new(reader), id: (schema.id, fingerprint) }
+        });
+        let own = read(values);
+        Ok(Composed {
+            key: own.key(),
+            own: Arc::new(own),
+            shared,
+            interest,
+            operation,
+            role: role_name,
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use futures_util::StreamExt;
-    use futures_util::future::FutureExt;
-
-    use super::*;
-    use crate::session::claims::anonymous_session;
-
-    fn data(text: &'static str) -> Update {
-        Update::Data(Bytes::from_static(text.as_bytes()))
+/// The values of the settings without those that nothing reads on the way to
+/// the answer; `None` where that is not known, or nothing has to be left out.
+fn withheld<'a>(
+    depends: &Dependence,
+    names: impl Iterator<Item = &'a str>,
+    values: &[String],
+) -> Option<Vec<String>> {
+    let settings = &depends.settings;
+    if !settings.closed || settings.computed {
+        return None;
     }
+    let kept: Vec<String> = names
+        .zip(values)
+        .map(
+            |(name, value)| {
+                if settings.names.contains(name) { value.clone() } else { String::new() }
+            },
+        )
+        .collect();
+    (kept != values).then_some(kept)
+}
 
-    #[test]
-    fn a_slow_reader_gets_the_latest_state_only() {
-        let (publisher, mut subscription) = channel(Arc::new(anonymous_session("user")), None);
-        assert!(subscription.next().now_or_never().is_none());
-        for text in ["1", "2", "3"] {
-            publisher.publish(data(text));
+/// The tables of a statement, each with the rows that can matter.
+fn interest(depends: &Depends, value_of: impl Fn(&KeyValues) -> Option<Vec<String>>) -> Interest {
+    let route = |key: &Key| {
+        let kind = KeyKind::of_type(key.type_oid)?;
+        let texts = value_of(&key.values)?;
+        let values = texts.iter().map(|text| kind.value(text)).collect::<Option<Vec<_>>>()?;
+        Some(Route { column: key.column.clone(), kind, values })
+    };
+    let tables = depends.on.relations.keys().map(|table| {
+        let keys = depends.keys.get(table).into_iter().flatten();
+        (*table, keys.filter_map(route).next())
+    });
+    Interest { tables: tables.collect(), opaque: depends.on.opaque }
+}
+
+/// One statement with its values.
+struct Statically {
+    engine: Arc<Engine>,
+    schema: Arc<RoleSchema>,
+    source: SourceId,
+    statement: Statement,
+    params: Arc<[TextParam]>,
+    authority: Authority,
+    /// Of the settings, in the order of the role's plan.
+    values: Vec<String>,
+}
+
+impl Statically {
+    /// Stands for everything that the bytes depend on.
+    fn key(&self) -> group::Key {
+        let mut out = Vec::with_capacity(512);
+        let mut add = |part: &[u8]| {
+            out.extend_from_slice(&part.len().to_be_bytes());
+            out.extend_from_slice(part);
+        };
+        add(&self.schema.id.to_be_bytes());
+        add(&[u8::from(self.authority == Authority::Admin)]);
+        add(self.statement.text.as_bytes());
+        for param in &*self.params {
+            match param.as_str() {
+                Some(text) => add(text.as_bytes()),
+                // No text is that long.
+                None => add(&[0xff; 1]),
+            }
         }
-        let taken = subscription.next().now_or_never().flatten();
-        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "3"));
-        assert!(subscription.next().now_or_never().is_none());
-        publisher.publish(data("4"));
-        drop(publisher);
-        let taken = subscription.next().now_or_never().flatten();
-        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "4"));
-        assert!(matches!(subscription.next().now_or_never(), Some(None)));
+        for value in &self.values {
+            add(value.as_bytes());
+        }
+        sha256(&out)
     }
 
-    #[test]
-    fn the_publisher_learns_that_nobody_listens() {
-        let (publisher, subscription) = channel(Arc::new(anonymous_session("user")), None);
-        subscription.renewal().renew(Arc::new(anonymous_session("other")));
-        assert_eq!(&*publisher.session().role, "other");
-        assert!(!publisher.closed.is_cancelled());
-        drop(subscription);
-        assert!(publisher.closed.is_cancelled());
+    async fn run(&self) -> Result<Reading, ApiError> {
+        let place = self.engine.subscriptions.places(self.authority).acquire().await;
+        let _place = place.map_err(|error| ApiError::internal(error.to_string()))?;
+        let role = role_in(&self.schema, self.source)?;
+        let context = TxContext::withheld(
+            self.authority,
+            &self.values,
+            &role.binding.db_role,
+            &role.settings,
+        );
+        let reply = self
+            .engine
+            .pg
+            .query_reply(&context, &self.statement, &self.params)
+            .await
+            .map_err(|error| self.engine.refused(error))?;
+        let snapshot = reply.second.as_deref().and_then(Snapshot::parse);
+        Ok(Reading { data: reply.json, snapshot })
+    }
+}
+
+impl Reader for Statically {
+    fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
+        self.run().boxed()
+    }
+}
+
+/// What is answered without a statement alone.
+struct Plain {
+    engine: Arc<Engine>,
+    session: Arc<Session>,
+    request: GraphqlRequest,
+}
+
+impl Reader for Plain {
+    fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
+        async {
+            let schema = self.engine.schemas.load().of(&self.session)?;
+            let prepared = self.engine.prepare(&self.session, &schema, &self.request)?;
+            let data = self.engine.query(&self.session, &schema, &self.request, prepared).await?;
+            Ok(Reading { data, snapshot: None })
+        }
+        .boxed()
     }
 }

@@ -14,10 +14,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
 use rand::seq::SliceRandom;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode as DriverMode, TargetSessionAttrs};
+use tokio_postgres::config::{
+    Host, LoadBalanceHosts, SslMode as DriverMode, SslNegotiation, TargetSessionAttrs,
+};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -28,8 +33,8 @@ use super::tls::{self, TlsError};
 use super::url::{ConnectionString, SslMode};
 use super::wire::{TxStatus, Wire};
 
-type Socket = Either<TcpStream, UnixStream>;
-type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+pub(super) type Socket = Either<TcpStream, UnixStream>;
+pub(super) type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 type Encryption = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 /// What drives a connection.
@@ -92,33 +97,12 @@ impl Connector {
 
     /// Tries the hosts, and the addresses of each.
     async fn open_one_of(&self, config: &Config) -> Result<Opened, PgError> {
-        let (hosts, ports) = (config.get_hosts(), config.get_ports());
-        let mut order: Vec<usize> = (0..hosts.len().max(config.get_hostaddrs().len())).collect();
-        let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        if shuffled {
-            order.shuffle(&mut rand::rng());
-        }
-        let mut last = PgError::Unavailable("no host is named".to_owned());
-        for index in order {
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-            // The name that a certificate is for; a given address is connected to
-            // without asking for the name's own.
-            let name = match hosts.get(index) {
-                Some(Host::Tcp(name)) => Some(name.as_str()),
-                Some(Host::Unix(_)) | None => None,
-            };
-            let addresses = match (config.get_hostaddrs().get(index), hosts.get(index)) {
-                (Some(address), _) => Ok(vec![Address::Tcp(*address, port)]),
-                (None, Some(Host::Unix(folder))) => {
-                    Ok(vec![Address::Unix(folder.join(format!(".s.PGSQL.{port}")))])
-                }
-                (None, Some(Host::Tcp(name))) => addresses_of(name, port, shuffled).await,
-                (None, None) => Ok(Vec::new()),
-            };
-            match addresses {
-                Ok(addresses) => {
-                    for address in addresses {
-                        match self.open_at(config, address, name).await {
+        let mut last = no_host();
+        for index in order(config) {
+            match self.targets(config, index).await {
+                Ok(targets) => {
+                    for target in targets {
+                        match Self::open_at(config, target).await {
                             Ok(opened) => return Ok(opened),
                             Err(error) => last = error,
                         }
@@ -130,18 +114,56 @@ impl Connector {
         Err(last)
     }
 
-    async fn open_at(
-        &self,
-        config: &Config,
-        address: Address,
-        name: Option<&str>,
-    ) -> Result<Opened, PgError> {
-        let target = Target {
+    /// The addresses of one host.
+    async fn targets(&self, config: &Config, index: usize) -> Result<Vec<Target>, PgError> {
+        let (hosts, ports) = (config.get_hosts(), config.get_ports());
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        // The name that a certificate is for; a given address is connected to
+        // without asking for the name's own.
+        let name = match hosts.get(index) {
+            Some(Host::Tcp(name)) => Some(name.as_str()),
+            Some(Host::Unix(_)) | None => None,
+        };
+        let addresses = match (config.get_hostaddrs().get(index), hosts.get(index)) {
+            (Some(address), _) => vec![Address::Tcp(*address, port)],
+            (None, Some(Host::Unix(folder))) => {
+                vec![Address::Unix(folder.join(format!(".s.PGSQL.{port}")))]
+            }
+            (None, Some(Host::Tcp(name))) => addresses_of(name, port, is_shuffled(config)).await?,
+            (None, None) => Vec::new(),
+        };
+        let target = |address| Target {
             address,
             name: name.map(str::to_owned),
             config: config.clone(),
             tls: self.tls.clone(),
         };
+        Ok(addresses.into_iter().map(target).collect())
+    }
+
+    /// A connection without a login, encrypted as the connection string says:
+    /// for what the driver cannot speak.
+    pub(super) async fn open_bare(&self) -> Result<Bare, PgError> {
+        let mut last = no_host();
+        for config in std::iter::once(&self.first).chain(&self.others) {
+            for index in order(config) {
+                match self.targets(config, index).await {
+                    Ok(targets) => {
+                        for target in targets {
+                            match target.open_bare().await {
+                                Ok(bare) => return Ok(bare),
+                                Err(error) => last = error,
+                            }
+                        }
+                    }
+                    Err(error) => last = error,
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn open_at(config: &Config, target: Target) -> Result<Opened, PgError> {
         let status = Arc::new(TxStatus::default());
         let wire = Wire::new(target.connect().await?, status.clone());
         let encrypt = Encrypt(target.encryption()?);
@@ -153,6 +175,30 @@ impl Connector {
         let canceller = Canceller { token: client.cancel_token(), target };
         Ok(Opened { client, driver, status, canceller })
     }
+}
+
+fn no_host() -> PgError {
+    PgError::Unavailable("no host is named".to_owned())
+}
+
+fn is_shuffled(config: &Config) -> bool {
+    config.get_load_balance_hosts() == LoadBalanceHosts::Random
+}
+
+/// The hosts by position, in the order in which they are tried.
+fn order(config: &Config) -> Vec<usize> {
+    let count = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let mut order: Vec<usize> = (0..count).collect();
+    if is_shuffled(config) {
+        order.shuffle(&mut rand::rng());
+    }
+    order
+}
+
+/// A stream to a server on which no protocol was spoken yet.
+pub(super) struct Bare {
+    pub(super) stream: Either<Socket, Encrypted>,
+    pub(super) config: Config,
 }
 
 /// Where a server listens.
@@ -208,6 +254,32 @@ impl Target {
             },
         };
         connected.map_err(|error| unreachable(&error))
+    }
+
+    async fn open_bare(&self) -> Result<Bare, PgError> {
+        let mut socket = self.connect().await?;
+        let broken = |error: std::io::Error| PgError::Unavailable(format!("TLS: {error}"));
+        let mode = self.config.get_ssl_mode();
+        let direct = self.config.get_ssl_negotiation() == SslNegotiation::Direct;
+        let encrypted = match (&self.address, mode) {
+            (Address::Unix(_), _) | (_, DriverMode::Disable) => false,
+            _ if direct => true,
+            _ => {
+                let mut request = BytesMut::new();
+                frontend::ssl_request(&mut request);
+                socket.write_all(&request).await.map_err(broken)?;
+                socket.read_u8().await.map_err(broken)? == b'S'
+            }
+        };
+        if !encrypted && mode == DriverMode::Require && matches!(self.address, Address::Tcp(..)) {
+            return Err(PgError::Unavailable("the server does not support TLS".to_owned()));
+        }
+        let stream = if encrypted {
+            Either::Right(self.encryption()?.connect(socket).await.map_err(broken)?)
+        } else {
+            Either::Left(socket)
+        };
+        Ok(Bare { stream, config: self.config.clone() })
     }
 
     fn set_options(&self, stream: &TcpStream) -> std::io::Result<()> {

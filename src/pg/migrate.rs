@@ -500,10 +500,9 @@ fn refused(error: &PgError) -> bool {
 
 fn missing(kind: &str, sql: String) -> Missing {
     let (what, lost) = match kind {
-        "replication" => (
-            "REPLICATION",
-            "live queries follow changes by triggers or polling instead of the write-ahead log",
-        ),
+        "replication" => {
+            ("REPLICATION", "live queries poll instead of following the write-ahead log")
+        }
         "event_trigger" => (
             "event triggers",
             "changes of the schema are noticed by a check every second instead of at once",

@@ -9,7 +9,7 @@
 //! tx, write     the only doors through which SQL runs
 //! error         what went wrong  ─▶ sqlstate: what a client is told
 //! script        SQL text of the administrator
-//! listen        notifications
+//! listen        notifications              replication   the write-ahead log
 //! ```
 //!
 //! [`Pg`] holds one pool per identity: *request* (all traffic of users),
@@ -23,6 +23,7 @@ mod listen;
 pub mod migrate;
 mod param;
 mod pool;
+mod replication;
 mod script;
 mod sqlstate;
 mod tls;
@@ -41,6 +42,7 @@ pub use error::{DbFault, PgError};
 pub use listen::ListenEvent;
 pub use param::TextParam;
 pub use pool::PoolStats;
+pub use replication::{Received, Replication};
 pub use script::ScriptOutput;
 pub use tls::TlsError;
 pub use tx::{SessionTx, Statement, SystemTx, TxContext};
@@ -273,7 +275,7 @@ impl Pg {
     }
 
     fn pool_for(&self, ctx: &TxContext<'_>) -> Result<&Pool, PgError> {
-        match ctx.session.authority {
+        match ctx.authority {
             Authority::Request => Ok(&self.0.request),
             Authority::Admin => self.0.admin.as_ref().ok_or(PgError::NoLogin("admin")),
         }

@@ -27,6 +27,10 @@ step (ord, sql) as (
   from pg_event_trigger where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop')
 
   union all
+  select 15, format('drop publication %I', pubname)
+  from pg_publication where pubname = 'ringfence_live'
+
+  union all
   select 20, format('drop policy ringfence_admin on %s', p.polrelid::regclass)
   from pg_policy p where p.polname = 'ringfence_admin'
 

@@ -18,6 +18,7 @@
 //! A statement is prepared inside the transaction, after the role is set: name
 //! resolution needs the rights of the role, of which the login has none.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -34,9 +35,10 @@ use tokio_postgres::{Client, Row, RowStream};
 use super::error::PgError;
 use super::param::{TextParam, TextRef};
 use super::pool::{Frame, Lease, StatementKey, count};
+use super::write::Reply;
 use super::{Mode, Pg};
-use crate::session::Session;
 use crate::session::settings::SettingsPlan;
+use crate::session::{Authority, Session};
 
 const COMMIT: &str = "COMMIT";
 const NOTHING: &[TextParam] = &[];
@@ -68,18 +70,55 @@ pub(super) type DriverResult<T> = Result<T, tokio_postgres::Error>;
 /// Who a transaction runs as.
 #[derive(Debug, Clone, Copy)]
 pub struct TxContext<'a> {
-    pub(super) session: &'a Session,
+    pub(super) authority: Authority,
+    values: Values<'a>,
     role: &'a str,
     role_hash: u64,
     pub(super) settings: &'a SettingsPlan,
 }
 
+/// Where the values of the settings come from.
+#[derive(Debug, Clone, Copy)]
+enum Values<'a> {
+    Session(&'a Session),
+    /// In the order of the plan.
+    Given(&'a [String]),
+}
+
 impl<'a> TxContext<'a> {
     /// `db_role` is the database role that the session's role maps to.
     pub fn new(session: &'a Session, db_role: &'a str, settings: &'a SettingsPlan) -> Self {
+        Self::of(session.authority, Values::Session(session), db_role, settings)
+    }
+
+    /// With the values of the settings given one by one: those of a session of
+    /// which some are withheld.
+    pub fn withheld(
+        authority: Authority,
+        values: &'a [String],
+        db_role: &'a str,
+        settings: &'a SettingsPlan,
+    ) -> Self {
+        Self::of(authority, Values::Given(values), db_role, settings)
+    }
+
+    fn of(
+        authority: Authority,
+        values: Values<'a>,
+        db_role: &'a str,
+        settings: &'a SettingsPlan,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         db_role.hash(&mut hasher);
-        TxContext { session, role: db_role, role_hash: hasher.finish(), settings }
+        TxContext { authority, values, role: db_role, role_hash: hasher.finish(), settings }
+    }
+
+    /// The values of the settings, in the order of the plan.
+    pub(super) fn values(&self) -> Vec<Cow<'a, str>> {
+        match self.values {
+            Values::Session(session) => self.settings.values(session),
+            Values::Given(values) => values.iter().map(|v| Cow::Borrowed(v.as_str())).collect(),
+        }
     }
 
     fn settings_key(&self) -> StatementKey<'a> {
@@ -92,10 +131,7 @@ impl<'a> TxContext<'a> {
     }
 
     /// The statement's parameters: the settings' values, then the role.
-    pub(super) fn settings_params<'v>(
-        &'v self,
-        values: &'v [std::borrow::Cow<'v, str>],
-    ) -> Vec<TextRef<'v>> {
+    pub(super) fn settings_params<'v>(&'v self, values: &'v [Cow<'v, str>]) -> Vec<TextRef<'v>> {
         values.iter().map(|value| TextRef(value)).chain([TextRef(self.role)]).collect()
     }
 }
@@ -147,6 +183,27 @@ impl Pg {
         statement: &Statement,
         params: &[TextParam],
     ) -> Result<Bytes, PgError> {
+        json_of(self.query_row(ctx, statement, params).await?)
+    }
+
+    /// The same with the row's second column.
+    pub async fn query_reply(
+        &self,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Reply, PgError> {
+        let row = self.query_row(ctx, statement, params).await?;
+        let second = row.as_ref().map_or(Ok(None), |row| text_of(row, 1))?;
+        Ok(Reply { json: json_of(row)?, second })
+    }
+
+    async fn query_row(
+        &self,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        params: &[TextParam],
+    ) -> Result<Option<Row>, PgError> {
         let pool = self.pool_for(ctx)?;
         let limit = self.request_timeout();
         let work = async {
@@ -154,7 +211,7 @@ impl Pg {
             loop {
                 let mut lease = pool.lease().await?;
                 match self.read(&mut lease, ctx, statement, params).await {
-                    Ok(bytes) => return Ok(bytes),
+                    Ok(row) => return Ok(row),
                     Err(failure) => {
                         let stale = failure.error.is_stale_statement();
                         let lost = !failure.begun && failure.error.is_unavailable();
@@ -182,8 +239,8 @@ impl Pg {
         ctx: &TxContext<'_>,
         statement: &Statement,
         params: &[TextParam],
-    ) -> Result<Bytes, Failure> {
-        let values = ctx.settings.values(ctx.session);
+    ) -> Result<Option<Row>, Failure> {
+        let values = ctx.values();
         let settings_params = ctx.settings_params(&values);
         let named = statement.named && self.keeps_statements();
         let frame = self.frame(lease, ctx).await?;
@@ -222,7 +279,7 @@ impl Pg {
         match result {
             Ok(row) => {
                 lease.set_idle();
-                json_of(row).map_err(|error| Failure { error, begun })
+                Ok(row)
             }
             Err(error) => {
                 forget_stale(lease, &key, &error);
@@ -241,7 +298,7 @@ impl Pg {
         frame: Option<&Frame>,
         statement: &Statement,
         params: &[TextParam],
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Option<Row>, Failure> {
         let begun = self.begin_and_prepare(lease, ctx, frame, Mode::ReadOnly, Some(statement));
         let prepared = match begun.await {
             Ok(Some(prepared)) => prepared,
@@ -261,7 +318,7 @@ impl Pg {
         match result {
             Ok(row) => {
                 lease.set_idle();
-                json_of(row).map_err(|error| Failure { error, begun: true })
+                Ok(row)
             }
             Err(error) => {
                 forget_stale(lease, &statement.key(ctx.role, ctx.role_hash), &error);
@@ -281,7 +338,7 @@ impl Pg {
         mode: Mode,
         statement: Option<&Statement>,
     ) -> Result<Option<tokio_postgres::Statement>, Failure> {
-        let values = ctx.settings.values(ctx.session);
+        let values = ctx.values();
         let settings_params = ctx.settings_params(&values);
         match statement {
             Some(_) => lease.set_preparing(),

@@ -142,7 +142,7 @@ impl WriteTx<'_> {
         let lease = self.lease.as_mut().ok_or_else(over)?;
         let frame = pg.frame(lease, &ctx).await?;
         let frame = frame.as_ref();
-        let values = ctx.settings.values(ctx.session);
+        let values = ctx.values();
         let settings_params = ctx.settings_params(&values);
         let mut prepared = known(pg, lease, &ctx, jobs)?;
         let missing: Vec<usize> = prepared

@@ -107,6 +107,7 @@ impl<'a> Planner<'a> {
         given: &[(usize, Option<Operand>)],
         row: Option<RowRef>,
     ) -> Result<Apply, PlanError> {
+        self.called.insert(call.oid);
         let mut args = Vec::with_capacity(call.args.len());
         // An argument without a name that keeps its default.
         let mut skipped = false;

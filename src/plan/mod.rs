@@ -7,12 +7,13 @@
 //! predicate   conditions                        order       orders
 //! call        functions                         planner     aliases, parameters
 //! script      several statements in a row       cache       plans that ran before
-//! like        patterns that an index can find
+//! like        patterns that an index can find       depends     what a subscription's answer depends on
 //! ```
 
 mod aggregate;
 pub mod cache;
 mod call;
+mod depends;
 pub(crate) mod like;
 mod order;
 mod planner;
@@ -22,10 +23,13 @@ mod rows;
 pub mod script;
 pub mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{ApiError, Code};
+use crate::catalog::Dependence;
+use crate::catalog::model::Oid;
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
 use crate::operation::model::LeafCheck;
@@ -105,7 +109,35 @@ pub struct Plan {
     pub checks: Vec<LeafCheck>,
     /// (table, setting) pairs without which a policy would raise.
     pub required: Vec<(Arc<str>, String)>,
+    /// Of subscriptions: what the answer depends on. Their statement gives the
+    /// snapshot that it saw as its second column.
+    pub depends: Option<Box<Depends>>,
     runs: AtomicU32,
+}
+
+/// What the answer of a subscription depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Depends {
+    pub on: Dependence,
+    /// By table: what its rows are asked to equal wherever the statement reads
+    /// it, most telling first.
+    pub keys: BTreeMap<Oid, Vec<Key>>,
+}
+
+/// A column of which only rows with certain values matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub column: Arc<str>,
+    pub type_oid: Oid,
+    pub values: KeyValues,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyValues {
+    /// What the caller asks for.
+    Asked(Vec<Operand>),
+    /// The value of a setting, as policies want it.
+    Setting(String),
 }
 
 /// Where the data of a plan comes from.

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::catalog::model::{self as db, ColumnId, PolicyCommand};
+use crate::catalog::model::{self as db, ColumnId, Oid, PolicyCommand};
 use crate::operation::input::Operand;
 use crate::schema::RoleSchema;
 use crate::schema::access::SelectAccess;
-use crate::schema::predicate::Predicate;
+use crate::schema::predicate::{CompareValue, Comparison, Predicate, Subject};
 use crate::schema::tracked::{Relationship, TrackedId};
 use crate::schema::types::ScalarType;
 use crate::sql::{
@@ -27,7 +27,14 @@ pub(super) struct Planner<'a> {
     params: HashMap<(Slot, SqlType), ParamId>,
     /// Tables, and the commands that run on them.
     pub touched: BTreeSet<(TrackedId, Touch)>,
+    /// Functions that are called.
+    pub called: BTreeSet<Oid>,
+    /// Where tables are read, and what their rows are asked to equal there.
+    pub readings: Vec<(Alias, TrackedId, Vec<Asked>)>,
 }
+
+/// A column, and the values one of which it must have.
+pub(super) type Asked = (ColumnId, Vec<Operand>);
 
 /// A command on a table, for the policies that it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +72,8 @@ impl<'a> Planner<'a> {
             slots: Vec::new(),
             params: HashMap::new(),
             touched: BTreeSet::new(),
+            called: BTreeSet::new(),
+            readings: Vec::new(),
         }
     }
 
@@ -107,7 +116,35 @@ impl<'a> Planner<'a> {
     pub(super) fn from(&mut self, row: RowRef) -> Result<From, PlanError> {
         let table = self.table(row.table)?;
         self.touched.insert((row.table, Touch::Select));
+        self.readings.push((row.alias, row.table, Vec::new()));
         Ok(From::Table { name: QualifiedName::new(&table.schema, &table.name)?, alias: row.alias })
+    }
+
+    /// Notes that the rows of a reading must satisfy a condition.
+    pub(super) fn note_asked(&mut self, row: RowRef, condition: &Predicate) {
+        match condition {
+            Predicate::And(parts) => parts.iter().for_each(|part| self.note_asked(row, part)),
+            Predicate::Compare { subject: Subject::Column(column), comparison, value } => {
+                match (comparison, value) {
+                    (Comparison::Eq, CompareValue::One(operand)) => {
+                        self.note_key(row, *column, std::slice::from_ref(operand));
+                    }
+                    (Comparison::In, CompareValue::Items(items)) => {
+                        self.note_key(row, *column, items);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that a column must have one of some values.
+    pub(super) fn note_key(&mut self, row: RowRef, column: ColumnId, values: &[Operand]) {
+        let reading = self.readings.iter_mut().find(|(alias, ..)| *alias == row.alias);
+        if let Some((.., asked)) = reading {
+            asked.push((column, values.to_vec()));
+        }
     }
 
     pub(super) fn param(&mut self, operand: &Operand, ty: SqlType) -> Expr {
@@ -171,7 +208,8 @@ impl<'a> Planner<'a> {
 
     /// The condition that metadata puts on the rows of a table.
     pub(super) fn permitted(&mut self, row: RowRef) -> Result<Expr, PlanError> {
-        let filter: &Predicate = &self.access(row.table)?.filter;
+        let filter: &'a Predicate = &self.access(row.table)?.filter;
+        self.note_asked(row, filter);
         self.rule(row, filter)
     }
 }

@@ -16,12 +16,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use crate::graphql::OperationKind;
 use crate::operation::model::{Operation, Read, RootSelection};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
-use crate::sql::{Expr, Select};
+use crate::sql::{Expr, Select, SelectItem};
 
-use super::planner::Planner;
+use super::planner::{Planner, own_type};
 use super::rows::object;
 use super::{Answer, Plan, PlanError};
 
@@ -56,7 +57,10 @@ pub fn plan(
     }
     planner.check_parameters()?;
     let answer = if reads {
-        let object = object(outer, fields, Select::default())?;
+        let mut object = object(outer, fields, Select::default())?;
+        if operation.kind == OperationKind::Subscription {
+            object.items.push(SelectItem { expr: snapshot()?, name: None });
+        }
         let text: Arc<str> = object.to_string().into();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -64,6 +68,8 @@ pub fn plan(
     } else {
         Answer::Constant(constant(&fields)?)
     };
+    let depends = (reads && operation.kind == OperationKind::Subscription)
+        .then(|| Box::new(planner.depends()));
     let mut required = Vec::new();
     for (table, touch) in &planner.touched {
         let name = schema.table_name(*table).cloned().unwrap_or_else(|| "".into());
@@ -80,8 +86,18 @@ pub fn plan(
         slots: planner.slots,
         checks: operation.checks,
         required,
+        depends,
         runs: AtomicU32::new(0),
     })
+}
+
+/// Which transactions the statement sees; null on a standby, whose snapshots
+/// do not name those that run.
+fn snapshot() -> Result<Expr, PlanError> {
+    let snapshot = Expr::Call("pg_current_snapshot", Vec::new());
+    let text = Expr::Cast(Box::new(snapshot), own_type("text", false)?);
+    let primary = Expr::negate(Expr::Call("pg_is_in_recovery", Vec::new()));
+    Ok(Expr::When(Box::new(primary), Box::new(text)))
 }
 
 /// `{…}` of roots that need no database.

@@ -84,6 +84,7 @@ impl Planner<'_> {
     ) -> Result<Select, PlanError> {
         conditions.push(self.permitted(row)?);
         conditions.push(self.asked(row, &args.filter)?);
+        self.note_asked(row, &args.filter);
         let mut order_by = Vec::with_capacity(args.order_by.len());
         for item in &args.order_by {
             order_by.push(self.order_item(row, item)?);
@@ -133,6 +134,9 @@ impl Planner<'_> {
     ) -> Result<Expr, PlanError> {
         let row = self.fresh(table);
         let from = self.from(row)?;
+        for (column, operand) in key {
+            self.note_key(row, *column, std::slice::from_ref(operand));
+        }
         let conditions = self.key_conditions(row, key)?;
         self.one(row, from, conditions, selection)
     }

@@ -335,6 +335,14 @@ struct Role<'a> {
     privileges: Option<&'a RolePrivileges>,
 }
 
+impl SourceRole {
+    /// The rights of the database role; `None` when the catalogue has no such
+    /// role.
+    pub fn rights(&self) -> Option<&Rights> {
+        self.rights.as_ref()
+    }
+}
+
 impl RoleSchema {
     pub fn tracked(&self) -> &Tracked {
         &self.tracked

@@ -95,9 +95,21 @@ pub struct EngineSnapshot {
     pub event_triggers_undelivered: u64,
     pub cron_triggers_undelivered: u64,
     /// Readings of subscriptions, by what came of them.
-    pub polls_changed: u64,
-    pub polls_unchanged: u64,
-    pub polls_failed: u64,
+    pub readings_changed: u64,
+    pub readings_unchanged: u64,
+    pub readings_failed: u64,
+    /// Groups of subscriptions by how they learn of changes.
+    pub woken_groups: u64,
+    pub polled_groups: u64,
+    pub live_tables: u64,
+    pub live_streaming: u64,
+    pub live_commits: u64,
+    pub live_gaps: u64,
+    pub wakes: u64,
+    pub wakes_spared: u64,
+    pub wakes_settled: u64,
+    pub audits_same: u64,
+    pub audits_mismatch: u64,
 }
 
 /// Reads the counters of other parts when somebody scrapes.
@@ -361,7 +373,7 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 6] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 10] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     (
         "event_triggers_undelivered",
@@ -371,6 +383,12 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 6] = [
     ("cron_triggers_undelivered", "Cron triggers that are kept and not run", |e| {
         e.cron_triggers_undelivered
     }),
+    ("live_groups_woken", "Groups of subscriptions that wait for a commit", |e| e.woken_groups),
+    ("live_groups_polled", "Groups of subscriptions that are read again and again", |e| {
+        e.polled_groups
+    }),
+    ("live_tables", "Tables whose changes the write-ahead log tells of", |e| e.live_tables),
+    ("live_streaming", "Whether the write-ahead log is followed", |e| e.live_streaming),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
     ("catalog_generation", "Which reading of the database's catalogue is in use", |e| {
@@ -381,7 +399,7 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 6] = [
 /// As [`PoolFamily`], for counters of the engine with the label `result`.
 type EngineFamily = (&'static str, &'static str, &'static [(&'static str, Read<EngineSnapshot>)]);
 
-const ENGINE_COUNTERS: [EngineFamily; 3] = [
+const ENGINE_COUNTERS: [EngineFamily; 6] = [
     (
         "plan_cache",
         "Look-ups and evictions of compiled operations",
@@ -397,13 +415,28 @@ const ENGINE_COUNTERS: [EngineFamily; 3] = [
         &[("ok", |e| e.catalog_reloads), ("failed", |e| e.catalog_reload_failures)],
     ),
     (
-        "subscription_polls",
-        "Readings of subscriptions, to see whether the answer changed",
+        "subscription_readings",
+        "Readings of subscriptions, by whether the answer changed",
         &[
-            ("changed", |e| e.polls_changed),
-            ("unchanged", |e| e.polls_unchanged),
-            ("failed", |e| e.polls_failed),
+            ("changed", |e| e.readings_changed),
+            ("unchanged", |e| e.readings_unchanged),
+            ("failed", |e| e.readings_failed),
         ],
+    ),
+    (
+        "live_commits",
+        "Commits that the write-ahead log told of, and times that it was lost",
+        &[("told", |e| e.live_commits), ("gap", |e| e.live_gaps)],
+    ),
+    (
+        "live_wakes",
+        "Groups that a commit woke, that their keys spared, and that had seen it already",
+        &[("woken", |e| e.wakes), ("spared", |e| e.wakes_spared), ("seen", |e| e.wakes_settled)],
+    ),
+    (
+        "live_audits",
+        "Shared readings that were compared with a member's own",
+        &[("same", |e| e.audits_same), ("mismatch", |e| e.audits_mismatch)],
     ),
 ];
 

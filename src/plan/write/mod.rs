@@ -80,6 +80,7 @@ pub fn plan(
         slots: Vec::new(),
         checks: operation.checks,
         required,
+        depends: None,
         runs: AtomicU32::new(0),
     })
 }

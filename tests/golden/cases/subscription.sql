@@ -1,4 +1,4 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT pg_catalog.row_to_json(_0.*), CASE WHEN (NOT pg_catalog.pg_is_in_recovery()) THEN (pg_catalog.pg_current_snapshot())::"pg_catalog"."text" END
 FROM (
   SELECT (
     SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')

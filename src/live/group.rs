@@ -1,0 +1,378 @@
+//! Groups: one statement with its values, read once for all who would get the
+//! same bytes.
+//!
+//! ```text
+//! Publisher ─ join(key) ─▶ Group: one task ─ woken, polled ─▶ Reader ─▶ Postgres
+//!     ▲                       └── its state, to all of its members ──┐
+//!     └──────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The key is everything that the bytes depend on: text, parameters, role and
+//! the values of the settings that the reading writes. So nothing can reach a
+//! member that its own key does not stand for.
+//!
+//! One reading is under way at a time; whatever comes meanwhile is one reading
+//! more. A commit counts as done when a snapshot shows it: the log may tell of
+//! one before other transactions can see it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::router::{Interest, Pending, Router, Ticket};
+use super::snapshot::Snapshot;
+use super::subscription::{Published, Publisher, Update};
+use crate::base::{ApiError, Code};
+
+/// A digest of everything that the bytes depend on.
+pub(crate) type Key = [u8; 32];
+
+/// The first wait for a commit to become visible; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// One of so many readings is compared with that of a member.
+const AUDIT: u32 = 64;
+
+/// What a reading gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) data: Bytes,
+    /// What the statement saw; `None` where that cannot be told.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+/// Runs the statement of a group, or of one member with all that its session has.
+pub(crate) trait Reader: Send + Sync + 'static {
+    fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>>;
+}
+
+/// What makes a group.
+pub(crate) struct Parts {
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) interest: Interest,
+    /// Told when a member would get other bytes by itself.
+    pub(crate) mismatch: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// One who gets what a group reads.
+pub(crate) struct Joining {
+    pub(crate) publisher: Publisher,
+    /// The same with nothing withheld, where the group withholds something.
+    pub(crate) own: Option<Arc<dyn Reader>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) changed: AtomicU64,
+    pub(super) unchanged: AtomicU64,
+    pub(super) failed: AtomicU64,
+    /// Readings that a commit asked for, but that were made already.
+    pub(super) skipped: AtomicU64,
+    pub(super) audits: AtomicU64,
+    pub(super) mismatches: AtomicU64,
+}
+
+/// All groups.
+pub(crate) struct Groups {
+    router: Arc<Router>,
+    by_key: Mutex<HashMap<Key, Arc<Group>>>,
+    poll: Mutex<Duration>,
+    pub(super) counts: Counts,
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Groups").finish_non_exhaustive()
+    }
+}
+
+struct Group {
+    groups: Weak<Groups>,
+    parts: Parts,
+    ticket: Ticket,
+    state: Mutex<State>,
+    ended: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    members: HashMap<u64, Joining>,
+    last: Option<Published>,
+}
+
+/// The place of a member; it leaves when this is dropped.
+pub(crate) struct Membership {
+    groups: Arc<Groups>,
+    group: Arc<Group>,
+    key: Key,
+    id: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Groups {
+    pub(super) fn new(router: Arc<Router>, poll: Duration) -> Self {
+        Groups {
+            router,
+            by_key: Mutex::default(),
+            poll: Mutex::new(poll),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn poll_every(&self, interval: Duration) {
+        *lock(&self.poll) = interval;
+    }
+
+    /// What a group has published last.
+    pub(crate) fn last_of(&self, key: &Key) -> Option<Published> {
+        let group = lock(&self.by_key).get(key).cloned()?;
+        lock(&group.state).last.clone()
+    }
+
+    /// Joins the group of a key, made if there is none. Must be called inside a
+    /// Tokio runtime.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        key: Key,
+        joining: Joining,
+        make: impl FnOnce() -> Parts,
+    ) -> Membership {
+        let mut by_key = lock(&self.by_key);
+        let (group, made) = match by_key.get(&key) {
+            Some(group) => (group.clone(), false),
+            None => {
+                let parts = make();
+                let ticket = self.router.register(parts.interest.clone());
+                let group = Arc::new(Group {
+                    groups: Arc::downgrade(self),
+                    parts,
+                    ticket,
+                    state: Mutex::default(),
+                    ended: CancellationToken::new(),
+                });
+                by_key.insert(key, group.clone());
+                (group, true)
+            }
+        };
+        let mut state = lock(&group.state);
+        let id = state.next;
+        state.next += 1;
+        let behind = joining.publisher.last() != state.last || state.last.is_none();
+        state.members.insert(id, joining);
+        drop(state);
+        drop(by_key);
+        if made {
+            let (running, ended) = (group.clone(), group.ended.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = running.run() => {}
+                }
+            });
+        } else if behind {
+            group.ticket.ring();
+        }
+        Membership { groups: self.clone(), group, key, id }
+    }
+}
+
+impl Membership {
+    /// Waits until the group has ended with its members still there: each has
+    /// to look for another one.
+    pub(crate) async fn dissolved(&self) {
+        self.group.ended.cancelled().await;
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut by_key = lock(&self.groups.by_key);
+        let mut state = lock(&self.group.state);
+        state.members.remove(&self.id);
+        if state.members.is_empty() {
+            self.group.ended.cancel();
+            if by_key.get(&self.key).is_some_and(|known| Arc::ptr_eq(known, &self.group)) {
+                by_key.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Group {
+    async fn run(&self) {
+        let mut pending = Pending::everything();
+        let mut seen: Option<Snapshot> = None;
+        let mut failed = false;
+        let mut blind = false;
+        let mut wait = None;
+        let mut readings = 0u32;
+        loop {
+            pending.absorb(self.ticket.take());
+            let told = pending.has_commits();
+            if let Some(seen) = &seen {
+                pending.settle(seen);
+            }
+            if !pending.all && !pending.has_commits() {
+                if told {
+                    self.count(|counts| &counts.skipped);
+                }
+                wait = None;
+                tokio::select! {
+                    () = self.ticket.ready() => {}
+                    () = self.pause(), if failed || blind || !self.ticket.is_covered() => {
+                        pending.all = true;
+                    }
+                }
+                continue;
+            }
+            if let Some(time) = wait {
+                tokio::time::sleep(time).await;
+                pending.absorb(self.ticket.take());
+            }
+            pending.all = false;
+            // Boxed: most groups wait, and a reading is large.
+            let reading = Box::pin(self.parts.reader.read()).await;
+            failed = reading.is_err();
+            match reading {
+                Ok(reading) => {
+                    match &reading.snapshot {
+                        Some(snapshot) => pending.settle(snapshot),
+                        // Nobody can tell; such a group polls.
+                        None => pending.forget_commits(),
+                    }
+                    wait = pending.has_commits().then(|| {
+                        wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
+                    });
+                    readings = readings.wrapping_add(1);
+                    self.publish(&reading);
+                    if readings.is_multiple_of(AUDIT) && !Box::pin(self.audit(&reading)).await {
+                        self.dissolve();
+                        return;
+                    }
+                    blind = reading.snapshot.is_none();
+                    seen = reading.snapshot;
+                }
+                Err(error) => {
+                    wait = None;
+                    self.fail(error);
+                    // Read again after a pause, whatever happens.
+                    pending = Pending::default();
+                    tokio::select! {
+                        () = self.pause() => {}
+                        () = self.ticket.ready() => {}
+                    }
+                    pending.all = true;
+                }
+            }
+        }
+    }
+
+    /// A tenth off either way, so that groups that began together drift apart.
+    async fn pause(&self) {
+        let interval = self.groups.upgrade().map_or(LONGEST_WAIT, |groups| *lock(&groups.poll));
+        tokio::time::sleep(interval.mul_f64(rand::random_range(0.9..1.1))).await;
+    }
+
+    fn count(&self, which: impl Fn(&Counts) -> &AtomicU64) {
+        if let Some(groups) = self.groups.upgrade() {
+            which(&groups.counts).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn publish(&self, reading: &Reading) {
+        let published = Published::data(&reading.data);
+        let mut state = lock(&self.state);
+        let changed = state.last.as_ref() != Some(&published);
+        self.count(|counts| if changed { &counts.changed } else { &counts.unchanged });
+        let update = Update::Data(reading.data.clone());
+        let mut ahead = false;
+        for member in state.members.values().filter(|member| member.publisher.is_valid()) {
+            ahead |= !member.publisher.offer(&published, &update, reading.snapshot.as_ref());
+        }
+        state.last = Some(published);
+        drop(state);
+        if ahead {
+            // Somebody has seen more.
+            self.ticket.ring();
+        }
+    }
+
+    fn fail(&self, error: ApiError) {
+        self.count(|counts| &counts.failed);
+        tracing::debug!(%error, detail = error.detail, "a subscription was not read");
+        // Who has a state keeps it while Postgres is away.
+        let away = error.code == Code::ServiceUnavailable;
+        let published = Published::error(&error);
+        let update = Update::Failed(error);
+        let mut state = lock(&self.state);
+        for member in state.members.values().filter(|member| member.publisher.is_valid()) {
+            if !(away && member.publisher.last().is_some()) {
+                member.publisher.offer(&published, &update, None);
+            }
+        }
+        state.last = Some(published);
+    }
+
+    /// Whether some member would get the same by itself.
+    async fn audit(&self, reading: &Reading) -> bool {
+        let own = {
+            let state = lock(&self.state);
+            let members = state.members.values().filter(|member| member.publisher.is_valid());
+            let own: Vec<_> = members.filter_map(|member| member.own.clone()).collect();
+            match own.len() {
+                0 => return true,
+                count => own.into_iter().nth(rand::random_range(0..count)),
+            }
+        };
+        let Some(own) = own else { return true };
+        self.count(|counts| &counts.audits);
+        match own.read().await {
+            Ok(first) if first.data == reading.data => true,
+            Ok(first) => same_bytes(first, &*own, &*self.parts.reader).await != Some(false),
+            Err(_) => true,
+        }
+    }
+
+    fn dissolve(&self) {
+        self.count(|counts| &counts.mismatches);
+        (self.parts.mismatch)();
+        self.ended.cancel();
+    }
+}
+
+/// Whether two readers give the same bytes; `None` when data changes too fast
+/// to tell, or cannot be read. `before` is the first reading of `own`.
+///
+/// Each reading is a transaction of its own, under one identity. Where one
+/// reader gave the same before and after the other gave something else, they
+/// differ.
+pub(crate) async fn same_bytes(
+    mut before: Reading,
+    own: &dyn Reader,
+    shared: &dyn Reader,
+) -> Option<bool> {
+    for _ in 0..5 {
+        let other = shared.read().await.ok()?;
+        if other.data == before.data {
+            return Some(true);
+        }
+        let after = own.read().await.ok()?;
+        if after.data == other.data {
+            return Some(true);
+        }
+        if after.data == before.data {
+            return Some(false);
+        }
+        before = after;
+    }
+    None
+}

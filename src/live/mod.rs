@@ -1,0 +1,129 @@
+//! Floor 4: what keeps subscriptions current, without a poll where the log
+//! tells of changes.
+//!
+//! ```text
+//! Postgres ─ log ─▶ source: pgoutput, rows (keys only) ─▶ router ─▶ group ─▶ Reader (engine)
+//!     ▲                 └ publication: which tables are covered        │
+//!     └────────── the statement, as the subscriber's role ◀───────────┘
+//!                                    state ─▶ subscription ─▶ transport
+//! ```
+//!
+//! Three rules hold it together. What the log tells is used to decide whether a
+//! statement runs, and for nothing else. A group is woken or polls, table by
+//! table and never neither. A change counts as answered when the snapshot of a
+//! reading shows it.
+
+pub(crate) mod group;
+mod keys;
+mod pgoutput;
+mod publication;
+mod router;
+mod rows;
+mod snapshot;
+mod source;
+mod subscription;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+pub(crate) use keys::KeyKind;
+pub(crate) use router::{Interest, Route};
+pub(crate) use snapshot::Snapshot;
+pub(crate) use subscription::{Published, Publisher, channel};
+pub use subscription::{Renewal, Subscription, Update};
+
+use crate::config::LiveManage;
+use crate::pg::{ConnectionString, Pg};
+use group::Groups;
+use router::Router;
+use source::{Source, SourceCounts};
+
+/// Live queries of one server; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Live {
+    router: Arc<Router>,
+    groups: Arc<Groups>,
+    source: Arc<SourceCounts>,
+}
+
+/// What live queries have done so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LiveStats {
+    /// Groups of subscriptions with the same answer, by how they learn of
+    /// changes.
+    pub woken_groups: u64,
+    pub polled_groups: u64,
+    /// Tables of which the log tells.
+    pub covered_tables: u64,
+    /// Whether the log is followed now.
+    pub streaming: bool,
+    pub commits: u64,
+    pub gaps: u64,
+    /// Readings by what came of them.
+    pub changed: u64,
+    pub unchanged: u64,
+    pub failed: u64,
+    /// Times that a group was woken by a commit, was spared by its keys, or
+    /// had seen the commit already.
+    pub woken: u64,
+    pub spared: u64,
+    pub skipped: u64,
+    pub audits: u64,
+    pub mismatches: u64,
+}
+
+impl Live {
+    /// Everything polls until [`Live::follow`].
+    pub fn new(poll: Duration) -> Self {
+        let router = Arc::new(Router::default());
+        let groups = Arc::new(Groups::new(router.clone(), poll));
+        Live { router, groups, source: Arc::default() }
+    }
+
+    /// How long to wait between two readings of what polls.
+    pub fn poll_every(&self, interval: Duration) {
+        self.groups.poll_every(interval);
+    }
+
+    /// Follows the log with a login that may, as long as the task runs. Must be
+    /// called inside a Tokio runtime.
+    pub fn follow(&self, pg: Pg, url: ConnectionString, manage: LiveManage) -> JoinHandle<()> {
+        let (router, counts) = (self.router.clone(), self.source.clone());
+        tokio::spawn(Source { pg, url, manage, router, counts }.run())
+    }
+
+    /// Objects of the database may have changed.
+    pub fn reconsider(&self) {
+        self.router.reconsider();
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
+
+    pub fn stats(&self) -> LiveStats {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let (groups, woken_groups) = self.router.groups();
+        let counts = &self.groups.counts;
+        LiveStats {
+            woken_groups: count(woken_groups),
+            polled_groups: count(groups - woken_groups),
+            covered_tables: count(self.router.covered_tables()),
+            streaming: self.source.streaming.load(Ordering::Relaxed),
+            commits: read(&self.source.commits),
+            gaps: read(&self.source.gaps),
+            changed: read(&counts.changed),
+            unchanged: read(&counts.unchanged),
+            failed: read(&counts.failed),
+            woken: read(&self.router.counts.woken),
+            spared: read(&self.router.counts.spared),
+            skipped: read(&counts.skipped),
+            audits: read(&counts.audits),
+            mismatches: read(&counts.mismatches),
+        }
+    }
+}

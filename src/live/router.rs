@@ -1,0 +1,433 @@
+//! From changed rows to the groups whose answers they may change.
+//!
+//! ```text
+//! Source ─ cover, commit, lose ─▶ Router ─▶ Wake (one of each group) ─▶ Group
+//! Group ── register: tables, keys ─▶ │
+//! ```
+//!
+//! A group whose tables are all *covered*, i.e. of which every change from now
+//! on is told, waits to be woken; every other one polls. A change of that is
+//! itself a reason to read again, so nothing is lost between the two.
+//!
+//! A group may say that of a table only rows with certain values of one column
+//! concern it. Where such a value is not known, every group of the table is
+//! woken.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::keys::{KeyKind, Value};
+use super::snapshot::{Snapshot, later};
+use crate::catalog::model::Oid;
+
+/// Commits that a group remembers one by one.
+const COMMITS: usize = 256;
+
+/// What a group wants to know of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Interest {
+    /// By table; `None` is every row.
+    pub(crate) tables: BTreeMap<Oid, Option<Route>>,
+    /// The answer may change for other reasons, too.
+    pub(crate) opaque: bool,
+}
+
+/// Rows that concern a group: those with one of these values in a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) column: Arc<str>,
+    pub(crate) kind: KeyKind,
+    pub(crate) values: Vec<Value>,
+}
+
+/// Why a group may have to read again.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// For a reason that no transaction stands for.
+    pub(super) all: bool,
+    commits: Vec<u32>,
+    /// The last of those that were too many.
+    beyond: Option<u32>,
+}
+
+impl Pending {
+    pub(super) fn everything() -> Self {
+        Pending { all: true, ..Pending::default() }
+    }
+
+    pub(super) fn forget_commits(&mut self) {
+        self.commits.clear();
+        self.beyond = None;
+    }
+
+    pub(super) fn absorb(&mut self, other: Pending) {
+        self.all |= other.all;
+        other.commits.into_iter().for_each(|id| self.add(id));
+        self.beyond = match (self.beyond, other.beyond) {
+            (Some(a), Some(b)) => Some(later(a, b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn add(&mut self, id: u32) {
+        if self.commits.len() < COMMITS {
+            self.commits.push(id);
+        } else if self.commits.last() != Some(&id) {
+            self.beyond = Some(self.beyond.map_or(id, |last| later(last, id)));
+        }
+    }
+
+    /// Drops what a snapshot shows.
+    pub(super) fn settle(&mut self, seen: &Snapshot) {
+        self.commits.retain(|id| !seen.sees(*id));
+        if self.beyond.is_some_and(|id| seen.is_past(id)) {
+            self.beyond = None;
+        }
+    }
+
+    pub(super) fn has_commits(&self) -> bool {
+        !self.commits.is_empty() || self.beyond.is_some()
+    }
+}
+
+/// The bell of one group.
+#[derive(Debug, Default)]
+struct Wake {
+    pending: Mutex<Pending>,
+    ready: Notify,
+    covered: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Wake {
+    fn commit(&self, id: u32) {
+        lock(&self.pending).add(id);
+        self.ready.notify_one();
+    }
+
+    fn all(&self) {
+        lock(&self.pending).all = true;
+        self.ready.notify_one();
+    }
+}
+
+/// A registered group; leaves the router when it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    router: Arc<Router>,
+    id: u64,
+    wake: Arc<Wake>,
+}
+
+impl Ticket {
+    /// Whether every change is told.
+    pub(super) fn is_covered(&self) -> bool {
+        self.wake.covered.load(Ordering::Acquire)
+    }
+
+    /// Reads again for a reason of the group's own.
+    pub(super) fn ring(&self) {
+        self.wake.all();
+    }
+
+    pub(super) fn take(&self) -> Pending {
+        std::mem::take(&mut *lock(&self.wake.pending))
+    }
+
+    /// Waits until there may be something to take.
+    pub(super) async fn ready(&self) {
+        self.wake.ready.notified().await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        lock(&self.router.inner).remove(self.id);
+    }
+}
+
+/// What one transaction changed.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// By the table that has the rows.
+    pub(super) tables: HashMap<Oid, Touched>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Every row may have changed.
+    pub(super) whole: bool,
+    /// By column: the values that changed rows have or had; `None` when some
+    /// are not known.
+    pub(super) values: HashMap<Arc<str>, Option<HashSet<Value>>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    inner: Mutex<Inner>,
+    /// Some group needs a table that is not covered.
+    pub(super) wanted: Notify,
+    pub(super) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Times that a group was woken, and that it was spared by its keys.
+    pub(super) woken: AtomicU64,
+    pub(super) spared: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    groups: HashMap<u64, Registered>,
+    tables: HashMap<Oid, Watched>,
+    /// Covered tables.
+    covered: HashSet<Oid>,
+    /// Tables that cannot be covered as things are.
+    refused: HashSet<Oid>,
+    /// Where the rows are → the tables that show them.
+    leaves: HashMap<Oid, Vec<Oid>>,
+    /// Published tables that no group shows.
+    foreign: HashSet<Oid>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    interest: Interest,
+    wake: Arc<Wake>,
+}
+
+/// The groups of one table.
+#[derive(Debug, Default)]
+struct Watched {
+    all: HashSet<u64>,
+    by_column: HashMap<Arc<str>, ByValue>,
+}
+
+#[derive(Debug)]
+struct ByValue {
+    kind: KeyKind,
+    groups: HashMap<Value, HashSet<u64>>,
+}
+
+impl Inner {
+    fn add(&mut self, id: u64, registered: Registered) {
+        for (table, route) in &registered.interest.tables {
+            let watched = self.tables.entry(*table).or_default();
+            let Some(route) = route else {
+                watched.all.insert(id);
+                continue;
+            };
+            let by_value = watched
+                .by_column
+                .entry(route.column.clone())
+                .or_insert_with(|| ByValue { kind: route.kind, groups: HashMap::new() });
+            if by_value.kind != route.kind {
+                // The column has another type than it had.
+                watched.all.insert(id);
+                continue;
+            }
+            for value in &route.values {
+                by_value.groups.entry(value.clone()).or_default().insert(id);
+            }
+        }
+        self.groups.insert(id, registered);
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(registered) = self.groups.remove(&id) else { return };
+        for (table, route) in &registered.interest.tables {
+            let Some(watched) = self.tables.get_mut(table) else { continue };
+            watched.all.remove(&id);
+            if let Some(route) = route
+                && let Some(by_value) = watched.by_column.get_mut(&route.column)
+            {
+                for value in &route.values {
+                    if let Some(groups) = by_value.groups.get_mut(value) {
+                        groups.remove(&id);
+                        if groups.is_empty() {
+                            by_value.groups.remove(value);
+                        }
+                    }
+                }
+                if by_value.groups.is_empty() {
+                    watched.by_column.remove(&route.column);
+                }
+            }
+            if watched.all.is_empty() && watched.by_column.is_empty() {
+                self.tables.remove(table);
+            }
+        }
+    }
+
+    fn is_covered(&self, interest: &Interest) -> bool {
+        !interest.opaque && interest.tables.keys().all(|table| self.covered.contains(table))
+    }
+
+    /// Tells the groups whether they are covered; whoever changes reads again.
+    fn tell_covered(&self) {
+        for registered in self.groups.values() {
+            let covered = self.is_covered(&registered.interest);
+            if registered.wake.covered.swap(covered, Ordering::AcqRel) != covered {
+                registered.wake.all();
+            }
+        }
+    }
+}
+
+impl Router {
+    pub(super) fn register(self: &Arc<Self>, interest: Interest) -> Ticket {
+        let mut inner = lock(&self.inner);
+        let wake = Arc::new(Wake::default());
+        wake.covered.store(inner.is_covered(&interest), Ordering::Release);
+        let wanted = !interest.opaque
+            && interest
+                .tables
+                .keys()
+                .any(|table| !inner.covered.contains(table) && !inner.refused.contains(table));
+        inner.next += 1;
+        let id = inner.next;
+        inner.add(id, Registered { interest, wake: wake.clone() });
+        drop(inner);
+        if wanted {
+            self.wanted.notify_one();
+        }
+        Ticket { router: self.clone(), id, wake }
+    }
+
+    /// The tables of groups that could be covered.
+    pub(super) fn wanted(&self) -> HashSet<Oid> {
+        let inner = lock(&self.inner);
+        let groups = inner.groups.values().filter(|registered| !registered.interest.opaque);
+        groups.flat_map(|registered| registered.interest.tables.keys().copied()).collect()
+    }
+
+    /// From now on changes of these tables are told, each given with the tables
+    /// that have its rows, and of no others. `foreign` are tables that are
+    /// published for somebody else, unless they are among these. Whether
+    /// anything is other than it was.
+    pub(super) fn cover(
+        &self,
+        covered: &HashMap<Oid, Vec<Oid>>,
+        refused: HashSet<Oid>,
+        foreign: HashSet<Oid>,
+    ) -> bool {
+        let mut inner = lock(&self.inner);
+        let before = std::mem::take(&mut inner.leaves);
+        inner.covered = covered.keys().copied().collect();
+        inner.refused = refused;
+        for (table, leaves) in covered {
+            for leaf in leaves {
+                inner.leaves.entry(*leaf).or_default().push(*table);
+            }
+        }
+        inner.leaves.values_mut().for_each(|tables| tables.sort_unstable());
+        inner.foreign = foreign;
+        let leaves = std::mem::take(&mut inner.leaves);
+        inner.foreign.retain(|leaf| !leaves.contains_key(leaf));
+        let changed = leaves != before;
+        inner.leaves = leaves;
+        inner.tell_covered();
+        changed
+    }
+
+    pub(super) fn covered(&self) -> HashSet<Oid> {
+        lock(&self.inner).covered.clone()
+    }
+
+    /// Changes are not told any more.
+    pub(super) fn lose(&self) {
+        self.cover(&HashMap::new(), HashSet::new(), HashSet::new());
+    }
+
+    /// The database's objects have changed; what was refused may work now.
+    pub(super) fn reconsider(&self) {
+        lock(&self.inner).refused.clear();
+        self.wanted.notify_one();
+    }
+
+    /// The columns of a table by which groups tell rows apart; `None` when
+    /// the table is not known.
+    pub(super) fn routed(&self, leaf: Oid) -> Option<Vec<(Arc<str>, KeyKind)>> {
+        let inner = lock(&self.inner);
+        if inner.foreign.contains(&leaf) {
+            return Some(Vec::new());
+        }
+        let mut columns: Vec<(Arc<str>, KeyKind)> = Vec::new();
+        for table in inner.leaves.get(&leaf)? {
+            let Some(watched) = inner.tables.get(table) else { continue };
+            for (column, by_value) in &watched.by_column {
+                if !columns.iter().any(|(known, _)| known == column) {
+                    columns.push((column.clone(), by_value.kind));
+                }
+            }
+        }
+        Some(columns)
+    }
+
+    /// A transaction has committed. Returns tables that nothing is known of, as
+    /// new partitions are: everybody is woken because of them.
+    pub(super) fn commit(&self, id: u32, changes: &Changes) -> Vec<Oid> {
+        let inner = lock(&self.inner);
+        let mut groups: HashSet<u64> = HashSet::new();
+        let mut concerned = 0;
+        let mut unknown = Vec::new();
+        for (leaf, touched) in &changes.tables {
+            let Some(tables) = inner.leaves.get(leaf) else {
+                if !inner.foreign.contains(leaf) {
+                    unknown.push(*leaf);
+                }
+                continue;
+            };
+            for watched in tables.iter().filter_map(|table| inner.tables.get(table)) {
+                groups.extend(&watched.all);
+                concerned += watched.all.len();
+                for (column, by_value) in &watched.by_column {
+                    let values = touched.values.get(column).and_then(Option::as_ref);
+                    match values.filter(|_| !touched.whole) {
+                        None => groups.extend(by_value.groups.values().flatten()),
+                        Some(values) => {
+                            let found = values.iter().filter_map(|v| by_value.groups.get(v));
+                            groups.extend(found.flatten());
+                        }
+                    }
+                    concerned += by_value.groups.len();
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            groups.extend(inner.groups.keys());
+        }
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        self.counts.woken.fetch_add(count(groups.len()), Ordering::Relaxed);
+        self.counts
+            .spared
+            .fetch_add(count(concerned.saturating_sub(groups.len())), Ordering::Relaxed);
+        for group in groups {
+            if let Some(registered) = inner.groups.get(&group) {
+                registered.wake.commit(id);
+            }
+        }
+        unknown
+    }
+
+    /// Groups, and how many of them wait to be woken instead of polling.
+    pub(super) fn groups(&self) -> (usize, usize) {
+        let inner = lock(&self.inner);
+        let covered =
+            inner.groups.values().filter(|group| group.wake.covered.load(Ordering::Relaxed));
+        (inner.groups.len(), covered.count())
+    }
+
+    /// How many tables are covered.
+    pub(super) fn covered_tables(&self) -> usize {
+        lock(&self.inner).covered.len()
+    }
+}

@@ -1,0 +1,276 @@
+//! Follows the log and tells the router of every commit.
+//!
+//! ```text
+//! idle ─ first subscription ─▶ connect, slot (waits for those who write) ─▶ stream
+//!   ▲                            └── meanwhile: polling                       │
+//!   └──────────── anything goes wrong: everybody polls, and again ◀───────────┘
+//! ```
+//!
+//! The slot is temporary: nothing of ours keeps the log from being removed
+//! once we are gone, and nothing is caught up. Instead, whoever was not covered
+//! for a moment reads again.
+//!
+//! The reader of the log never waits for anybody: it sets bits. Whatever needs
+//! a statement of its own (publishing a table) goes on beside it.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::pgoutput::{self, Malformed, Message};
+use super::publication::{self, Coverage};
+use super::router::{Changes, Router};
+use super::rows::Rows;
+use crate::catalog::model::Oid;
+use crate::config::LiveManage;
+use crate::pg::{ConnectionString, Pg, PgError, Received, Replication};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A stream that nobody needs is kept for so long.
+const UNUSED: Duration = Duration::from_secs(60);
+/// After publishing failed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What will not be otherwise in a moment is tried less often.
+const HOPELESS: Duration = Duration::from_secs(60);
+/// Rows of one table and transaction that are looked at one by one.
+const ROWS: u32 = 1000;
+
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    #[error(transparent)]
+    Pg(#[from] PgError),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("there is no publication {}; live.manage = off leaves it to you", publication::NAME)]
+    NoPublication,
+}
+
+impl SourceError {
+    /// An administrator has to do something first.
+    fn is_hopeless(&self) -> bool {
+        match self {
+            SourceError::Pg(PgError::Refused(_)) | SourceError::NoPublication => true,
+            SourceError::Pg(error) => {
+                error.sqlstate().is_some_and(|state| matches!(state, "55000" | "42501" | "53400"))
+            }
+            SourceError::Malformed(_) => false,
+        }
+    }
+}
+
+/// What the source has done.
+#[derive(Debug, Default)]
+pub(super) struct SourceCounts {
+    pub(super) streaming: AtomicBool,
+    pub(super) commits: AtomicU64,
+    /// Times that everybody had to read again.
+    pub(super) gaps: AtomicU64,
+}
+
+pub(super) struct Source {
+    pub(super) pg: Pg,
+    pub(super) url: ConnectionString,
+    pub(super) manage: LiveManage,
+    pub(super) router: Arc<Router>,
+    pub(super) counts: Arc<SourceCounts>,
+}
+
+type Covering = Pin<Box<dyn Future<Output = Result<Coverage, PgError>> + Send>>;
+
+impl Source {
+    pub(super) async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        let mut last = String::new();
+        loop {
+            while self.router.wanted().is_empty() {
+                self.router.wanted.notified().await;
+            }
+            let begun = Instant::now();
+            let ended = self.follow().await;
+            self.counts.streaming.store(false, Ordering::Relaxed);
+            self.router.lose();
+            let Err(error) = ended else { continue };
+            self.counts.gaps.fetch_add(1, Ordering::Relaxed);
+            if begun.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            if error.is_hopeless() {
+                pause = HOPELESS;
+            }
+            let text = error.to_string();
+            if text == last {
+                tracing::debug!(%error, "the log cannot be followed");
+            } else {
+                tracing::warn!(%error, "live queries poll: the log cannot be followed");
+                last = text;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Streams until nobody needs it.
+    async fn follow(&self) -> Result<(), SourceError> {
+        if !publication::prepare(&self.pg, self.manage).await? {
+            return Err(SourceError::NoPublication);
+        }
+        let mut log = Replication::open(&self.url).await?;
+        let slot = format!("ringfence_live_{:016x}", rand::random::<u64>());
+        log.create_slot(&slot).await?;
+        log.start(&slot, publication::NAME).await?;
+        self.counts.streaming.store(true, Ordering::Relaxed);
+        tracing::info!(slot, "live queries follow the log");
+        let mut reader =
+            Reader { source: self, rows: Rows::default(), open: None, unknown: HashSet::new() };
+        let mut covering: Option<Covering> = Some(self.cover());
+        let mut check = Instant::now() + UNUSED;
+        let mut again: Option<Instant> = None;
+        loop {
+            let retry = async {
+                match again {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_idle = covering.is_none();
+            let covered = async {
+                match &mut covering {
+                    Some(covering) => covering.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                received = log.receive() => match received? {
+                    Received::Change { end, message } => {
+                        if reader.take(message)? {
+                            // Nobody needs what was read, so all of it is done.
+                            log.confirm(end);
+                        }
+                    }
+                    Received::Caught { up_to } => log.confirm(up_to),
+                },
+                outcome = covered => {
+                    covering = None;
+                    match outcome {
+                        Ok(Coverage { covered, refused }) => {
+                            tracing::debug!(covered = covered.len(), refused = refused.len(), "tables are covered");
+                            let unknown = std::mem::take(&mut reader.unknown);
+                            if self.router.cover(&covered, refused, unknown) {
+                                // Something may have happened to rows unseen.
+                                reader.rows.forget_all();
+                            }
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "tables could not be published for live queries; they are polled");
+                            again = Some(Instant::now() + AGAIN);
+                        }
+                    }
+                }
+                () = self.router.wanted.notified(), if is_idle => {
+                    covering = Some(self.cover());
+                }
+                () = retry => {
+                    again = None;
+                    covering.get_or_insert_with(|| self.cover());
+                }
+                () = tokio::time::sleep_until(check) => {
+                    if self.router.wanted().is_empty() {
+                        return Ok(());
+                    }
+                    // Somebody may have changed the publication.
+                    covering.get_or_insert_with(|| self.cover());
+                    check = Instant::now() + UNUSED;
+                }
+            }
+        }
+    }
+
+    fn cover(&self) -> Covering {
+        let (pg, manage) = (self.pg.clone(), self.manage);
+        let (wanted, before) = (self.router.wanted(), self.router.covered());
+        Box::pin(async move { publication::cover(&pg, manage, wanted, before).await })
+    }
+}
+
+/// The transactions of one stream.
+struct Reader<'a> {
+    source: &'a Source,
+    rows: Rows,
+    open: Option<Open>,
+    /// Tables that nothing is known of until the next look.
+    unknown: HashSet<Oid>,
+}
+
+/// The transaction that is being told.
+struct Open {
+    id: u32,
+    changes: Changes,
+    /// Rows that were looked at, by table.
+    rows: HashMap<Oid, u32>,
+    /// Tables that need no further look.
+    whole: HashSet<Oid>,
+}
+
+impl Open {
+    fn new(id: u32) -> Self {
+        let changes = Changes::default();
+        Open { id, changes, rows: HashMap::new(), whole: HashSet::new() }
+    }
+}
+
+impl Reader<'_> {
+    /// True when a transaction is complete.
+    fn take(&mut self, message: bytes::Bytes) -> Result<bool, SourceError> {
+        if let (Some(relation), Some(open)) = (pgoutput::relation_of(&message), &self.open)
+            && open.whole.contains(&relation)
+        {
+            return Ok(false);
+        }
+        match pgoutput::decode(message)? {
+            Message::Begin { id } => {
+                self.open = Some(Open::new(id));
+            }
+            Message::Relation(relation) => self.rows.describe(relation),
+            Message::Row(change) => {
+                let open = self.open.as_mut().ok_or(Malformed)?;
+                let routed = self.source.router.routed(change.relation).unwrap_or_default();
+                let rows = open.rows.entry(change.relation).or_default();
+                *rows += 1;
+                if routed.is_empty() || *rows > ROWS {
+                    // What follows of this table is not looked at.
+                    open.changes.tables.entry(change.relation).or_default().whole = true;
+                    open.whole.insert(change.relation);
+                    self.rows.forget(change.relation);
+                } else {
+                    self.rows.add(&change, &routed, &mut open.changes);
+                }
+            }
+            Message::Truncate(relations) => {
+                let open = self.open.as_mut().ok_or(Malformed)?;
+                for relation in relations {
+                    open.changes.tables.entry(relation).or_default().whole = true;
+                    open.whole.insert(relation);
+                    self.rows.forget(relation);
+                }
+            }
+            Message::Commit => {
+                let Some(open) = self.open.take() else { return Err(Malformed.into()) };
+                self.source.counts.commits.fetch_add(1, Ordering::Relaxed);
+                let unknown = self.source.router.commit(open.id, &open.changes);
+                if !unknown.is_empty() {
+                    // A new partition, or a table of another server's.
+                    self.unknown.extend(unknown);
+                    self.source.router.wanted.notify_one();
+                }
+                return Ok(true);
+            }
+            Message::Other => {}
+        }
+        Ok(false)
+    }
+}

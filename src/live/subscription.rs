@@ -1,0 +1,260 @@
+//! What a subscriber holds: one place for one state.
+//!
+//! ```text
+//! Group ─▶ Publisher ─ the latest state ─▶ Subscription ─▶ socket, event stream
+//!               ▲ │ renewed session, dropped                   │
+//!               └─┴─────────────────────────────────────────────┘
+//! ```
+//!
+//! Whoever reads slowly gets the latest state, and nothing is ever queued.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::snapshot::Snapshot;
+use crate::base::{ApiError, Code};
+use crate::session::{Session, sha256};
+
+/// The state of a subscription.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// The whole `data` object, as Postgres made it.
+    Data(Bytes),
+    /// The state could not be read for a reason that may pass.
+    Failed(ApiError),
+    /// The request is no longer valid, or its caller is not; nothing follows.
+    Ended(ApiError),
+}
+
+/// One subscription of one caller: the stream of its states, as far as they
+/// are taken in time. Dropping it ends the work behind it.
+#[derive(Debug)]
+pub struct Subscription {
+    cell: Arc<Cell>,
+    operation: Option<Arc<str>>,
+    _open: DropGuard,
+}
+
+/// Where the latest state waits.
+#[derive(Debug)]
+struct Cell {
+    slot: Mutex<Slot>,
+    reader: AtomicWaker,
+    session: Mutex<Arc<Session>>,
+    renewed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    latest: Option<Update>,
+    /// Nothing will be published any more.
+    ended: bool,
+}
+
+/// The other end of a [`Subscription`]; clones are the same end.
+#[derive(Debug, Clone)]
+pub(crate) struct Publisher(Arc<End>);
+
+#[derive(Debug)]
+struct End {
+    cell: Arc<Cell>,
+    closed: CancellationToken,
+    last: Mutex<Last>,
+}
+
+/// What was published last, for comparison.
+#[derive(Debug, Default)]
+struct Last {
+    state: Option<Published>,
+    /// What the state showed, where that is known.
+    snapshot: Option<Snapshot>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Published {
+    Data([u8; 32]),
+    Error(Code, String),
+}
+
+impl Published {
+    pub(crate) fn data(data: &[u8]) -> Self {
+        Published::Data(sha256(data))
+    }
+
+    pub(crate) fn error(error: &ApiError) -> Self {
+        Published::Error(error.code, error.message.to_string())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn channel(
+    session: Arc<Session>,
+    operation: Option<Arc<str>>,
+) -> (Publisher, Subscription) {
+    let cell = Arc::new(Cell {
+        slot: Mutex::new(Slot::default()),
+        reader: AtomicWaker::new(),
+        session: Mutex::new(session),
+        renewed: Notify::new(),
+    });
+    let closed = CancellationToken::new();
+    let subscription =
+        Subscription { cell: cell.clone(), operation, _open: closed.clone().drop_guard() };
+    (Publisher(Arc::new(End { cell, closed, last: Mutex::default() })), subscription)
+}
+
+impl Subscription {
+    /// The operation's name, when the document gave one.
+    pub fn operation(&self) -> Option<&Arc<str>> {
+        self.operation.as_ref()
+    }
+
+    /// A handle to its session.
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.cell.clone())
+    }
+}
+
+/// The session of a subscription that somebody else reads from.
+#[derive(Debug)]
+pub struct Renewal(Arc<Cell>);
+
+impl Renewal {
+    /// Goes on as another session: a renewed token of the same caller.
+    pub fn renew(&self, session: Arc<Session>) {
+        *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        self.0.renewed.notify_one();
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Update;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
+        self.cell.reader.register(cx.waker());
+        let mut slot = self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.latest.take() {
+            Some(update) => Poll::Ready(Some(update)),
+            None if slot.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Publisher {
+    /// Offers a state: it replaces one that was not taken yet, unless it is
+    /// the one that was published last, or an older one. False for an older
+    /// one.
+    pub(crate) fn offer(
+        &self,
+        state: &Published,
+        update: &Update,
+        snapshot: Option<&Snapshot>,
+    ) -> bool {
+        let mut last = lock(&self.0.last);
+        if let (Some(new), Some(known)) = (snapshot, &last.snapshot)
+            && new.is_before(known)
+        {
+            return false;
+        }
+        last.snapshot = snapshot.cloned();
+        if last.state.as_ref() == Some(state) {
+            return true;
+        }
+        last.state = Some(state.clone());
+        self.publish(update.clone());
+        true
+    }
+
+    /// Says why nothing follows.
+    pub(crate) fn end(&self, error: ApiError) {
+        self.publish(Update::Ended(error));
+    }
+
+    fn publish(&self, update: Update) {
+        lock(&self.0.cell.slot).latest = Some(update);
+        self.0.cell.reader.wake();
+    }
+
+    /// What was published last.
+    pub(crate) fn last(&self) -> Option<Published> {
+        lock(&self.0.last).state.clone()
+    }
+
+    pub(crate) fn session(&self) -> Arc<Session> {
+        lock(&self.0.cell.session).clone()
+    }
+
+    /// Whether what is read for the session may go to it.
+    pub(crate) fn is_valid(&self) -> bool {
+        let session = lock(&self.0.cell.session);
+        session.expires_at.is_none_or(|at| at > std::time::SystemTime::now())
+    }
+
+    /// Waits for another session.
+    pub(crate) async fn renewed(&self) {
+        self.0.cell.renewed.notified().await;
+    }
+
+    /// Cancelled when nobody listens any more.
+    pub(crate) fn closed(&self) -> &CancellationToken {
+        &self.0.closed
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        lock(&self.cell.slot).ended = true;
+        self.cell.reader.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use futures_util::future::FutureExt;
+
+    use super::*;
+    use crate::session::claims::anonymous_session;
+
+    fn data(text: &'static str) -> Update {
+        Update::Data(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_slow_reader_gets_the_latest_state_only() {
+        let (publisher, mut subscription) = channel(Arc::new(anonymous_session("user")), None);
+        assert!(subscription.next().now_or_never().is_none());
+        for text in ["1", "2", "3"] {
+            publisher.publish(data(text));
+        }
+        let taken = subscription.next().now_or_never().flatten();
+        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "3"));
+        assert!(subscription.next().now_or_never().is_none());
+        publisher.publish(data("4"));
+        drop(publisher);
+        let taken = subscription.next().now_or_never().flatten();
+        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "4"));
+        assert!(matches!(subscription.next().now_or_never(), Some(None)));
+    }
+
+    #[test]
+    fn the_publisher_learns_that_nobody_listens() {
+        let (publisher, subscription) = channel(Arc::new(anonymous_session("user")), None);
+        subscription.renewal().renew(Arc::new(anonymous_session("other")));
+        assert_eq!(&*publisher.session().role, "other");
+        assert!(!publisher.closed().is_cancelled());
+        drop(subscription);
+        assert!(publisher.closed().is_cancelled());
+    }
+}

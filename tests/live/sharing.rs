@@ -1,0 +1,84 @@
+//! Who shares a reading, and who must not.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_share_whose_policies_cannot_tell_them_apart() {
+    let server = Server::start(&[]).await;
+    let mut clients = Vec::new();
+    for (tenant, user) in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("b", "2")] {
+        let mut client = server.client(tenant, user).await;
+        subscribe(&mut client, "n", NOTES).await;
+        let own = json!([{"body": format!("of {tenant}")}]);
+        assert_eq!(state(&mut client, "n", "notes").await, own);
+        clients.push((tenant, client));
+    }
+    // Two tenants, five users.
+    server.until_woken(2).await;
+    server.sql("update notes set body = 'changed ' || tenant_id").await;
+    for (tenant, client) in &mut clients {
+        let own = json!([{"body": format!("changed {tenant}")}]);
+        assert_eq!(state(client, "n", "notes").await, own);
+    }
+    // The settings that a policy reads keep users apart.
+    for (_, client) in &mut clients {
+        subscribe(client, "f", "subscription { files { name } }").await;
+        client.json().await;
+    }
+    server.until("three users are three groups", |live| live.woken_groups == 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_widens_without_a_claim_gives_nobody_more() {
+    let server = Server::start(&[]).await;
+    // Both settings are named, so each user is a group: nothing is withheld.
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "w", "subscription { wide { name } }").await;
+    assert_eq!(state(&mut client, "w", "wide").await, json!([{"name": "a"}]));
+    server.sql("update wide set name = upper(name)").await;
+    assert_eq!(state(&mut client, "w", "wide").await, json!([{"name": "A"}]));
+    // A setting that the analysis does not find: the policy asks by a computed
+    // name, so nobody shares at all.
+    server
+        .sql(
+            "create table hidden (id int primary key, name text);
+             alter table hidden enable row level security;
+             create policy hidden on hidden to app_user using (
+                coalesce(current_setting('hasura.' || 'user.id', true), '') = '' or name = 'open');
+             insert into hidden values (1, 'open'), (2, 'shut');
+             grant select on hidden to app_user",
+        )
+        .await;
+    let start = Instant::now();
+    while server.app.engine.schemas().tracked().table_by_name("hidden").is_none() {
+        assert!(start.elapsed() < PATIENCE, "the table appears");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut others = Vec::new();
+    for user in ["1", "2"] {
+        let mut client = server.client("a", user).await;
+        subscribe(&mut client, "h", "subscription { hidden { name } }").await;
+        assert_eq!(state(&mut client, "h", "hidden").await, json!([{"name": "open"}]));
+        others.push(client);
+    }
+    assert_eq!(server.live().mismatches, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_raises_disturbs_its_own_tenant_only() {
+    let server = Server::start(&[]).await;
+    let mut a = server.client("a", "1").await;
+    let mut b = server.client("b", "1").await;
+    for client in [&mut a, &mut b] {
+        subscribe(client, "s", "subscription { shapes { size } }").await;
+        assert_eq!(state(client, "s", "shapes").await, json!([{"size": 1}]));
+    }
+    server.until_woken(2).await;
+    server.sql("update shapes set size = 0 where tenant_id = 'a'").await;
+    let failed = a.json().await;
+    assert!(failed["payload"]["errors"].is_array(), "{failed}");
+    server.sql("update shapes set size = 2 where tenant_id = 'b'").await;
+    assert_eq!(state(&mut b, "s", "shapes").await, json!([{"size": 2}]));
+    server.sql("update shapes set size = 3 where tenant_id = 'a'").await;
+    until_state(&mut a, "shapes", &json!([{"size": 3}])).await;
+}
