@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Project, ProjectError, ProjectOptions};
+use crate::catalog::model::Oid;
 use crate::catalog::watch::{CHANNEL, Watch};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Mode};
@@ -105,7 +106,11 @@ impl App {
         }
         let authenticator = logins.request.user().unwrap_or_default().to_owned();
         let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
-        refuse_gaps(&config, &watch.current(), &authenticator)?;
+        let found = examine(&config, &watch.current(), &BTreeSet::new(), &authenticator);
+        for finding in found.iter().filter(|finding| MISNAMED.contains(&finding.id)) {
+            tracing::warn!(fix = finding.fix, "{}: {}", finding.object, finding.message);
+        }
+        refuse_gaps(&config, found)?;
         let options = SchemaOptions {
             expose_owner_views: config.schema.expose_owner_views,
             roles: RoleMapping {
@@ -134,6 +139,11 @@ impl App {
             metadata: None,
         };
         let project = Project::start(pg.clone(), watch.clone(), options).await?;
+        let tracked = project.tracked_tables().await;
+        if !tracked.is_empty() {
+            // Metadata may show tables of other schemas.
+            refuse_gaps(&config, examine(&config, &watch.current(), &tracked, &authenticator))?;
+        }
         let engine = project.engine().clone();
         let reloads = Arc::new(AtomicU64::new(0));
         let mut tasks = vec![
@@ -285,14 +295,19 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
 }
 
 /// What is wrong with the database.
-fn examine(config: &Config, catalog: &Catalog, authenticator: &str) -> Vec<Finding> {
+fn examine(
+    config: &Config,
+    catalog: &Catalog,
+    tracked: &BTreeSet<Oid>,
+    authenticator: &str,
+) -> Vec<Finding> {
     let mapped: Vec<String> = config.roles.map.values().cloned().collect();
     doctor::run(&DoctorInput {
         catalog,
         authenticator,
         mapped_roles: &mapped,
         schemas: &config.schema.expose,
-        tracked: &BTreeSet::new(),
+        tracked,
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,
@@ -309,11 +324,7 @@ fn gaps(mut findings: Vec<Finding>) -> Vec<Finding> {
 /// Names in the configuration that mean nothing in the database.
 const MISNAMED: [&str; 3] = ["role-missing", "role-not-granted", "schema-missing"];
 
-fn refuse_gaps(config: &Config, catalog: &Catalog, authenticator: &str) -> Result<(), AppError> {
-    let found = examine(config, catalog, authenticator);
-    for finding in found.iter().filter(|finding| MISNAMED.contains(&finding.id)) {
-        tracing::warn!(fix = finding.fix, "{}: {}", finding.object, finding.message);
-    }
+fn refuse_gaps(config: &Config, found: Vec<Finding>) -> Result<(), AppError> {
     let found = gaps(found);
     if found.is_empty() {
         return Ok(());
@@ -348,7 +359,8 @@ async fn install_changes(
         }
         reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!(generation, "the catalogue changed");
-        let found = gaps(examine(&config, &watch.current(), &authenticator));
+        let tracked = project.tracked_tables().await;
+        let found = gaps(examine(&config, &watch.current(), &tracked, &authenticator));
         if !found.is_empty() {
             tracing::error!("a change opened gaps in row-level security{}", list(&found));
         }

@@ -23,4 +23,4 @@ mod run_sql;
 mod store;
 
 pub use command::Endpoint;
-pub use project::{CHANNEL, Project, ProjectError, ProjectOptions};
+pub use project::{CHANNEL, Project, ProjectError, ProjectOptions, stored_tables};

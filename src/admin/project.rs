@@ -1,12 +1,14 @@
 //! What the server serves: the catalogue, the metadata, and what comes of the
 //! two.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::base::ApiError;
+use crate::catalog::model::Oid;
 use crate::catalog::{Catalog, Watch};
 use crate::config::{AutoTrack, SchemaConfig};
 use crate::engine::{Engine, EngineLimits};
@@ -162,6 +164,13 @@ impl Project {
         &self.0.state
     }
 
+    /// The tables that metadata names.
+    pub async fn tracked_tables(&self) -> BTreeSet<Oid> {
+        let state = self.0.state.lock().await;
+        let metadata = state.metadata.as_deref();
+        metadata.map(|metadata| named_tables(metadata, &state.catalog)).unwrap_or_default()
+    }
+
     /// Parts of the metadata that are left out.
     pub async fn inconsistencies(&self) -> Vec<Inconsistency> {
         self.0.state.lock().await.tracked.inconsistencies.clone()
@@ -235,6 +244,24 @@ impl Project {
     pub(super) async fn draft(&self) -> Result<Draft<'_>, ApiError> {
         Draft::begin(self).await
     }
+}
+
+/// The tables that the stored metadata names, for those who do not serve it.
+pub async fn stored_tables(
+    tx: &SystemTx,
+    catalog: &Catalog,
+) -> Result<BTreeSet<Oid>, ProjectError> {
+    let stored = if store::is_readable(tx).await? { store::load(tx).await? } else { None };
+    Ok(stored.map(|stored| named_tables(&stored.metadata, catalog)).unwrap_or_default())
+}
+
+fn named_tables(metadata: &Metadata, catalog: &Catalog) -> BTreeSet<Oid> {
+    let tables = metadata.source(DEFAULT_SOURCE).map_or(&[][..], |source| &source.tables);
+    tables
+        .iter()
+        .filter_map(|written| catalog.table_named(&written.table.schema, &written.table.name))
+        .map(|table| table.oid)
+        .collect()
 }
 
 async fn complete_grants(tx: &SystemTx, tracked: &Tracked) {

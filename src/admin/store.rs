@@ -51,6 +51,13 @@ pub(super) struct Stored {
     pub version: i64,
 }
 
+/// Whether there is a place for metadata, which this login may read.
+pub(super) async fn is_readable(tx: &SystemTx) -> Result<bool, PgError> {
+    const READABLE: &str = "select pg_catalog.has_table_privilege(
+         pg_catalog.to_regclass('hdb_catalog.hdb_metadata')::oid, 'select')::text";
+    tx.query_text(READABLE, &[]).await.map(|found| found.as_deref() == Some("true"))
+}
+
 /// Keeps other changes out until the transaction ends.
 pub(super) async fn lock(tx: &SystemTx) -> Result<(), PgError> {
     tx.query_text(LOCK, &[]).await.map(drop)

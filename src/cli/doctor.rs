@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::settings::{SettingsArgs, flag};
 use super::{CliError, print};
+use crate::admin;
 use crate::catalog;
 use crate::config::Mode;
 use crate::doctor::{self, DoctorInput, Report, capabilities};
@@ -41,6 +42,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
     let authenticator = given.or(made.as_deref()).unwrap_or_default();
     let catalog = catalog::load(&tx, &config.schema).await?;
     let capabilities = capabilities(&tx).await?;
+    let tracked = admin::stored_tables(&tx, &catalog).await?;
     tx.commit().await?;
     pg.close();
 
@@ -50,7 +52,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
         authenticator,
         mapped_roles: &mapped,
         schemas: &config.schema.expose,
-        tracked: &std::collections::BTreeSet::new(),
+        tracked: &tracked,
         production: config.mode() == Mode::Production,
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,

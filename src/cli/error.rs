@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::admin::ProjectError;
 use crate::app::AppError;
 use crate::base::ApiError;
 use crate::catalog::CatalogError;
@@ -36,6 +37,8 @@ pub enum CliError {
     Demo { name: &'static str, cause: PgError },
     #[error(transparent)]
     App(#[from] AppError),
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]

@@ -235,3 +235,31 @@ async fn malformed_commands_are_told() {
         .await;
     assert_eq!(answer["result"][1], json!(["t", "author"]));
 }
+
+#[tokio::test]
+async fn tracked_tables_are_examined_whatever_schema_they_are_in() {
+    let project = Project::new().await;
+    let create =
+        "create schema elsewhere; create table elsewhere.open (id int primary key, tenant_id int)";
+    project.sql(create).await;
+    let run = |command: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .arg(command)
+            .env("DATABASE_URL", project.db.authenticator_url())
+            .env("RINGFENCE_DATABASE_OWNER_URL", project.db.owner_url())
+            .env("RINGFENCE_AUTH_ADMIN_SECRET", super::SECRET)
+            .env("RINGFENCE_MODE", "production")
+            .output()
+            .expect("it runs")
+    };
+    let told = |output: &std::process::Output| {
+        let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        String::from_utf8_lossy(&all).contains("elsewhere.open")
+    };
+    assert!(!told(&run("doctor")), "nobody shows it");
+    let table = json!({"schema": "elsewhere", "name": "open"});
+    project.done("pg_track_table", json!({"table": table})).await;
+    assert!(told(&run("doctor")));
+    let refused = run("serve");
+    assert!(!refused.status.success() && told(&refused), "{refused:?}");
+}
