@@ -10,6 +10,7 @@
 pub mod dependence;
 pub mod equated;
 pub mod exposure;
+pub mod leakproof;
 pub mod load;
 pub mod model;
 pub mod privileges;

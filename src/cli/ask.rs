@@ -105,6 +105,19 @@ pub(super) async fn explain(settings: &SettingsArgs, args: &ExplainArgs) -> Resu
         (Some(sql), Some(plan)) => push_statement(&mut text, sql, &explanation.parameters, plan)?,
         _ => text.push_str("\nThe answer needs no statement.\n"),
     }
+    if !explanation.kept_from_index.is_empty() {
+        text.push_str("\nRow-level security keeps these conditions from an index:\n");
+    }
+    for kept in &explanation.kept_from_index {
+        text.push_str(&format!(
+            "  {}.{} {} would use {}, but {} is not leakproof\n",
+            kept.table,
+            kept.column,
+            kept.operator,
+            kept.indexes.join(", "),
+            kept.function,
+        ));
+    }
     for next in &explanation.then {
         push_statement(&mut text, &next.sql, &next.parameters, &next.plan)?;
     }

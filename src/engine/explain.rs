@@ -1,17 +1,25 @@
 //! What an operation compiles to, and how Postgres would run it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::base::ApiError;
+use crate::base::{ApiError, Code};
+use crate::catalog::leakproof::{Condition, KeptFromIndex, kept_from_index};
+use crate::graphql::OperationKind;
+use crate::operation::Operation;
 use crate::operation::input::Operand;
 use crate::pg::{Mode, SessionTx, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Slot};
+use crate::plan::{Answer, Plan, Slot};
+use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
-use crate::session::Session;
+use crate::session::{Session, SessionVars};
+use crate::sql::Ident;
 
 use super::answer::role_in;
 use super::parameters::Leaves;
+use super::prepare::Bound;
 use super::{Engine, GraphqlRequest};
 
 /// The statements of an operation and Postgres' plans for them.
@@ -29,6 +37,48 @@ pub struct Explanation {
     /// What follows in the same transaction, of mutations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<ExplainedStatement>,
+    /// Conditions that row-level security keeps from an index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept_from_index: Vec<KeptFromIndex>,
+}
+
+/// What Hasura tells of a root field of a query.
+#[derive(Debug, Serialize)]
+pub struct ExplainedRoot {
+    pub field: Arc<str>,
+    /// `None` when the answer needs no statement.
+    pub sql: Option<String>,
+    /// The lines of `EXPLAIN`.
+    pub plan: Option<Vec<String>>,
+    /// Conditions that row-level security keeps from an index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept_from_index: Vec<KeptFromIndex>,
+}
+
+/// What Hasura tells of a subscription.
+#[derive(Debug, Serialize)]
+pub struct ExplainedSubscription {
+    pub sql: String,
+    pub plan: Vec<String>,
+    pub variables: ExplainedVariables,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept_from_index: Vec<KeptFromIndex>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ExplainedVariables {
+    pub session: SessionVars,
+    pub query: Option<Box<RawValue>>,
+    /// Parameters of the statement.
+    pub synthetic: Vec<Option<String>>,
+}
+
+/// `POST /v1/graphql/explain`
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ExplainedOperation {
+    Query(Vec<ExplainedRoot>),
+    Subscription(Box<ExplainedSubscription>),
 }
 
 #[derive(Debug, Serialize)]
@@ -37,6 +87,13 @@ pub struct ExplainedStatement {
     /// What an earlier statement gives is null here.
     pub parameters: Vec<Option<String>>,
     pub plan: Box<RawValue>,
+}
+
+struct Lines {
+    sql: String,
+    plan: Vec<String>,
+    parameters: Vec<Option<String>>,
+    kept_from_index: Vec<KeptFromIndex>,
 }
 
 impl Engine {
@@ -57,6 +114,7 @@ impl Engine {
             parameters: Vec::new(),
             plan: None,
             then: Vec::new(),
+            kept_from_index: Vec::new(),
         };
         let plan = &prepared.plan;
         let (source, statements): (SourceId, Vec<(&str, &[Slot])>) = match &plan.answer {
@@ -93,6 +151,7 @@ impl Engine {
             }
             explained.push(self.explained(&mut tx, text, &params).await?);
         }
+        out.kept_from_index = self.kept_from_index(&mut tx, &schema, plan).await?;
         tx.rollback().await?;
         let mut explained = explained.into_iter();
         if let Some(first) = explained.next() {
@@ -102,6 +161,116 @@ impl Engine {
         }
         out.then = explained.collect();
         Ok(out)
+    }
+
+    /// The same as Hasura tells it: each root of a query by itself.
+    pub async fn explain_operation(
+        &self,
+        session: &Session,
+        request: &GraphqlRequest,
+    ) -> Result<ExplainedOperation, ApiError> {
+        let schema = self.schemas.load().of(session)?;
+        let document = self.parsed(request)?;
+        let Bound { operation, leaves, .. } = self.bound(&schema, request, &document)?;
+        let variables = request.variables.as_deref();
+        match operation.kind {
+            OperationKind::Mutation => {
+                Err(ApiError::new(Code::InvalidParams, "only queries can be explained"))
+            }
+            OperationKind::Query => {
+                let mut roots = Vec::with_capacity(operation.roots.len());
+                for root in &operation.roots {
+                    let field = root.key.clone();
+                    let alone = Operation { roots: vec![root.clone()], ..operation.clone() };
+                    let lines = self.lines(session, &schema, alone, &leaves, variables).await?;
+                    roots.push(match lines {
+                        None => ExplainedRoot {
+                            field,
+                            sql: None,
+                            plan: None,
+                            kept_from_index: Vec::new(),
+                        },
+                        Some(lines) => ExplainedRoot {
+                            field,
+                            sql: Some(lines.sql),
+                            plan: Some(lines.plan),
+                            kept_from_index: lines.kept_from_index,
+                        },
+                    });
+                }
+                Ok(ExplainedOperation::Query(roots))
+            }
+            OperationKind::Subscription => {
+                let lines = self.lines(session, &schema, operation, &leaves, variables).await?;
+                let lines = lines.ok_or_else(|| {
+                    ApiError::new(Code::InvalidParams, "the subscription reads nothing")
+                })?;
+                Ok(ExplainedOperation::Subscription(Box::new(ExplainedSubscription {
+                    sql: lines.sql,
+                    plan: lines.plan,
+                    variables: ExplainedVariables {
+                        session: session.vars.clone(),
+                        query: request.variables.clone(),
+                        synthetic: lines.parameters,
+                    },
+                    kept_from_index: lines.kept_from_index,
+                })))
+            }
+        }
+    }
+
+    /// `None` for an operation that needs no statement.
+    async fn lines(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        operation: Operation,
+        leaves: &[String],
+        variables: Option<&RawValue>,
+    ) -> Result<Option<Lines>, ApiError> {
+        let plan = self.planned(schema, operation)?;
+        let Answer::Statement { source, text, .. } = &plan.answer else { return Ok(None) };
+        let role = role_in(schema, *source)?;
+        self.admit(session, role, &plan, leaves)?;
+        let params =
+            Leaves::new(leaves.to_vec(), &plan.slots, variables).fill(session, &plan.slots, &[])?;
+        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
+        let begun = self.pg.begin_as(&context, Mode::ReadOnly).await;
+        let mut tx = begun.map_err(|error| self.refused(error))?;
+        let explain = ["EXPLAIN (FORMAT TEXT) ", text].concat();
+        let lines = tx.query_lines(&explain, &params).await.map_err(|error| self.refused(error))?;
+        let kept_from_index = self.kept_from_index(&mut tx, schema, &plan).await?;
+        tx.rollback().await?;
+        Ok(Some(Lines {
+            sql: text.to_string(),
+            plan: lines,
+            parameters: params.iter().map(|param| param.as_str().map(str::to_owned)).collect(),
+            kept_from_index,
+        }))
+    }
+
+    async fn kept_from_index(
+        &self,
+        tx: &mut SessionTx,
+        schema: &RoleSchema,
+        plan: &Plan,
+    ) -> Result<Vec<KeptFromIndex>, ApiError> {
+        let mut conditions = Vec::with_capacity(plan.filters.len());
+        for filter in &plan.filters {
+            let table = schema.table(filter.table);
+            let (Some(table), Some(scalar)) = (table, schema.scalar(filter.table, filter.column))
+            else {
+                continue;
+            };
+            let Some(column) = table.column(filter.column) else { continue };
+            conditions.push(Condition {
+                rel: table.oid,
+                col: column.number,
+                op: filter.symbol,
+                ns: scalar.operators.schema.as_ref().map_or("pg_catalog", Ident::as_str),
+            });
+        }
+        kept_from_index(tx, &conditions).await.map_err(|error| self.refused(error))
     }
 
     async fn explained(

@@ -32,7 +32,7 @@ use crate::session::Session;
 
 pub use crate::live::{Renewal, Subscription, Update};
 use describe::Descriptions;
-pub use explain::{ExplainedStatement, Explanation};
+pub use explain::{ExplainedOperation, ExplainedRoot, ExplainedStatement, Explanation};
 
 /// One GraphQL request, whatever carried it.
 #[derive(Debug, Clone, Default)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::base::{ApiError, Code, JsonPath};
 use crate::graphql::parse::{ParseError, ParseLimits};
-use crate::graphql::{self, OperationKind};
+use crate::graphql::{self, Document, OperationKind};
 use crate::operation::Operation;
 use crate::operation::bind;
 use crate::operation::bind::choose;
-use crate::operation::variables::{coerce, declare};
+use crate::operation::variables::{Declaration, coerce, declare};
 use crate::plan::{Plan, PlanError, read, write};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::stored::Allowed;
@@ -24,6 +24,14 @@ const TOKENS_PER_NODE: usize = 32;
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub plan: Arc<Plan>,
+    pub leaves: Vec<String>,
+}
+
+/// An operation and what it was given.
+pub(super) struct Bound {
+    pub operation: Operation,
+    declarations: Vec<Declaration>,
+    shape: Vec<u8>,
     pub leaves: Vec<String>,
 }
 
@@ -74,15 +82,39 @@ impl Engine {
         schema: &RoleSchema,
         request: &GraphqlRequest,
     ) -> Result<Prepared, ApiError> {
+        let document = self.parsed(request)?;
+        let allowed = check_allowed(schema.allowed(&document).as_ref(), session)?.clone();
+        let Bound { operation, declarations, shape, leaves } =
+            self.bound(schema, request, &document)?;
+        let plan = self.planned(schema, operation)?;
+        let name = request.operation_name.as_deref();
+        let cached = match self.plans.document(schema.id, &request.query, name) {
+            Some(cached) => cached,
+            None => {
+                self.plans.remember_document(schema.id, &request.query, name, declarations, allowed)
+            }
+        };
+        self.plans.remember_plan(&cached, shape, plan.clone());
+        Ok(Prepared { plan, leaves })
+    }
+
+    pub(super) fn parsed(&self, request: &GraphqlRequest) -> Result<Document, ParseError> {
         let limits = ParseLimits {
             // Lists and objects of arguments nest beside selections.
             depth: self.limits.depth.saturating_mul(2),
             tokens: self.limits.nodes.saturating_mul(TOKENS_PER_NODE),
         };
-        let document = graphql::parse(&request.query, limits)?;
-        let allowed = check_allowed(schema.allowed(&document).as_ref(), session)?.clone();
-        let name = request.operation_name.as_deref();
-        let operation = choose(&document, name)?;
+        graphql::parse(&request.query, limits)
+    }
+
+    /// Binds the operation that a request names in its document.
+    pub(super) fn bound(
+        &self,
+        schema: &RoleSchema,
+        request: &GraphqlRequest,
+        document: &Document,
+    ) -> Result<Bound, ApiError> {
+        let operation = choose(document, request.operation_name.as_deref())?;
         check_kind(operation.kind, request)?;
         let declarations = declare(&schema.types, &operation.variables)?;
         let coerced = coerce::<true>(
@@ -91,9 +123,9 @@ impl Engine {
             request.variables.as_deref(),
             self.limits.insert_rows,
         )?;
-        let bound = bind(
+        let operation = bind(
             schema,
-            &document,
+            document,
             operation,
             &declarations,
             &coerced.values,
@@ -105,15 +137,7 @@ impl Engine {
                 return Err(error.clone().into());
             }
         }
-        let plan = self.planned(schema, bound)?;
-        let cached = match self.plans.document(schema.id, &request.query, name) {
-            Some(cached) => cached,
-            None => {
-                self.plans.remember_document(schema.id, &request.query, name, declarations, allowed)
-            }
-        };
-        self.plans.remember_plan(&cached, coerced.shape, plan.clone());
-        Ok(Prepared { plan, leaves: coerced.leaves })
+        Ok(Bound { operation, declarations, shape: coerced.shape, leaves: coerced.leaves })
     }
 }
 

@@ -497,6 +497,39 @@ impl SessionTx {
         json_of(self.run(statement, params).await?.0)
     }
 
+    /// Runs a statement once and returns the first column of its rows as text.
+    pub async fn query_lines(
+        &mut self,
+        text: &str,
+        params: &[TextParam],
+    ) -> Result<Vec<String>, PgError> {
+        if self.failed {
+            return Err(aborted());
+        }
+        let (deadline, limit) = (self.deadline, self.limit);
+        let lease = &mut self.lease;
+        let work = async {
+            count(&lease.counters().round_trips);
+            let rows = lease.client()?.query_typed_raw(text, untyped(params));
+            let driver = |error: tokio_postgres::Error| PgError::from_driver(&error);
+            let mut rows = pin!(rows.await.map_err(driver)?);
+            let mut lines = Vec::new();
+            while let Some(row) = rows.try_next().await.map_err(driver)? {
+                lines.push(
+                    row.try_get::<_, String>(0)
+                        .map_err(|error| PgError::Protocol(error.to_string()))?,
+                );
+            }
+            Ok(lines)
+        };
+        let result = match timeout_at(deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(PgError::Timeout { limit }),
+        };
+        self.failed = result.is_err();
+        result
+    }
+
     /// Runs a statement and returns the number of rows that it touched.
     pub async fn execute(
         &mut self,

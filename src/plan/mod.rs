@@ -29,13 +29,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{ApiError, Code};
 use crate::catalog::Dependence;
-use crate::catalog::model::Oid;
+use crate::catalog::model::{ColumnId, Oid};
 use crate::graphql::OperationKind;
 use crate::operation::input::Operand;
 use crate::operation::model::LeafCheck;
 use crate::schema::introspection::{Asked, Selected, Selection};
 use crate::schema::predicate::JsonPart;
-use crate::schema::tracked::SourceId;
+use crate::schema::tracked::{SourceId, TrackedId};
 use crate::sql::InvalidIdent;
 
 use script::Script;
@@ -95,6 +95,14 @@ pub enum Form {
     LikeRest,
 }
 
+/// A comparison of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Filter {
+    pub table: TrackedId,
+    pub column: ColumnId,
+    pub symbol: &'static str,
+}
+
 /// What runs for an operation of one shape.
 #[derive(Debug)]
 pub struct Plan {
@@ -107,6 +115,8 @@ pub struct Plan {
     pub keys: Vec<Arc<str>>,
     pub slots: Vec<Slot>,
     pub checks: Vec<LeafCheck>,
+    /// Operators on columns; `explain` tells which of them no index serves.
+    pub filters: Vec<Filter>,
     /// (table, setting) pairs without which a policy would raise.
     pub required: Vec<(Arc<str>, String)>,
     /// Of subscriptions: what the answer depends on. Their statement gives the
@@ -175,7 +185,8 @@ impl Plan {
                 Asked::Schema(selection) | Asked::Type { selection, .. } => count(selection) * 64,
             })
             .sum();
-        512 + text + slots + described + self.keys.len() * 32 + self.required.len() * 64
+        let filters = self.filters.len() * size_of::<Filter>();
+        512 + text + slots + described + filters + self.keys.len() * 32 + self.required.len() * 64
     }
 }
 

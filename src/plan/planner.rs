@@ -14,7 +14,7 @@ use crate::sql::{
     Alias, AliasAllocator, BinaryOp, Expr, From, Ident, ParamId, QualifiedName, SqlType,
 };
 
-use super::{Form, PlanError, Slot};
+use super::{Filter, Form, PlanError, Slot};
 
 /// What the wire protocol can count.
 const MAX_PARAMETERS: usize = 65_535;
@@ -25,6 +25,7 @@ pub(super) struct Planner<'a> {
     pub aliases: AliasAllocator,
     pub slots: Vec<Slot>,
     params: HashMap<(Slot, SqlType), ParamId>,
+    pub filters: BTreeSet<Filter>,
     /// Tables, and the commands that run on them.
     pub touched: BTreeSet<(TrackedId, Touch)>,
     /// Functions that are called.
@@ -71,6 +72,7 @@ impl<'a> Planner<'a> {
             aliases: AliasAllocator::default(),
             slots: Vec::new(),
             params: HashMap::new(),
+            filters: BTreeSet::new(),
             touched: BTreeSet::new(),
             called: BTreeSet::new(),
             readings: Vec::new(),

@@ -18,8 +18,8 @@ use crate::sql::{
     Apply, ApplyArg, BinaryOp, Expr, From, Ident, QualifiedName, Select, SelectItem, SqlType,
 };
 
-use super::PlanError;
 use super::planner::{Planner, RowRef, own_type};
+use super::{Filter, PlanError};
 
 /// Whose condition it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,10 @@ impl Planner<'_> {
         value: &CompareValue,
     ) -> Result<Expr, PlanError> {
         let (left, scalar) = self.subject(scope, subject)?;
+        if let Subject::Column(column) = subject {
+            let (table, symbol) = (scope.row.table, symbol(comparison));
+            self.filters.insert(Filter { table, column: *column, symbol });
+        }
         if let CompareValue::Column(reference) = value {
             let row = if reference.root { scope.root } else { scope.row };
             let right = Box::new(self.column(row, reference.column)?);

@@ -85,6 +85,7 @@ pub fn plan(
         keys: operation.roots.into_iter().map(|root| root.key).collect(),
         slots: planner.slots,
         checks: operation.checks,
+        filters: planner.filters.into_iter().collect(),
         required,
         depends,
         runs: AtomicU32::new(0),

@@ -140,6 +140,26 @@ impl Authenticator {
         Ok(anonymous.clone())
     }
 
+    /// The session of a role that the administrator names with the variables.
+    pub(super) fn acting(&self, given: SessionVars) -> Result<Session, ApiError> {
+        let mut vars = SessionVars::new();
+        for (name, value) in given {
+            let name = name.to_ascii_lowercase();
+            if !is_variable_name(&name) {
+                return Err(ApiError::new(
+                    Code::BadRequest,
+                    format!("{name:?} is no name of a session variable"),
+                ));
+            }
+            vars.insert(name, value);
+        }
+        let role = vars.remove(ROLE.as_str());
+        if role.as_deref().is_some_and(|role| !is_role_name(role)) {
+            return Err(ApiError::new(Code::BadRequest, "x-hasura-role is no name of a role"));
+        }
+        Ok(admin_session(role.as_deref(), vars, None, self.tokens.names())?)
+    }
+
     /// Whether a header of this name proves who is asking.
     pub(super) fn is_proof(&self, name: &HeaderName) -> bool {
         [ADMIN_SECRET, ACCESS_KEY].contains(name)

@@ -13,6 +13,7 @@ mod body;
 mod client;
 pub mod cors;
 mod events;
+mod explain;
 mod graphql;
 mod places;
 mod probes;

@@ -40,6 +40,7 @@ use super::body::Limit;
 use super::client::{Client, REQUEST_ID};
 use super::cors::Cors;
 use super::events;
+use super::explain;
 use super::graphql::{self, Envelope};
 use super::places::Places;
 use super::probes::{self, Readiness, ReadyCheck};
@@ -303,6 +304,7 @@ impl Edge {
             match account.endpoint {
                 "graphql" => self.graphql(&mut account, &parts, body).await,
                 "metadata" => self.metadata(&mut account, &parts, body).await,
+                "explain" => self.explain(&mut account, &parts, body).await,
                 "rest" => self.rest(&mut account, &parts, body).await,
                 "other" | "console" => {
                     parts.extensions.insert(ConnectInfo(peer));
@@ -563,6 +565,42 @@ impl Edge {
         }
     }
 
+    /// What a query compiles to.
+    async fn explain<B>(
+        &self,
+        account: &mut Account<'_>,
+        parts: &http::request::Parts,
+        body: B,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let result = async {
+            if parts.method != Method::POST {
+                return Err(Refusal::method("POST", "what is to be explained is sent by POST"));
+            }
+            let session = match self.auth.authenticate(&parts.headers).await {
+                Ok(session) => session,
+                Err(error) => {
+                    super::body::discard(&parts.headers, body).await;
+                    return Err(admin::refusal(error));
+                }
+            };
+            account.session = Some(session.clone());
+            let limit = self.body_limit(session.proof);
+            let bytes =
+                super::body::read(&parts.headers, body, limit, self.options.read_time).await?;
+            explain::run(&self.engine, &self.auth, &session, &bytes).await.map_err(admin::refusal)
+        };
+        match result.await {
+            Ok(answer) => admin::respond(answer),
+            Err(refusal) => {
+                account.blame(&refusal.error);
+                admin::respond_error(refusal)
+            }
+        }
+    }
+
     /// A stored operation under its own address.
     async fn rest<B>(
         &self,
@@ -622,6 +660,7 @@ fn endpoint_of(path: &str) -> &'static str {
         "/readyz" => "ready",
         "/v1/version" => "version",
         "/metrics" => "metrics",
+        "/v1/graphql/explain" => "explain",
         "/v1/metadata" | "/v2/query" | "/v1/query" => "metadata",
         _ if path.starts_with(rest::PREFIX) => "rest",
         _ if path == "/console" || path.starts_with("/console/") => "console",

@@ -79,6 +79,7 @@ pub fn plan(
         keys,
         slots: Vec::new(),
         checks: operation.checks,
+        filters: Vec::new(),
         required,
         depends: None,
         runs: AtomicU32::new(0),
