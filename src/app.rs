@@ -6,10 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,12 +23,16 @@ use crate::catalog::watch::{CHANNEL, Watch};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, Mode};
 use crate::console::{self, ConsoleSettings};
+use crate::base::ApiError;
 use crate::doctor::{self, DoctorInput, Finding, Severity};
 use crate::engine::{Engine, EngineLimits};
+use crate::metadata::folder::{self, FolderError};
+use crate::metadata::Metadata;
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
 use crate::schema::tracked::ObjectKind;
 use crate::schema::{RoleMapping, SchemaOptions};
-use crate::session::AuthConfig;
+use crate::session::claims::{ClaimNames, admin_session};
+use crate::session::{AuthConfig, SessionVars};
 use crate::session::auth_config::AuthConfigError;
 use crate::telemetry::metrics::{EngineSnapshot, Metrics, PoolSnapshot, Snapshots};
 use crate::transport::{AuthSetupError, Authenticator, Edge, EdgeOptions, ReadyCheck, serve};
@@ -45,6 +52,10 @@ pub enum AppError {
     Auth(#[from] AuthConfigError),
     #[error(transparent)]
     AuthSetup(#[from] AuthSetupError),
+    #[error("metadata.dir: {0}")]
+    Folder(#[from] FolderError),
+    #[error("metadata.dir: the metadata cannot be applied: {0}")]
+    Apply(String),
     #[error(
         "refusing to start: row-level security has gaps{}\n\
          (`ringfence doctor` says more; database.allow_unsafe_roles = true overrides this, for trials only)",
@@ -124,6 +135,8 @@ impl App {
             only_listed: config.schema.enable_allowlist,
             role_settings: pg.role_settings(&[]),
         };
+        let given = config.metadata.dir.as_deref().map(|dir| folder::read(Path::new(dir)));
+        let given = given.transpose()?;
         let limits = EngineLimits {
             depth: size(config.limits.depth),
             nodes: size(config.limits.nodes),
@@ -136,7 +149,7 @@ impl App {
             roles: options,
             limits,
             poll_interval: config.live.poll_interval,
-            metadata: None,
+            metadata: given.clone().filter(|_| logins.given == Given::Restricted),
         };
         let project = Project::start(pg.clone(), watch.clone(), options).await?;
         let tracked = project.tracked_tables().await;
@@ -165,7 +178,48 @@ impl App {
             let live = engine.live();
             tasks.push(live.follow(pg.clone(), login.clone(), config.live.manage));
         }
-        Ok(App { config, pg, logins, watch, project, engine, tasks, reloads })
+        let app = App { config, pg, logins, watch, project, engine, tasks, reloads };
+        if let Some(metadata) = given
+            && app.project.is_stored()
+        {
+            app.apply(&metadata).await?;
+        }
+        Ok(app)
+    }
+
+    /// Runs a command of the administrator's API.
+    pub async fn administer(
+        &self,
+        endpoint: admin::Endpoint,
+        body: &str,
+    ) -> Result<Box<RawValue>, ApiError> {
+        let config = AuthConfig::try_from(&self.config.auth)
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        let session =
+            admin_session(None, SessionVars::new(), None, &ClaimNames::new(&config))?;
+        let body = RawValue::from_string(body.to_owned());
+        let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
+        self.project.execute(&session, endpoint, &body).await
+    }
+
+    /// Stores the metadata of a folder, unless it is what is stored. What the
+    /// database does not bear out is told and left out.
+    async fn apply(&self, metadata: &Metadata) -> Result<(), AppError> {
+        let failed = |error: ApiError| AppError::Apply(format!("{}: {}", error.path, error.message));
+        let export = json!({"type": "export_metadata", "args": {}}).to_string();
+        let endpoint = admin::Endpoint::V1Metadata;
+        let stored = self.administer(endpoint, &export).await.map_err(failed)?;
+        let stored = serde_json::from_str(stored.get()).ok();
+        if stored.and_then(|stored: Value| Metadata::from_json(&stored).ok()).as_ref()
+            == Some(metadata)
+        {
+            return Ok(());
+        }
+        let replace = json!({"type": "replace_metadata", "version": 2, "args": {
+            "allow_inconsistent_metadata": true, "metadata": metadata}});
+        self.administer(endpoint, &replace.to_string()).await.map_err(failed)?;
+        tracing::info!("the metadata of metadata.dir is applied");
+        Ok(())
     }
 
     /// Opens the socket and serves until `stop` is cancelled. `tokens` are

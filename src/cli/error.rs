@@ -8,6 +8,7 @@ use crate::base::ApiError;
 use crate::catalog::CatalogError;
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
+use crate::metadata::folder::FolderError;
 use crate::pg::migrate::MigrateError;
 use crate::pg::{BootstrapError, PgError};
 use crate::session::auth_config::AuthConfigError;
@@ -45,6 +46,8 @@ pub enum CliError {
     Log(#[from] LogError),
     #[error("{} at {}: {}{}", .0.code, .0.path, .0.message, detail(.0))]
     Api(#[from] ApiError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("the token could not be signed: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
     #[error("{what}: {source}")]

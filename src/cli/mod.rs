@@ -13,6 +13,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod error;
+mod metadata;
 mod migrate;
 mod project;
 mod serve;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence dev                          a private database with a demo, ready to try
   ringfence serve --port 8080            serve the database of DATABASE_URL
+  ringfence metadata apply               put the folder ./metadata into the database
   ringfence doctor                       what would let a tenant see another's rows
   ringfence token --role user --tenant T --user U
   ringfence schema print --role user     what a role sees, as GraphQL SDL
@@ -59,6 +61,9 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Find what could let a tenant see another's rows, and how to mend it
     Doctor(doctor::DoctorArgs),
+    /// Metadata between a database and a folder of files
+    #[command(subcommand)]
+    Metadata(metadata::MetadataCommand),
     /// Show what a role sees
     #[command(subcommand)]
     Schema(ask::SchemaCommand),
@@ -108,6 +113,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         }
         Command::Migrate(args) => block_on(migrate::run(settings, args))?,
         Command::Doctor(args) => return block_on(doctor::run(settings, args)),
+        Command::Metadata(command) => return block_on(metadata::run(settings, command)),
         Command::Schema(command) => block_on(ask::schema(settings, command))?,
         Command::Explain(args) => block_on(ask::explain(settings, args))?,
         Command::Token(args) => token::run(settings, args)?,

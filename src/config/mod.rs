@@ -23,6 +23,7 @@ mod database;
 mod general;
 mod limits;
 mod live;
+mod metadata;
 mod log;
 mod roles;
 mod schema;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, Problem};
 pub use general::{GeneralConfig, Mode};
 pub use limits::LimitsConfig;
 pub use live::{LiveConfig, LiveManage};
+pub use metadata::MetadataConfig;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use roles::RolesConfig;
 pub use schema::{AutoTrack, SchemaConfig};
@@ -61,6 +63,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub websocket: WebSocketConfig,
     pub live: LiveConfig,
+    pub metadata: MetadataConfig,
     pub console: ConsoleConfig,
     pub log: LogConfig,
     pub telemetry: TelemetryConfig,
@@ -89,7 +92,7 @@ const fn section_doc<S: Section>() -> SectionDoc {
 }
 
 /// Every section, in the order of the documentation.
-pub const SECTIONS: [SectionDoc; 12] = [
+pub const SECTIONS: [SectionDoc; 13] = [
     section_doc::<GeneralConfig>(),
     section_doc::<ServerConfig>(),
     section_doc::<DatabaseConfig>(),
@@ -99,6 +102,7 @@ pub const SECTIONS: [SectionDoc; 12] = [
     section_doc::<LimitsConfig>(),
     section_doc::<WebSocketConfig>(),
     section_doc::<LiveConfig>(),
+    section_doc::<MetadataConfig>(),
     section_doc::<ConsoleConfig>(),
     section_doc::<LogConfig>(),
     section_doc::<TelemetryConfig>(),
@@ -150,6 +154,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
     let limits = LimitsConfig::resolve(resolver);
     let websocket = WebSocketConfig::resolve(resolver);
     let live = LiveConfig::resolve(resolver);
+    let metadata = MetadataConfig::resolve(resolver);
     let console = ConsoleConfig::resolve(resolver);
     let log = LogConfig::resolve(resolver);
     let telemetry = TelemetryConfig::resolve(resolver);
@@ -163,6 +168,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
         limits: limits?,
         websocket: websocket?,
         live: live?,
+        metadata: metadata?,
         console: console?,
         log: log?,
         telemetry: telemetry?,

@@ -14,6 +14,7 @@ pub mod action;
 pub mod collection;
 pub mod document;
 pub mod event;
+pub mod folder;
 pub mod function;
 pub mod permission;
 pub mod relationship;
