@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
@@ -18,22 +19,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Project, ProjectError, ProjectOptions};
-use crate::catalog::model::Oid;
+use crate::base::ApiError;
 use crate::catalog::watch::{CHANNEL, Watch};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::console::{self, ConsoleSettings};
-use crate::base::ApiError;
-use crate::doctor::{self, DoctorInput, Finding, Severity};
+use crate::doctor::{Finding, examine, gaps, list};
 use crate::engine::{Engine, EngineLimits};
-use crate::metadata::folder::{self, FolderError};
 use crate::metadata::Metadata;
+use crate::metadata::folder::{self, FolderError};
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
 use crate::schema::tracked::ObjectKind;
 use crate::schema::{RoleMapping, SchemaOptions};
+use crate::session::auth_config::AuthConfigError;
 use crate::session::claims::{ClaimNames, admin_session};
 use crate::session::{AuthConfig, SessionVars};
-use crate::session::auth_config::AuthConfigError;
 use crate::telemetry::metrics::{EngineSnapshot, Metrics, PoolSnapshot, Snapshots};
 use crate::transport::{AuthSetupError, Authenticator, Edge, EdgeOptions, ReadyCheck, serve};
 
@@ -64,17 +64,6 @@ pub enum AppError {
     Unsafe(Vec<Finding>),
     #[error("server.host, server.port: cannot listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: std::io::Error },
-}
-
-fn list(findings: &[Finding]) -> String {
-    let mut out = String::new();
-    for finding in findings {
-        out.push_str(&format!("\n  - {}: {}", finding.object, finding.message));
-        if let Some(fix) = &finding.fix {
-            out.push_str(&format!("\n    {fix}"));
-        }
-    }
-    out
 }
 
 /// Everything but the sockets: for the server and for commands that ask the
@@ -145,7 +134,7 @@ impl App {
             plan_cache_bytes: config.limits.plan_cache_bytes.0,
         };
         let options = ProjectOptions {
-            schema: config.schema.clone(),
+            config: config.clone(),
             roles: options,
             limits,
             poll_interval: config.live.poll_interval,
@@ -168,6 +157,7 @@ impl App {
                 (config.clone(), authenticator),
             )),
             tokio::spawn(pass_on_suspicion(watch.clone(), engine.clone())),
+            tokio::spawn(follow_sources(project.clone())),
         ];
         if logins.given != Given::Restricted
             && let Some(events) = pg.listen(&[CHANNEL, admin::CHANNEL])?
@@ -195,8 +185,7 @@ impl App {
     ) -> Result<Box<RawValue>, ApiError> {
         let config = AuthConfig::try_from(&self.config.auth)
             .map_err(|error| ApiError::internal(error.to_string()))?;
-        let session =
-            admin_session(None, SessionVars::new(), None, &ClaimNames::new(&config))?;
+        let session = admin_session(None, SessionVars::new(), None, &ClaimNames::new(&config))?;
         let body = RawValue::from_string(body.to_owned());
         let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
         self.project.execute(&session, endpoint, &body).await
@@ -205,7 +194,8 @@ impl App {
     /// Stores the metadata of a folder, unless it is what is stored. What the
     /// database does not bear out is told and left out.
     async fn apply(&self, metadata: &Metadata) -> Result<(), AppError> {
-        let failed = |error: ApiError| AppError::Apply(format!("{}: {}", error.path, error.message));
+        let failed =
+            |error: ApiError| AppError::Apply(format!("{}: {}", error.path, error.message));
         let export = json!({"type": "export_metadata", "args": {}}).to_string();
         let endpoint = admin::Endpoint::V1Metadata;
         let stored = self.administer(endpoint, &export).await.map_err(failed)?;
@@ -348,33 +338,6 @@ fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
     }
 }
 
-/// What is wrong with the database.
-fn examine(
-    config: &Config,
-    catalog: &Catalog,
-    tracked: &BTreeSet<Oid>,
-    authenticator: &str,
-) -> Vec<Finding> {
-    let mapped: Vec<String> = config.roles.map.values().cloned().collect();
-    doctor::run(&DoctorInput {
-        catalog,
-        authenticator,
-        mapped_roles: &mapped,
-        schemas: &config.schema.expose,
-        tracked,
-        production: config.mode() == Mode::Production,
-        tenant_columns: &config.schema.tenant_columns,
-        expose_owner_views: config.schema.expose_owner_views,
-        capabilities: None,
-    })
-}
-
-/// The findings that keep the server from starting.
-fn gaps(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.retain(|finding| finding.severity == Severity::Refuse);
-    findings
-}
-
 /// Names in the configuration that mean nothing in the database.
 const MISNAMED: [&str; 3] = ["role-missing", "role-not-granted", "schema-missing"];
 
@@ -417,6 +380,22 @@ async fn install_changes(
         let found = gaps(examine(&config, &watch.current(), &tracked, &authenticator));
         if !found.is_empty() {
             tracing::error!("a change opened gaps in row-level security{}", list(&found));
+        }
+    }
+}
+
+/// Between two attempts to reach sources that are not served.
+const RETRY_SOURCES: Duration = Duration::from_secs(10);
+
+async fn follow_sources(project: Project) {
+    let changed = project.source_changed();
+    loop {
+        let result = tokio::select! {
+            () = changed.notified() => project.catalog_changed().await,
+            () = tokio::time::sleep(RETRY_SOURCES) => project.retry_sources().await,
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "the sources cannot be served anew; what is in use stays");
         }
     }
 }

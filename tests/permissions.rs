@@ -21,7 +21,7 @@ use ringfence::app::App;
 use ringfence::catalog;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest};
 use ringfence::metadata::Metadata;
-use ringfence::schema::tracked::{self, BuildOptions, SourceInput};
+use ringfence::schema::tracked::{self, BuildOptions, Connection, SourceInput};
 use ringfence::schema::{RoleMapping, SchemaOptions};
 use ringfence::session::{Authority, Proof, Session, SessionVars};
 use serde_json::value::RawValue;
@@ -70,6 +70,7 @@ async fn world(db: &TestDb, document: Value, map: &[(&str, &str)]) -> World {
     let source = SourceInput {
         name: "default".into(),
         catalog: Arc::new(catalog),
+        connection: Connection::default(),
         metadata: metadata.source("default"),
         auto_track: false,
         enums: &HashMap::new(),

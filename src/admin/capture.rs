@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::catalog::model::Catalog;
+use crate::metadata::Source;
 use crate::metadata::event::EventTrigger;
 use crate::metadata::permission::Columns;
-use crate::metadata::{Metadata, Source};
 use crate::pg::{PgError, SystemTx};
 use crate::schema::tracked::{ObjectKind, Tracked, event};
 
@@ -41,9 +41,9 @@ pub(super) struct Completed {
 }
 
 /// Whether there is, or was, a trigger to look after.
-pub(super) fn concerns(metadata: Option<&Metadata>) -> bool {
-    let sources = metadata.into_iter().flat_map(|metadata| &metadata.sources);
-    sources.flat_map(|source| &source.tables).any(|table| !table.event_triggers.is_empty())
+pub(super) fn concerns(source: Option<&Source>) -> bool {
+    let tables = source.into_iter().flat_map(|source| &source.tables);
+    tables.into_iter().any(|table| !table.event_triggers.is_empty())
 }
 
 /// Makes what is missing. `drops`: also takes away what metadata does not name

@@ -518,6 +518,9 @@ pub(super) fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
         ObjectKind::Endpoint => {
             return metadata.rest_endpoints.retain(|endpoint| !named(&endpoint.name));
         }
+        ObjectKind::Source => {
+            return metadata.sources.retain(|source| source.name != place.source);
+        }
         _ => {}
     }
     let Some(source) = metadata.source_mut(&place.source) else { return };

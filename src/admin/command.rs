@@ -115,14 +115,14 @@ struct Runner<'a> {
 impl<'a> Runner<'a> {
     async fn finish(&mut self) -> Result<(), ApiError> {
         match self.draft.take() {
-            Some(draft) => draft.commit().await,
+            Some(draft) => Box::pin(draft.commit()).await,
             None => Ok(()),
         }
     }
 
     async fn draft(&mut self) -> Result<&mut Draft<'a>, ApiError> {
         if self.draft.is_none() {
-            self.draft = Some(self.project.draft().await?);
+            self.draft = Some(Box::pin(self.project.draft()).await?);
         }
         self.draft.as_mut().ok_or_else(|| ApiError::internal("a draft is gone"))
     }
@@ -139,7 +139,7 @@ impl<'a> Runner<'a> {
                 // It runs as the caller, who sees what is committed.
                 self.finish().await?;
                 let engine = self.project.engine();
-                match data::run(engine, self.session, name, command).await {
+                match Box::pin(data::run(engine, self.session, name, command)).await {
                     Some(result) => result.map_err(in_args),
                     None => Err(unknown(&command.name)),
                 }
@@ -151,7 +151,7 @@ impl<'a> Runner<'a> {
                 }
                 let endpoint = self.endpoint;
                 let draft = self.draft().await?;
-                match commands::run(draft, endpoint, name, command).await {
+                match Box::pin(commands::run(draft, endpoint, name, command)).await {
                     Some(result) => result.map_err(in_args),
                     None => Err(unknown(&command.name)),
                 }

@@ -1,6 +1,7 @@
 //! A change in the making: one transaction of the owner, a copy of the
 //! metadata, and the catalogue as the transaction sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -17,7 +18,8 @@ use crate::schema::types::Root;
 
 use super::capture::{self, Uncaptured};
 use super::enums::Enums;
-use super::project::{Project, State, build};
+use super::project::{Open, Parts, Project, State, build, is_current, served};
+use super::sources::{FurtherSources, Served};
 use super::{grants, store};
 
 pub(super) struct Draft<'a> {
@@ -31,6 +33,12 @@ pub(super) struct Draft<'a> {
     database_changed: bool,
     metadata_changed: bool,
     enums: Enums,
+    /// The sources beside the first one.
+    further: FurtherSources,
+    /// Transactions in their databases, begun when something needs one.
+    open: Open,
+    /// Whose catalogues were read again.
+    further_changed: BTreeSet<Arc<str>>,
     tracked: Arc<Tracked>,
 }
 
@@ -55,7 +63,13 @@ impl<'a> Draft<'a> {
             state.enums.clear();
         }
         let catalog = project.watch().current();
-        let current = !overtaken && catalog.generation == state.catalog.generation;
+        let current = !overtaken
+            && catalog.generation == state.catalog.generation
+            && state.further.values().all(is_current);
+        let mut further = state.further.clone();
+        for served in further.values_mut().filter_map(|further| further.database.as_mut().ok()) {
+            served.catalog = served.database.watch.current();
+        }
         let mut draft = Draft {
             project,
             tx,
@@ -64,6 +78,9 @@ impl<'a> Draft<'a> {
             database_changed: false,
             metadata_changed: false,
             enums: state.enums.clone(),
+            further,
+            open: Open::new(),
+            further_changed: BTreeSet::new(),
             tracked: state.tracked.clone(),
             state,
         };
@@ -77,12 +94,41 @@ impl<'a> Draft<'a> {
         &self.tx
     }
 
-    pub(super) fn tx_mut(&mut self) -> &mut SystemTx {
-        &mut self.tx
+    /// The transaction in a source.
+    pub(super) async fn tx_in(&mut self, source: &str) -> Result<&mut SystemTx, ApiError> {
+        if source == DEFAULT_SOURCE {
+            return Ok(&mut self.tx);
+        }
+        if !self.open.contains_key(source) {
+            let pg = &self.served(source)?.database.pg;
+            let tx = pg.begin_system("change a source").await?;
+            self.open.insert(source.into(), tx);
+        }
+        self.open.get_mut(source).ok_or_else(|| ApiError::internal("a transaction is gone"))
+    }
+
+    /// A further source that is served.
+    fn served(&self, source: &str) -> Result<&Served, ApiError> {
+        match self.further.get(source).map(|further| &further.database) {
+            Some(Ok(served)) => Ok(served),
+            Some(Err(reason)) => Err(ApiError::new(
+                Code::Unexpected,
+                format!("source with name \"{source}\" is inconsistent: {reason}"),
+            )
+            .with_status(400)),
+            None => Err(no_source(source)),
+        }
     }
 
     pub(super) fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    pub(super) fn catalog_of(&self, source: &str) -> Result<&Arc<Catalog>, ApiError> {
+        if source == DEFAULT_SOURCE {
+            return Ok(&self.catalog);
+        }
+        self.served(source).map(|served| &served.catalog)
     }
 
     /// What would be shown now.
@@ -118,13 +164,57 @@ impl<'a> Draft<'a> {
 
     async fn build(&mut self) -> Result<Arc<Tracked>, ApiError> {
         let metadata = self.has_metadata().then_some(&self.metadata);
-        let (schema, enums) = (self.project.schema(), &mut self.enums);
-        Ok(build(&self.tx, schema, &self.catalog, metadata, enums, &self.state.uncaptured).await?)
+        let parts = Parts {
+            catalog: &self.catalog,
+            metadata,
+            enums: &mut self.enums,
+            further: &mut self.further,
+            open: &self.open,
+            uncaptured: &self.state.uncaptured,
+        };
+        let project = self.project;
+        // Boxed: it may open databases, and runs inside of every command.
+        Ok(Box::pin(build(&self.tx, project.schema(), project.opener(), parts)).await?)
     }
 
     /// Forgets what was read of enum tables.
     pub(super) fn forget_enums(&mut self) {
         self.enums.clear();
+        for served in self.further.values_mut().filter_map(|further| further.database.as_mut().ok())
+        {
+            served.enums.clear();
+        }
+    }
+
+    /// Lets sources that are not served be tried again.
+    pub(super) fn forget_unserved(&mut self) {
+        self.further.retain(|_, further| further.database.is_ok());
+    }
+
+    /// The names of the sources that are served.
+    pub(super) fn served_sources(&self) -> Vec<Arc<str>> {
+        let own = std::iter::once(DEFAULT_SOURCE.into());
+        own.chain(served(&self.further).map(|(name, _)| name.clone())).collect()
+    }
+
+    /// Reads the catalogue of a source again, as the transaction there sees it.
+    pub(super) async fn read_catalog_of(&mut self, source: &str) -> Result<Arc<Catalog>, ApiError> {
+        if source == DEFAULT_SOURCE {
+            return self.read_catalog().await;
+        }
+        let schema = self.project.schema().clone();
+        let mut catalog = load::load(self.tx_in(source).await?, &schema).await?;
+        let served = match self.further.get_mut(source).map(|further| &mut further.database) {
+            Some(Ok(served)) => served,
+            _ => return Err(no_source(source)),
+        };
+        if catalog.fingerprint == served.catalog.fingerprint {
+            return Ok(served.catalog.clone());
+        }
+        catalog.generation = served.database.watch.next_generation();
+        served.catalog = Arc::new(catalog);
+        self.further_changed.insert(source.into());
+        Ok(served.catalog.clone())
     }
 
     /// Reads the catalogue again, as the transaction sees it.
@@ -204,17 +294,23 @@ impl<'a> Draft<'a> {
         Ok(breaks)
     }
 
-    /// Lets the database's triggers follow the metadata.
+    /// Lets the databases' triggers follow the metadata.
     async fn capture_events(&mut self) -> Result<(), ApiError> {
-        let before = self.state.metadata.as_deref();
-        if !capture::concerns(before) && !capture::concerns(Some(&self.metadata)) {
-            return Ok(());
-        }
-        let (mut uncaptured, mut changed) = (Uncaptured::new(), false);
-        for source in self.metadata.sources.iter().filter(|found| *found.name == *DEFAULT_SOURCE) {
-            let completed = capture::complete(&self.tx, source, &self.catalog, true).await?;
+        let mut uncaptured = Uncaptured::new();
+        let mut changed = Vec::new();
+        for name in self.served_sources() {
+            let before = self.state.metadata.as_ref().and_then(|metadata| metadata.source(&name));
+            let Some(source) = self.metadata.source(&name).cloned() else { continue };
+            if !capture::concerns(before) && !capture::concerns(Some(&source)) {
+                continue;
+            }
+            let catalog = self.catalog_of(&name)?.clone();
+            let tx = self.tx_in(&name).await?;
+            let completed = capture::complete(tx, &source, &catalog, true).await?;
             uncaptured.extend(completed.uncaptured);
-            changed |= completed.changed;
+            if completed.changed {
+                changed.push(name);
+            }
         }
         let known = &self.state.uncaptured;
         if let Some(((_, trigger), reason)) =
@@ -226,12 +322,53 @@ impl<'a> Draft<'a> {
             )
             .with_status(400));
         }
-        changed |= uncaptured != *known;
-        if changed {
+        if !changed.is_empty() || uncaptured != *known {
             self.state.uncaptured = uncaptured;
             // The settings that a trigger reads are written from now on.
-            self.read_catalog().await?;
+            for name in changed {
+                self.read_catalog_of(&name).await?;
+            }
             self.tracked = self.build().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the triggers of sources that are taken out away. Answers
+    /// transactions that are to be committed.
+    async fn leave_sources(&self) -> Result<Vec<SystemTx>, ApiError> {
+        let mut left = Vec::new();
+        let Some(before) = self.state.metadata.as_deref() else { return Ok(left) };
+        for (name, known) in served(&self.state.further) {
+            let stays = self
+                .further
+                .get(name)
+                .and_then(|now| now.database.as_ref().ok())
+                .is_some_and(|now| Arc::ptr_eq(&now.database, &known.database));
+            if stays || !capture::concerns(before.source(name)) {
+                continue;
+            }
+            let tx = known.database.pg.begin_system("leave a source").await?;
+            let nothing = Source::new(name.clone(), Value::Null);
+            capture::complete(&tx, &nothing, &known.catalog, true).await?;
+            left.push(tx);
+        }
+        Ok(left)
+    }
+
+    /// Rights of our own roles on what is tracked now.
+    async fn complete_grants(&mut self) -> Result<(), ApiError> {
+        let tracked = self.tracked.clone();
+        for name in self.served_sources() {
+            let Some(id) = tracked.source_named(&name) else { continue };
+            if name.as_ref() != DEFAULT_SOURCE {
+                let before = self.state.metadata.as_ref().and_then(|old| old.source(&name));
+                let same =
+                    before == self.metadata.source(&name) && !self.further_changed.contains(&name);
+                if same || !self.served(&name)?.database.pg.has_owner() {
+                    continue;
+                }
+            }
+            grants::complete(self.tx_in(&name).await?, &tracked, id).await?;
         }
         Ok(())
     }
@@ -239,21 +376,33 @@ impl<'a> Draft<'a> {
     /// Makes the change that of everybody.
     pub(super) async fn commit(mut self) -> Result<(), ApiError> {
         let mut version = self.state.version;
+        if self.metadata_changed || self.database_changed || !self.further_changed.is_empty() {
+            self.capture_events().await?;
+        }
         if self.metadata_changed {
             version = Some(store::save(&self.tx, &self.metadata).await?);
-        }
-        if self.metadata_changed || self.database_changed {
-            self.capture_events().await?;
         }
         if self.has_metadata() {
             // What this changes in the catalogue concerns our own roles only,
             // and the watch will see it.
-            grants::complete(&self.tx, &self.tracked).await?;
+            self.complete_grants().await?;
+        }
+        // No transaction spans two databases. That of the metadata comes last:
+        // what it says is there then.
+        let left = self.leave_sources().await?;
+        for tx in std::mem::take(&mut self.open).into_values().chain(left) {
+            tx.commit().await?;
         }
         self.tx.commit().await?;
         if self.database_changed {
             self.project.pg().forget_plans();
             self.project.watch().adopt(self.catalog.clone());
+        }
+        for name in &self.further_changed {
+            if let Some(Ok(served)) = self.further.get(name).map(|further| &further.database) {
+                served.database.pg.forget_plans();
+                served.database.watch.adopt(served.catalog.clone());
+            }
         }
         let state = &mut *self.state;
         if self.metadata_changed {
@@ -262,6 +411,7 @@ impl<'a> Draft<'a> {
         state.version = version;
         state.catalog = self.catalog;
         state.enums = self.enums;
+        state.further = self.further;
         self.project.install(state, self.tracked);
         Ok(())
     }

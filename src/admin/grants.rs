@@ -3,24 +3,28 @@
 //! `ringfence_admin`.
 
 use crate::pg::{PgError, SystemTx};
-use crate::schema::tracked::Tracked;
+use crate::schema::tracked::{SourceId, Tracked};
 
 const MISSING: &str = include_str!("grants.sql");
 
-/// Grants what is missing. An object that the owner's login does not own is
+/// Grants what is missing in a source. An object that the owner's login does not own is
 /// left as it is: its owner has to grant it.
-pub(super) async fn complete(tx: &SystemTx, tracked: &Tracked) -> Result<(), PgError> {
-    let tables: Vec<String> = tracked
-        .tables
-        .iter()
+pub(super) async fn complete(
+    tx: &SystemTx,
+    tracked: &Tracked,
+    source: SourceId,
+) -> Result<(), PgError> {
+    let own = || tracked.tables.iter().filter(|table| table.source == source);
+    let tables: Vec<String> = own()
         .filter_map(|table| tracked.db_table(table.id))
         .map(|table| table.oid.to_string())
         .collect();
     let functions: Vec<String> = tracked
         .functions
         .iter()
+        .filter(|function| function.source == source)
         .map(|function| &function.call)
-        .chain(tracked.tables.iter().flat_map(|t| t.computed.iter().map(|field| &field.call)))
+        .chain(own().flat_map(|t| t.computed.iter().map(|field| &field.call)))
         .map(|call| call.oid.to_string())
         .collect();
     let list = |oids: Vec<String>| serde_json::Value::from(oids).to_string();

@@ -6,6 +6,8 @@
 //!                         └▶ commit: store, triggers, grants, NOTIFY ─▶ engine (and the other servers)
 //! ```
 //!
+//! `sources` has the databases beside the first one.
+//!
 //! [`Project`] is what the server serves: catalogue and metadata. Whatever
 //! changes one of them goes through it, so that requests never see half of a
 //! change.
@@ -20,6 +22,7 @@ mod enums;
 mod grants;
 mod project;
 mod run_sql;
+mod sources;
 mod store;
 
 pub use command::Endpoint;

@@ -1,28 +1,29 @@
 //! What the server serves: the catalogue, the metadata, and what comes of the
 //! two.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::base::ApiError;
 use crate::catalog::model::Oid;
 use crate::catalog::{Catalog, Watch};
-use crate::config::{AutoTrack, SchemaConfig};
+use crate::config::{AutoTrack, Config, SchemaConfig};
 use crate::engine::{Engine, EngineLimits};
-use crate::metadata::Metadata;
 use crate::metadata::source::DEFAULT_SOURCE;
+use crate::metadata::{Metadata, Source};
 use crate::pg::{Pg, PgError, SystemTx};
 use crate::schema::SchemaOptions;
-use crate::schema::tracked::{self, BuildOptions, Inconsistency, SourceInput, Tracked};
+use crate::schema::tracked::{self, BuildOptions, Connection, Inconsistency, SourceInput, Tracked};
 use crate::sql::InvalidIdent;
 
 use super::capture::{self, Uncaptured};
 use super::draft::Draft;
 use super::enums::{self, Enums};
 use super::grants;
+use super::sources::{self, Further, FurtherSources, Opener, Served};
 use super::store::{self, StoreError};
 
 /// The channel on which servers tell each other that the metadata changed; the
@@ -52,7 +53,7 @@ impl From<ProjectError> for ApiError {
 /// How a project is put together.
 #[derive(Debug, Clone)]
 pub struct ProjectOptions {
-    pub schema: SchemaConfig,
+    pub config: Config,
     pub roles: SchemaOptions,
     pub limits: EngineLimits,
     /// Between two readings of a subscription.
@@ -70,6 +71,7 @@ struct Inner {
     watch: Watch,
     engine: Arc<Engine>,
     schema: SchemaConfig,
+    opener: Opener,
     /// Held while something changes; requests do not take it.
     state: Mutex<State>,
     /// Metadata is in the database.
@@ -89,6 +91,8 @@ pub(super) struct State {
     pub version: Option<i64>,
     pub catalog: Arc<Catalog>,
     pub enums: Enums,
+    /// The sources beside the first one.
+    pub further: FurtherSources,
     /// Event triggers that could not be made.
     pub uncaptured: Uncaptured,
     pub tracked: Arc<Tracked>,
@@ -102,41 +106,42 @@ impl Project {
         options: ProjectOptions,
     ) -> Result<Project, ProjectError> {
         let stored = pg.has_owner() && options.metadata.is_none();
+        let opener = Opener::new(options.config.clone());
         let catalog = watch.current();
         let mut metadata = options.metadata.map(Arc::new);
         let mut version = None;
-        let mut enums = Enums::new();
         let tx = pg.begin_system("read the metadata").await?;
         if stored && let Some(found) = store::load(&tx).await? {
             version = Some(found.version);
             metadata = Some(Arc::new(found.metadata));
         }
-        let uncaptured = match &metadata {
-            Some(metadata) if pg.has_owner() => {
-                capture_events(&tx, &watch, metadata, &catalog).await
-            }
-            _ => Uncaptured::new(),
+        let mut state = State {
+            metadata,
+            version,
+            catalog,
+            enums: Enums::new(),
+            further: FurtherSources::new(),
+            uncaptured: Uncaptured::new(),
+            tracked: Arc::default(),
         };
-        let schema = &options.schema;
         let tracked =
-            build(&tx, schema, &catalog, metadata.as_deref(), &mut enums, &uncaptured).await?;
-        if pg.has_owner() && metadata.is_some() {
-            complete_grants(&tx, &tracked).await;
-        }
+            Box::pin(refresh(&tx, (&pg, &watch), &options.config.schema, &opener, &mut state))
+                .await?;
         tx.commit().await?;
         report(&tracked.inconsistencies);
-        let engine = Engine::new(pg.clone(), tracked.clone(), options.roles, options.limits)
+        let engine = Engine::new(pg.clone(), Arc::default(), options.roles, options.limits)
             .poll_every(options.poll_interval);
-        let engine = Arc::new(engine);
-        let state = State { metadata, version, catalog, enums, uncaptured, tracked };
-        Ok(Project(Arc::new(Inner {
+        let project = Project(Arc::new(Inner {
             pg,
             watch,
-            engine,
-            schema: options.schema,
+            engine: Arc::new(engine),
+            schema: options.config.schema,
+            opener,
             state: Mutex::new(state),
             stored,
-        })))
+        }));
+        project.install(&mut *project.0.state.lock().await, tracked);
+        Ok(project)
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -168,7 +173,30 @@ impl Project {
     pub async fn tracked_tables(&self) -> BTreeSet<Oid> {
         let state = self.0.state.lock().await;
         let metadata = state.metadata.as_deref();
-        metadata.map(|metadata| named_tables(metadata, &state.catalog)).unwrap_or_default()
+        let source = metadata.and_then(|metadata| metadata.source(DEFAULT_SOURCE));
+        source.map(|source| named_tables(source, &state.catalog)).unwrap_or_default()
+    }
+
+    pub(super) fn opener(&self) -> &Opener {
+        &self.0.opener
+    }
+
+    /// Told when the catalogue of a further source is another one; then
+    /// [`Project::catalog_changed`] is to be called.
+    pub fn source_changed(&self) -> Arc<Notify> {
+        self.0.opener.changed.clone()
+    }
+
+    /// Tries again to reach the sources that are not served.
+    pub async fn retry_sources(&self) -> Result<(), ProjectError> {
+        let mut state = self.0.state.lock().await;
+        let before = state.further.len();
+        state.further.retain(|_, further| further.database.is_ok());
+        if state.further.len() == before {
+            return Ok(());
+        }
+        let (catalog, metadata) = (state.catalog.clone(), state.metadata.clone());
+        self.reload(&mut state, catalog, metadata, None).await
     }
 
     /// Parts of the metadata that are left out.
@@ -180,7 +208,8 @@ impl Project {
     pub async fn catalog_changed(&self) -> Result<(), ProjectError> {
         let mut state = self.0.state.lock().await;
         let catalog = self.0.watch.current();
-        if catalog.generation == state.catalog.generation {
+        if catalog.generation == state.catalog.generation && state.further.values().all(is_current)
+        {
             return Ok(());
         }
         let metadata = state.metadata.clone();
@@ -215,29 +244,29 @@ impl Project {
         version: Option<i64>,
     ) -> Result<(), ProjectError> {
         let tx = self.0.pg.begin_system("follow a change").await?;
-        if let Some(metadata) = metadata.as_deref().filter(|_| self.0.pg.has_owner()) {
-            state.uncaptured = capture_events(&tx, &self.0.watch, metadata, &catalog).await;
-        }
-        let State { enums, uncaptured, .. } = &mut *state;
-        let tracked =
-            build(&tx, &self.0.schema, &catalog, metadata.as_deref(), enums, uncaptured).await?;
-        if self.0.pg.has_owner() && metadata.is_some() {
-            complete_grants(&tx, &tracked).await;
-        }
+        state.catalog = catalog;
+        state.metadata = metadata;
+        state.version = version.or(state.version);
+        let own = (&self.0.pg, &self.0.watch);
+        let tracked = Box::pin(refresh(&tx, own, &self.0.schema, &self.0.opener, state)).await?;
         tx.commit().await?;
         if tracked.inconsistencies != state.tracked.inconsistencies {
             report(&tracked.inconsistencies);
         }
-        state.catalog = catalog;
-        state.metadata = metadata;
-        state.version = version.or(state.version);
         self.install(state, tracked);
         Ok(())
     }
 
     pub(super) fn install(&self, state: &mut State, tracked: Arc<Tracked>) {
+        let mut used = BTreeSet::new();
+        for served in state.further.values().filter_map(|further| further.database.as_ref().ok()) {
+            let database = &served.database;
+            used.insert(database.connection.database);
+            self.0.engine.attach(database.connection.database, database.pg.clone());
+        }
         state.tracked = tracked.clone();
         self.0.engine.install(tracked);
+        self.0.engine.detach_others(&used);
     }
 
     /// Begins a change of metadata or database.
@@ -252,34 +281,118 @@ pub async fn stored_tables(
     catalog: &Catalog,
 ) -> Result<BTreeSet<Oid>, ProjectError> {
     let stored = if store::is_readable(tx).await? { store::load(tx).await? } else { None };
-    Ok(stored.map(|stored| named_tables(&stored.metadata, catalog)).unwrap_or_default())
+    let source = stored.as_ref().and_then(|stored| stored.metadata.source(DEFAULT_SOURCE));
+    Ok(source.map(|source| named_tables(source, catalog)).unwrap_or_default())
 }
 
-fn named_tables(metadata: &Metadata, catalog: &Catalog) -> BTreeSet<Oid> {
-    let tables = metadata.source(DEFAULT_SOURCE).map_or(&[][..], |source| &source.tables);
-    tables
+pub(super) fn named_tables(source: &Source, catalog: &Catalog) -> BTreeSet<Oid> {
+    source
+        .tables
         .iter()
         .filter_map(|written| catalog.table_named(&written.table.schema, &written.table.name))
         .map(|table| table.oid)
         .collect()
 }
 
-async fn complete_grants(tx: &SystemTx, tracked: &Tracked) {
-    if let Err(error) = grants::complete(tx, tracked).await {
+/// Whether a further source is served with the catalogue that its database has.
+pub(super) fn is_current(further: &Further) -> bool {
+    let Ok(served) = &further.database else { return true };
+    served.database.watch.current().generation == served.catalog.generation
+}
+
+/// Works out what is shown now, and makes what metadata needs in the databases:
+/// triggers and rights may be missing when another server, or Hasura, wrote the
+/// metadata.
+async fn refresh(
+    tx: &SystemTx,
+    (pg, watch): (&Pg, &Watch),
+    schema: &SchemaConfig,
+    opener: &Opener,
+    state: &mut State,
+) -> Result<Arc<Tracked>, ProjectError> {
+    let metadata = state.metadata.clone();
+    let Some(metadata) = metadata.as_deref() else {
+        return build(tx, schema, opener, state.parts(&Open::new())).await;
+    };
+    sources::attend(opener, metadata, &mut state.further).await;
+    for served in state.further.values_mut().filter_map(|further| further.database.as_mut().ok()) {
+        served.catalog = served.database.watch.current();
+    }
+    state.uncaptured.clear();
+    if pg.has_owner()
+        && let Some(source) = metadata.source(DEFAULT_SOURCE)
+    {
+        let found = capture_events(tx, watch, source, &state.catalog).await;
+        state.uncaptured.extend(found);
+    }
+    for (name, served) in served(&state.further) {
+        let pg = &served.database.pg;
+        if let Some(source) = metadata.source(name).filter(|_| pg.has_owner()) {
+            let found = in_source(name, pg, async |tx| {
+                Ok(capture_events(tx, &served.database.watch, source, &served.catalog).await)
+            });
+            state.uncaptured.extend(found.await.unwrap_or_default());
+        }
+    }
+    let tracked = build(tx, schema, opener, state.parts(&Open::new())).await?;
+    if pg.has_owner() {
+        complete_grants(tx, &tracked, DEFAULT_SOURCE).await;
+    }
+    for (name, served) in served(&state.further) {
+        if served.database.pg.has_owner() {
+            let tracked = &tracked;
+            let work = async |tx: &SystemTx| {
+                complete_grants(tx, tracked, name).await;
+                Ok(())
+            };
+            in_source(name, &served.database.pg, work).await;
+        }
+    }
+    Ok(tracked)
+}
+
+/// The further sources that are served.
+pub(super) fn served(further: &FurtherSources) -> impl Iterator<Item = (&Arc<str>, &Served)> {
+    further.iter().filter_map(|(name, further)| Some((name, further.database.as_ref().ok()?)))
+}
+
+/// Does something in the database of a further source; that it cannot be done
+/// is not a reason to serve nothing.
+async fn in_source<T>(
+    name: &str,
+    pg: &Pg,
+    work: impl AsyncFnOnce(&SystemTx) -> Result<T, PgError>,
+) -> Option<T> {
+    let attempt = async {
+        let tx = pg.begin_system("prepare a source").await?;
+        let done = work(&tx).await?;
+        tx.commit().await?;
+        Ok::<T, PgError>(done)
+    };
+    match attempt.await {
+        Ok(done) => Some(done),
+        Err(error) => {
+            tracing::error!(source = name, %error, "a source could not be prepared");
+            None
+        }
+    }
+}
+
+async fn complete_grants(tx: &SystemTx, tracked: &Tracked, source: &str) {
+    let Some(source) = tracked.source_named(source) else { return };
+    if let Err(error) = grants::complete(tx, tracked, source).await {
         tracing::warn!(%error, "rights on tracked objects could not be completed");
     }
 }
 
-/// Makes the triggers that metadata names and the database lacks, which is so
-/// when another server, or Hasura, wrote the metadata.
+/// Makes the triggers that metadata names and the database lacks.
 async fn capture_events(
     tx: &SystemTx,
     watch: &Watch,
-    metadata: &Metadata,
+    source: &Source,
     catalog: &Catalog,
 ) -> Uncaptured {
-    let Some(source) = metadata.source(DEFAULT_SOURCE) else { return Uncaptured::new() };
-    if !capture::concerns(Some(metadata)) {
+    if !capture::concerns(Some(source)) {
         return Uncaptured::new();
     }
     match capture::complete(tx, source, catalog, false).await {
@@ -307,18 +420,47 @@ fn report(inconsistencies: &[Inconsistency]) {
     }
 }
 
-/// What is shown of a catalogue with metadata, or without.
+/// Transactions of further sources, by name.
+pub(super) type Open = BTreeMap<Arc<str>, SystemTx>;
+
+/// What the schema is built from.
+pub(super) struct Parts<'a> {
+    pub catalog: &'a Arc<Catalog>,
+    pub metadata: Option<&'a Metadata>,
+    pub enums: &'a mut Enums,
+    pub further: &'a mut FurtherSources,
+    pub open: &'a Open,
+    pub uncaptured: &'a Uncaptured,
+}
+
+impl State {
+    fn parts<'a>(&'a mut self, open: &'a Open) -> Parts<'a> {
+        Parts {
+            catalog: &self.catalog,
+            metadata: self.metadata.as_deref(),
+            enums: &mut self.enums,
+            further: &mut self.further,
+            open,
+            uncaptured: &self.uncaptured,
+        }
+    }
+}
+
+/// What is shown of the catalogues with metadata, or without.
 pub(super) async fn build(
     tx: &SystemTx,
     schema: &SchemaConfig,
-    catalog: &Arc<Catalog>,
-    metadata: Option<&Metadata>,
-    enums: &mut Enums,
-    uncaptured: &Uncaptured,
+    opener: &Opener,
+    parts: Parts<'_>,
 ) -> Result<Arc<Tracked>, ProjectError> {
-    let source = metadata.and_then(|metadata| metadata.source(DEFAULT_SOURCE));
-    if let Some(source) = source {
+    let Parts { catalog, metadata, enums, further, open, uncaptured } = parts;
+    let own = metadata.and_then(|metadata| metadata.source(DEFAULT_SOURCE));
+    if let Some(source) = own {
         enums::read(tx, catalog, source, enums).await?;
+    }
+    if let Some(metadata) = metadata {
+        sources::attend(opener, metadata, further).await;
+        sources::read_enums(metadata, further, open).await;
     }
     let auto_track = match schema.auto_track {
         AutoTrack::On => true,
@@ -326,15 +468,32 @@ pub(super) async fn build(
         // Empty metadata is metadata.
         AutoTrack::Auto => metadata.is_none(),
     };
-    let input = SourceInput {
+    let mut inputs = vec![SourceInput {
         name: DEFAULT_SOURCE.into(),
         catalog: catalog.clone(),
-        metadata: source,
+        connection: Connection::default(),
+        metadata: own,
         auto_track,
         enums,
-    };
+    }];
+    let mut missing = Vec::new();
+    for source in metadata.into_iter().flat_map(|metadata| &metadata.sources) {
+        match further.get(&source.name).map(|further| &further.database) {
+            Some(Ok(served)) => inputs.push(SourceInput {
+                name: source.name.clone(),
+                catalog: served.catalog.clone(),
+                connection: served.database.connection.clone(),
+                metadata: Some(source),
+                auto_track: false,
+                enums: &served.enums,
+            }),
+            Some(Err(reason)) => missing.push(Inconsistency::of_source(&source.name, reason)),
+            None => {}
+        }
+    }
     let options = BuildOptions { expose: &schema.expose, metadata };
-    let mut tracked = tracked::build(&[input], options)?;
+    let mut tracked = tracked::build(&inputs, options)?;
     capture::tell(&mut tracked, uncaptured);
+    tracked.inconsistencies.extend(missing);
     Ok(Arc::new(tracked))
 }

@@ -32,14 +32,15 @@ struct RunSql {
 pub(super) async fn run(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let run: RunSql = arguments(args)?;
     draft.source(&run.source)?;
+    let tx = draft.tx_in(&run.source).await?;
     if run.read_only {
-        draft.tx().batch("savepoint run_sql; set local transaction_read_only = on").await?;
+        tx.batch("savepoint run_sql; set local transaction_read_only = on").await?;
     }
-    let answer = draft.tx_mut().script(&run.sql).await;
+    let answer = tx.script(&run.sql).await;
     let answer = answer.map_err(|error| refused(error, &run.sql))?;
     if run.read_only {
         // Nothing was changed, and the transaction may write again.
-        draft.tx().batch("rollback to savepoint run_sql").await?;
+        tx.batch("rollback to savepoint run_sql").await?;
     } else {
         follow(draft, &run).await?;
     }
@@ -78,13 +79,14 @@ fn refused(error: PgError, sql: &str) -> ApiError {
 
 /// Looks what the SQL did to the database and lets the metadata follow.
 async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
-    let before = draft.catalog().clone();
-    let after = draft.read_catalog().await?;
+    let before = draft.catalog_of(&run.source)?.clone();
+    let after = draft.read_catalog_of(&run.source).await?;
     if Arc::ptr_eq(&before, &after) {
         return Ok(());
     }
     let tracked: Arc<Tracked> = draft.tracked().clone();
-    let id = SourceId(0);
+    // Of a source that is not served nothing was tracked.
+    let id = tracked.source_named(&run.source).unwrap_or(SourceId(u16::MAX));
     if !draft.has_metadata() {
         return draft.refresh().await;
     }

@@ -85,12 +85,7 @@ async fn send(app: &App, name: &str, args: Value) -> Result<Value, CliError> {
     send_version(app, name, 1, args).await
 }
 
-async fn send_version(
-    app: &App,
-    name: &str,
-    version: u64,
-    args: Value,
-) -> Result<Value, CliError> {
+async fn send_version(app: &App, name: &str, version: u64, args: Value) -> Result<Value, CliError> {
     let body = json!({"type": name, "version": version, "args": args}).to_string();
     let answer = app.administer(Endpoint::V1Metadata, &body).await?;
     serde_json::from_str(answer.get()).map_err(|error| CliError::Usage(error.to_string()))
@@ -111,7 +106,16 @@ async fn apply(app: &App, args: &ApplyArgs) -> Result<ExitCode, CliError> {
     let metadata = folder::read(&args.folder.dir)?;
     let args =
         json!({"metadata": metadata, "allow_inconsistent_metadata": args.allow_inconsistent});
-    let state = send_version(app, "replace_metadata", 2, args).await?;
+    let state = match send_version(app, "replace_metadata", 2, args).await {
+        Err(CliError::Api(error)) => {
+            // What would be broken stands beside the error.
+            if let Some(objects) = &error.internal {
+                report(&json!({"inconsistent_objects": **objects}))?;
+            }
+            return Err(error.into());
+        }
+        other => other?,
+    };
     note("the metadata is applied")?;
     report(&state)?;
     Ok(ExitCode::SUCCESS)
@@ -153,7 +157,8 @@ async fn diff(app: &App, args: &FolderArgs) -> Result<ExitCode, CliError> {
 
 /// Every value by its place; what is listed is told apart by its name.
 fn flatten(place: String, value: &Value, out: &mut BTreeMap<String, String>) {
-    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+    let below =
+        |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {

@@ -13,6 +13,7 @@ mod policies;
 mod report;
 mod rewrite;
 mod roles;
+mod start;
 mod tables;
 mod text;
 mod views;
@@ -26,6 +27,7 @@ use crate::catalog::privileges::{Rights, RolePrivileges};
 
 pub use capability::{Capabilities, Service, capabilities};
 pub use report::Report;
+pub use start::{examine, gaps, list};
 
 /// The role of the administrator; it may see every row by design.
 const ADMIN_ROLE: &str = "ringfence_admin";

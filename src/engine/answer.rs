@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use serde_json::value::RawValue;
 
 use crate::base::{ApiError, Code, JsonPath};
@@ -78,15 +79,16 @@ impl Engine {
         prepared: Prepared,
     ) -> Result<Bytes, ApiError> {
         let plan = prepared.plan.clone();
+        let variables = request.variables.as_deref();
         if plan.described.is_empty() {
-            return self.data(session, schema, request.variables.as_deref(), prepared).await;
+            return self.data(session, schema, variables, &plan, prepared.leaves).await;
         }
         let described = self.describe(schema, request, &prepared).await?;
         if plan.described.len() == plan.keys.len() {
             return Ok(described);
         }
-        let data = self.data(session, schema, request.variables.as_deref(), prepared).await?;
-        merge(&plan, &data, &described)
+        let data = self.data(session, schema, variables, &plan, prepared.leaves).await?;
+        merge(&plan.keys, &[data, described])
     }
 
     async fn data(
@@ -94,21 +96,47 @@ impl Engine {
         session: &Session,
         schema: &RoleSchema,
         variables: Option<&RawValue>,
-        prepared: Prepared,
+        plan: &Plan,
+        leaves: Vec<String>,
     ) -> Result<Bytes, ApiError> {
-        let plan = &prepared.plan;
+        let Answer::Several(plans) = &plan.answer else {
+            return self.statement(session, schema, variables, plan, leaves).await;
+        };
+        // Each source answers for itself, as of its own moment.
+        let answers = plans
+            .iter()
+            .map(|part| self.statement(session, schema, variables, part, leaves.clone()));
+        let answers = try_join_all(answers).await?;
+        let is_described =
+            |key: &Arc<str>| plan.described.iter().any(|(described, _)| described == key);
+        let keys: Vec<Arc<str>> =
+            plan.keys.iter().filter(|key| !is_described(key)).cloned().collect();
+        merge(&keys, &answers)
+    }
+
+    /// The data of a plan in one source.
+    async fn statement(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        variables: Option<&RawValue>,
+        plan: &Plan,
+        leaves: Vec<String>,
+    ) -> Result<Bytes, ApiError> {
         let (source, text, fingerprint) = match &plan.answer {
             Answer::Constant(bytes) => return Ok(bytes.clone()),
             Answer::Statement { source, text, fingerprint } => (*source, text, *fingerprint),
-            Answer::Script(_) => return Err(ApiError::internal("a query that writes")),
+            Answer::Script(_) | Answer::Several(_) => {
+                return Err(ApiError::internal("a plan of one query was expected"));
+            }
         };
         let role = role_in(schema, source)?;
-        self.admit(session, role, plan, &prepared.leaves)?;
+        self.admit(session, role, plan, &leaves)?;
         let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
-        let params =
-            Leaves::new(prepared.leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
+        let params = Leaves::new(leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
-        self.pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
+        let pg = self.database(schema, source)?;
+        pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
     }
 
     /// Runs an operation that did not come as a document; `leaves` are the
@@ -178,16 +206,17 @@ pub(super) fn role_in(schema: &RoleSchema, source: SourceId) -> Result<&SourceRo
 
 /// One object with the keys in the document's order; the values are copied as
 /// they are.
-fn merge(plan: &Plan, data: &[u8], described: &[u8]) -> Result<Bytes, ApiError> {
+fn merge(keys: &[Arc<str>], parts: &[Bytes]) -> Result<Bytes, ApiError> {
     let text =
         |bytes| std::str::from_utf8(bytes).map_err(|error| ApiError::internal(error.to_string()));
-    let entries = |bytes| {
-        json_entries(text(bytes)?).map_err(|problem| ApiError::internal(problem.to_string()))
-    };
-    let sources = [entries(data)?, entries(described)?];
-    let mut out = String::with_capacity(data.len() + described.len());
+    let mut sources = Vec::with_capacity(parts.len());
+    for part in parts {
+        let entries = json_entries(text(part)?);
+        sources.push(entries.map_err(|problem| ApiError::internal(problem.to_string()))?);
+    }
+    let mut out = String::with_capacity(parts.iter().map(Bytes::len).sum());
     out.push('{');
-    for key in &plan.keys {
+    for key in keys {
         let found = sources.iter().flatten().find(|(name, _)| **name == **key);
         let Some((_, value)) = found else {
             return Err(ApiError::internal("a root is missing from its answer")

@@ -96,6 +96,28 @@ struct Lines {
     kept_from_index: Vec<KeptFromIndex>,
 }
 
+/// What runs in one source.
+struct Part<'p> {
+    source: SourceId,
+    plan: &'p Plan,
+    statements: Vec<(&'p str, &'p [Slot])>,
+}
+
+impl<'p> Part<'p> {
+    /// `None` when the answer needs no database.
+    fn of(plan: &'p Plan) -> Option<Self> {
+        let (source, statements) = match &plan.answer {
+            Answer::Constant(_) | Answer::Several(_) => return None,
+            Answer::Statement { source, text, .. } => (*source, vec![(&**text, &*plan.slots)]),
+            Answer::Script(script) => {
+                let steps = script.steps.iter();
+                (script.source, steps.map(|step| (&*step.text, &*step.slots)).collect())
+            }
+        };
+        Some(Part { source, plan, statements })
+    }
+}
+
 impl Engine {
     /// Compiles a request as `session` and lets Postgres plan it without
     /// running it.
@@ -117,42 +139,40 @@ impl Engine {
             kept_from_index: Vec::new(),
         };
         let plan = &prepared.plan;
-        let (source, statements): (SourceId, Vec<(&str, &[Slot])>) = match &plan.answer {
-            Answer::Constant(_) => (SourceId(0), Vec::new()),
-            Answer::Statement { source, text, .. } => (*source, vec![(text, &plan.slots)]),
-            Answer::Script(script) => {
-                let steps = script.steps.iter();
-                (script.source, steps.map(|step| (&*step.text, &*step.slots)).collect())
-            }
+        let parts: Vec<Part<'_>> = match &plan.answer {
+            Answer::Several(plans) => plans.iter().filter_map(Part::of).collect(),
+            _ => Part::of(plan).into_iter().collect(),
         };
-        let role = role_in(&schema, source)?;
+        let first = parts.first().map_or(SourceId(0), |part| part.source);
+        let role = role_in(&schema, first)?;
         out.db_role = role.binding.db_role.to_string();
         out.settings = role.settings.names().map(str::to_owned).collect();
-        if statements.is_empty() {
-            return Ok(out);
-        }
-        self.admit(session, role, plan, &prepared.leaves)?;
-        let slots = statements.iter().flat_map(|(_, slots)| *slots);
-        let mut leaves = Leaves::new(prepared.leaves, slots, request.variables.as_deref());
-        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
-        let mut tx = self
-            .pg
-            .begin_as(&context, Mode::ReadOnly)
-            .await
-            .map_err(|error| self.refused(error))?;
-        let mut explained = Vec::with_capacity(statements.len());
-        for (text, slots) in statements {
-            let mut params = Vec::with_capacity(slots.len());
-            for slot in slots {
-                match slot.operand {
-                    Operand::Earlier(_) => params.push(TextParam::NULL),
-                    _ => params.extend(leaves.fill(session, std::slice::from_ref(slot), &[])?),
+        let mut explained = Vec::new();
+        for Part { source, plan, statements } in parts {
+            let role = role_in(&schema, source)?;
+            self.admit(session, role, plan, &prepared.leaves)?;
+            let slots = statements.iter().flat_map(|(_, slots)| *slots);
+            let mut leaves =
+                Leaves::new(prepared.leaves.clone(), slots, request.variables.as_deref());
+            let context = TxContext::new(session, &role.binding.db_role, &role.settings);
+            let pg = self.database(&schema, source)?;
+            let tx = pg.begin_as(&context, Mode::ReadOnly).await;
+            let mut tx = tx.map_err(|error| self.refused(error))?;
+            for (text, slots) in statements {
+                let mut params = Vec::with_capacity(slots.len());
+                for slot in slots {
+                    match slot.operand {
+                        Operand::Earlier(_) => params.push(TextParam::NULL),
+                        _ => {
+                            params.extend(leaves.fill(session, std::slice::from_ref(slot), &[])?)
+                        }
+                    }
                 }
+                explained.push(self.explained(&mut tx, text, &params).await?);
             }
-            explained.push(self.explained(&mut tx, text, &params).await?);
+            out.kept_from_index.extend(self.kept_from_index(&mut tx, &schema, plan).await?);
+            tx.rollback().await?;
         }
-        out.kept_from_index = self.kept_from_index(&mut tx, &schema, plan).await?;
-        tx.rollback().await?;
         let mut explained = explained.into_iter();
         if let Some(first) = explained.next() {
             out.sql = Some(first.sql);
@@ -235,7 +255,8 @@ impl Engine {
         let params =
             Leaves::new(leaves.to_vec(), &plan.slots, variables).fill(session, &plan.slots, &[])?;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
-        let begun = self.pg.begin_as(&context, Mode::ReadOnly).await;
+        let pg = self.database(schema, *source)?;
+        let begun = pg.begin_as(&context, Mode::ReadOnly).await;
         let mut tx = begun.map_err(|error| self.refused(error))?;
         let explain = ["EXPLAIN (FORMAT TEXT) ", text].concat();
         let lines = tx.query_lines(&explain, &params).await.map_err(|error| self.refused(error))?;

@@ -15,7 +15,8 @@ mod prepare;
 mod subscribe;
 mod write;
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -26,8 +27,8 @@ use crate::base::{ApiError, Code};
 use crate::operation::Limits;
 use crate::pg::Pg;
 use crate::plan::cache::{PlanCache, PlanCacheStats};
-use crate::schema::tracked::Tracked;
-use crate::schema::{SchemaOptions, SchemaSet};
+use crate::schema::tracked::{SourceId, Tracked};
+use crate::schema::{RoleSchema, SchemaOptions, SchemaSet};
 use crate::session::Session;
 
 pub use crate::live::{Renewal, Subscription, Update};
@@ -93,6 +94,9 @@ impl EngineLimits {
 /// Answers GraphQL requests as their sessions.
 pub struct Engine {
     pg: Pg,
+    /// Databases beside the own one, by the number in
+    /// [`Connection`](crate::schema::tracked::Connection).
+    others: RwLock<HashMap<u64, Pg>>,
     schemas: ArcSwap<SchemaSet>,
     plans: PlanCache,
     descriptions: Descriptions,
@@ -112,6 +116,7 @@ impl Engine {
         Engine {
             subscriptions: subscribe::Subscriptions::new(&pg),
             pg,
+            others: RwLock::default(),
             schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),
             descriptions: Descriptions::new(),
@@ -126,6 +131,32 @@ impl Engine {
         let options = self.schemas.load().options().clone();
         self.schemas.store(Arc::new(SchemaSet::new(tracked, options)));
         self.subscriptions.schema_changed();
+    }
+
+    /// Makes further databases known, before what needs them is installed.
+    pub fn attach(&self, database: u64, pg: Pg) {
+        self.others.write().unwrap_or_else(PoisonError::into_inner).insert(database, pg);
+    }
+
+    /// Forgets the databases that `used` does not have.
+    pub fn detach_others(&self, used: &BTreeSet<u64>) {
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        others.retain(|database, _| used.contains(database));
+    }
+
+    /// The database of a source, as the schema knows it.
+    fn database(&self, schema: &RoleSchema, source: SourceId) -> Result<Pg, ApiError> {
+        let gone = || {
+            ApiError::new(Code::ServiceUnavailable, "the database of a source is gone; try again")
+        };
+        let number = schema.tracked().source(source).map(|source| source.connection.database);
+        match number.ok_or_else(gone)? {
+            0 => Ok(self.pg.clone()),
+            number => {
+                let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+                others.get(&number).cloned().ok_or_else(gone)
+            }
+        }
     }
 
     pub fn schemas(&self) -> Arc<SchemaSet> {

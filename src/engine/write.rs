@@ -32,7 +32,8 @@ impl Engine {
         let mut answers: Vec<Option<Bytes>> = Vec::with_capacity(steps.len());
         let mut transaction = None;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
-        let mut tx = self.pg.write_as(&context);
+        let pg = self.database(schema, script.source)?;
+        let mut tx = pg.write_as(&context);
         while earned.len() < steps.len() {
             let start = earned.len();
             // As many as need nothing of each other.

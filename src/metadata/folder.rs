@@ -106,9 +106,10 @@ fn document(folder: &Path) -> Result<Value, FolderError> {
 /// is not read here.
 fn check_actions(path: &Path, out: &Map<String, Value>) -> Result<(), FolderError> {
     let actions = out.get("actions").and_then(Value::as_array);
-    let lacks = actions.into_iter().flatten().find(|action| {
-        action.pointer("/definition/output_type").is_none_or(Value::is_null)
-    });
+    let lacks = actions
+        .into_iter()
+        .flatten()
+        .find(|action| action.pointer("/definition/output_type").is_none_or(Value::is_null));
     match lacks {
         None => Ok(()),
         Some(action) => Err(FolderError::Shape {

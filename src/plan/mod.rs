@@ -21,6 +21,7 @@ mod predicate;
 pub mod read;
 mod rows;
 pub mod script;
+mod source;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,10 @@ pub enum PlanError {
     TooManyParameters,
     #[error("one selection set has more than 1600 fields")]
     TooManyFields,
+    #[error(
+        "the fields of a mutation are in more than one source, and no transaction spans both; send one mutation for each"
+    )]
+    SeveralSources,
 }
 
 impl From<PlanError> for ApiError {
@@ -58,6 +63,7 @@ impl From<PlanError> for ApiError {
             PlanError::TooManyParameters | PlanError::TooManyFields => {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
+            PlanError::SeveralSources => ApiError::new(Code::NotSupported, error.to_string()),
             other => ApiError::internal(other.to_string()),
         }
     }
@@ -151,7 +157,7 @@ pub enum KeyValues {
 }
 
 /// Where the data of a plan comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// Known without the database.
     Constant(bytes::Bytes),
@@ -162,6 +168,8 @@ pub enum Answer {
     },
     /// Of mutations.
     Script(Script),
+    /// Of queries whose roots are in several sources: a plan for each.
+    Several(Vec<Plan>),
 }
 
 impl Plan {
@@ -176,6 +184,7 @@ impl Plan {
             Answer::Constant(bytes) => bytes.len(),
             Answer::Statement { text, .. } => text.len(),
             Answer::Script(script) => script.weight(),
+            Answer::Several(plans) => plans.iter().map(Plan::weight).sum(),
         };
         let slots: usize = self.slots.iter().map(Slot::weight).sum();
         let described: usize = self

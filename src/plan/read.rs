@@ -11,19 +11,21 @@
 //! Correlated sub-selects, `row_to_json` over a sub-select and ordering inside
 //! it are what measured best.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::graphql::OperationKind;
-use crate::operation::model::{Operation, Read, RootSelection};
+use crate::operation::model::{Operation, Read, Root, RootSelection};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
 use crate::sql::{Expr, Select, SelectItem};
 
 use super::planner::{Planner, own_type};
 use super::rows::object;
+use super::source::{source, sources};
 use super::{Answer, Plan, PlanError};
 
 const NOTHING: &str = "There are no queries available to the current role. Either there are no sources or remote schemas configured, or the current role doesn't have the required permissions.";
@@ -34,6 +36,65 @@ pub fn plan(
     operation: Operation,
     max_rows: Option<u64>,
 ) -> Result<Plan, PlanError> {
+    let sources = sources(schema, operation.roots.iter().map(|root| &root.field))?;
+    match sources.first().copied() {
+        Some(first) if sources.len() > 1 => several(schema, operation, first, max_rows),
+        only => plan_in(schema, operation, only.unwrap_or(SourceId(0)), max_rows),
+    }
+}
+
+/// A plan for each source; `first` takes what needs no database.
+fn several(
+    schema: &RoleSchema,
+    operation: Operation,
+    first: SourceId,
+    max_rows: Option<u64>,
+) -> Result<Plan, PlanError> {
+    let keys = operation.roots.iter().map(|root| root.key.clone()).collect();
+    let mut described = Vec::new();
+    let mut groups: BTreeMap<SourceId, Vec<Root>> = BTreeMap::new();
+    for root in operation.roots {
+        match root.field {
+            RootSelection::Described(asked) => described.push((root.key, asked)),
+            _ => {
+                let source = source(schema, &root.field)?.unwrap_or(first);
+                groups.entry(source).or_default().push(root);
+            }
+        }
+    }
+    let mut plans = Vec::with_capacity(groups.len());
+    for (source, roots) in groups {
+        let part = Operation {
+            kind: operation.kind,
+            name: operation.name.clone(),
+            roots,
+            checks: operation.checks.clone(),
+        };
+        plans.push(plan_in(schema, part, source, max_rows)?);
+    }
+    Ok(Plan {
+        kind: operation.kind,
+        operation_name: operation.name,
+        answer: Answer::Several(plans),
+        described,
+        keys,
+        slots: Vec::new(),
+        checks: Vec::new(),
+        filters: Vec::new(),
+        required: Vec::new(),
+        depends: None,
+        runs: AtomicU32::new(0),
+    })
+}
+
+fn plan_in(
+    schema: &RoleSchema,
+    operation: Operation,
+    source: SourceId,
+    max_rows: Option<u64>,
+) -> Result<Plan, PlanError> {
+    // The log that tells of changes is that of the first database.
+    let follows = operation.kind == OperationKind::Subscription && source == SourceId(0);
     let mut planner = Planner::new(schema, max_rows);
     let outer = planner.aliases.fresh();
     let mut fields = Vec::new();
@@ -58,18 +119,17 @@ pub fn plan(
     planner.check_parameters()?;
     let answer = if reads {
         let mut object = object(outer, fields, Select::default())?;
-        if operation.kind == OperationKind::Subscription {
+        if follows {
             object.items.push(SelectItem { expr: snapshot()?, name: None });
         }
         let text: Arc<str> = object.to_string().into();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        Answer::Statement { source: SourceId(0), text, fingerprint: hasher.finish() }
+        Answer::Statement { source, text, fingerprint: hasher.finish() }
     } else {
         Answer::Constant(constant(&fields)?)
     };
-    let depends = (reads && operation.kind == OperationKind::Subscription)
-        .then(|| Box::new(planner.depends()));
+    let depends = (reads && follows).then(|| Box::new(planner.depends()));
     let mut required = Vec::new();
     for (table, touch) in &planner.touched {
         let name = schema.table_name(*table).cloned().unwrap_or_else(|| "".into());

@@ -73,12 +73,14 @@ impl From<RoleError> for ApiError {
 
 impl RoleMapping {
     /// Resolves the role of a session against a catalogue; `named` says that
-    /// some metadata permission names the role.
+    /// some metadata permission names the role. `authenticator` is the login
+    /// there.
     pub fn bind(
         &self,
         catalog: &Catalog,
         session: &Session,
         named: bool,
+        authenticator: &str,
     ) -> Result<RoleBinding, RoleError> {
         if session.authority == Authority::Admin {
             return Ok(RoleBinding {
@@ -88,7 +90,7 @@ impl RoleMapping {
             });
         }
         let role = session.role.as_ref();
-        let login = catalog.role(&self.authenticator);
+        let login = catalog.role(authenticator);
         let may_become = |oid: Oid| login.is_some_and(|login| catalog.may_set_role(login.oid, oid));
         if let Some(db_role) = self.map.get(role) {
             let found = catalog.role(db_role).ok_or_else(|| RoleError::Missing {
@@ -102,7 +104,7 @@ impl RoleMapping {
         }
         if self.automap
             && !role.starts_with("ringfence_")
-            && role != self.authenticator
+            && role != authenticator
             && let Some(found) = catalog.role(role)
             && may_become(found.oid)
         {
@@ -113,6 +115,13 @@ impl RoleMapping {
             oid: catalog.role(API_ROLE).map(|role| role.oid),
             source: SchemaSource::Metadata,
         })
+    }
+
+    /// What a role that cannot be used in a further source has there: nothing.
+    pub fn absent(&self, session: &Session) -> RoleBinding {
+        let role = session.role.as_ref();
+        let db_role = self.map.get(role).map_or(role, String::as_str);
+        RoleBinding { db_role: db_role.into(), oid: None, source: SchemaSource::Grants }
     }
 
     fn mapped(

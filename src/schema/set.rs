@@ -150,7 +150,21 @@ impl SchemaSet {
             .tracked
             .sources
             .iter()
-            .map(|source| self.options.roles.bind(&source.catalog, session, named))
+            .enumerate()
+            .map(|(index, source)| {
+                let roles = &self.options.roles;
+                let login = source.connection.login.as_deref();
+                let login = login.map_or(&*roles.authenticator, |login| &*login.authenticator);
+                match roles.bind(&source.catalog, session, named, login) {
+                    // A role need not be in every database; what is wrong with
+                    // the first one is told.
+                    Err(error) if index > 0 => {
+                        tracing::debug!(source = %source.name, %error, "a role is left out");
+                        Ok(roles.absent(session))
+                    }
+                    other => other,
+                }
+            })
             .collect::<Result<_, _>>()?;
         // Roles of tokens are endless; those that something is known of are not.
         let finite = named || bindings.iter().any(|b| b.source == SchemaSource::Grants);
@@ -202,7 +216,10 @@ impl SchemaSet {
                     functions.insert(function.id);
                 }
             }
-            let mut role_settings = self.options.role_settings.clone();
+            let login = source.connection.login.as_deref();
+            let role_settings =
+                login.map_or(&self.options.role_settings, |login| &login.role_settings);
+            let mut role_settings = role_settings.clone();
             if let Some(role) = binding.oid.and_then(|oid| catalog.roles.get(&oid)) {
                 role_settings.extend_from_slice(&role.settings);
             }

@@ -11,10 +11,12 @@
 mod commands;
 mod data;
 mod events;
+mod folder;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../served/mod.rs"]
 mod served;
+mod sources;
 mod stored;
 
 use harness::TestDb;
@@ -65,8 +67,8 @@ impl Project {
         let url = format!("http://{}{path}", server.address);
         let request = self.client.post(url).header("x-hasura-admin-secret", SECRET);
         let response = request.body(body.to_string());
-        let response =
-            response.header("content-type", "application/json").send().await.expect("answers");
+        let response = response.header("content-type", "application/json").send().await;
+        let response = response.unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
         let status = response.status();
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).expect("JSON"))
     }

@@ -26,7 +26,7 @@ use ringfence::catalog;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest, GraphqlResponse};
 use ringfence::metadata::document::{self, Metadata};
 use ringfence::pg::{ConnectionString, Options, Pg};
-use ringfence::schema::tracked::{self, BuildOptions, SourceInput};
+use ringfence::schema::tracked::{self, BuildOptions, Connection, SourceInput};
 use ringfence::schema::{RoleMapping, SchemaOptions};
 use ringfence::session::{Authority, Proof, Session};
 use serde_json::value::RawValue;
@@ -65,6 +65,7 @@ impl Library {
         let source = SourceInput {
             name: "default".into(),
             catalog: Arc::new(catalog),
+            connection: Connection::default(),
             metadata: metadata.sources.first(),
             auto_track: true,
             enums: &enums,

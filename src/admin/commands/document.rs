@@ -104,7 +104,10 @@ pub(super) async fn clear(draft: &mut Draft<'_>) -> Result<Output, ApiError> {
 /// `reload_metadata`: looks at the database again, enum tables included.
 pub(super) async fn reload(draft: &mut Draft<'_>, _: &Value) -> Result<Output, ApiError> {
     draft.forget_enums();
-    draft.read_catalog().await?;
+    draft.forget_unserved();
+    for source in draft.served_sources() {
+        draft.read_catalog_of(&source).await?;
+    }
     draft.refresh().await?;
     let inconsistencies = &draft.tracked().inconsistencies;
     output(&json!({

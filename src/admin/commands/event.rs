@@ -127,7 +127,7 @@ pub(super) async fn create(draft: &mut Draft<'_>, args: &Value) -> Result<Output
         cleanup_config: create.cleanup_config.clone(),
         trigger_on_replication: create.trigger_on_replication.unwrap_or_default(),
     };
-    if let Some(db) = draft.catalog().table_named(&table.schema, &table.name)
+    if let Some(db) = draft.catalog_of(source)?.table_named(&table.schema, &table.name)
         && let Some(column) = event::missing_column(&trigger, db)
     {
         return Err(ApiError::new(Code::NotExists, format!("\"{column}\" does not exist")));
@@ -186,7 +186,7 @@ const INVOKE: &str = "insert into ringfence.events
      returning id::text";
 
 /// Puts an event of the caller's own into the outbox.
-pub(super) async fn invoke(draft: &Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+pub(super) async fn invoke(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let Invoke { source, name, payload } = arguments(args)?;
     draft.source(&source)?;
     let on = find(draft, &source, &name).ok_or_else(|| no_trigger(&name))?;
@@ -208,7 +208,7 @@ pub(super) async fn invoke(draft: &Draft<'_>, args: &Value) -> Result<Output, Ap
         "trace_context": null,
     });
     let parameters = [&*source, &*name, &*on.schema, &*on.name, &event.to_string()];
-    let id = draft.tx().query_text(INVOKE, &parameters).await?;
+    let id = draft.tx_in(&source).await?.query_text(INVOKE, &parameters).await?;
     output(&json!({"event_id": id}))
 }
 
@@ -222,10 +222,10 @@ struct Redeliver {
 const REDELIVER: &str = "update ringfence.events set delivered = false, error = false, tries = 0
      where source_name = $1 and id::text = $2";
 
-pub(super) async fn redeliver(draft: &Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+pub(super) async fn redeliver(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let Redeliver { source, event_id } = arguments(args)?;
     draft.source(&source)?;
-    if draft.tx().execute(REDELIVER, &[&source, &event_id]).await? == 0 {
+    if draft.tx_in(&source).await?.execute(REDELIVER, &[&source, &event_id]).await? == 0 {
         return Err(ApiError::new(Code::NotExists, "event not found"));
     }
     success()
@@ -285,13 +285,13 @@ const LOGS: &str = "select coalesce(json_agg(row_to_json(e)), '[]')::text
            limit $4::text::bigint offset $5::text::bigint) e";
 
 /// `get_event_logs`
-pub(super) async fn logs(draft: &Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+pub(super) async fn logs(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let Logs { source, name, limit, offset, status } = arguments(args)?;
     draft.source(&source)?;
     find(draft, &source, &name).ok_or_else(|| no_trigger(&name))?;
     let (limit, offset) = (limit.to_string(), offset.to_string());
     let parameters = [&*source, &*name, status.word(), &*limit, &*offset];
-    let found = draft.tx().query_text(LOGS, &parameters).await?;
+    let found = draft.tx_in(&source).await?.query_text(LOGS, &parameters).await?;
     read(found.as_deref().unwrap_or("[]"))
 }
 
@@ -312,10 +312,10 @@ const ONE: &str = "select json_build_object('event', json_build_object(
      from ringfence.events where source_name = $1 and id::text = $2";
 
 /// `get_event_by_id`
-pub(super) async fn by_id(draft: &Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+pub(super) async fn by_id(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let Redeliver { source, event_id } = arguments(args)?;
     draft.source(&source)?;
-    match draft.tx().query_text(ONE, &[&source, &event_id]).await? {
+    match draft.tx_in(&source).await?.query_text(ONE, &[&source, &event_id]).await? {
         Some(found) => read(&found),
         None => Err(ApiError::new(Code::NotExists, format!("event id {event_id} does not exist"))),
     }

@@ -10,6 +10,7 @@ mod function;
 mod inherited;
 mod permission;
 mod relationship;
+mod source;
 mod state;
 mod table;
 mod unsupported;
@@ -69,6 +70,12 @@ pub(super) async fn run(
         "drop_collection_from_allowlist" => collection::disallow(draft, args).await,
         "create_rest_endpoint" => endpoint::create(draft, args).await,
         "drop_rest_endpoint" => endpoint::drop(draft, args).await,
+        "add_source" => source::add(draft, args).await,
+        "update_source" => source::update(draft, args).await,
+        "drop_source" => source::drop(draft, args).await,
+        "rename_source" => source::rename(draft, args).await,
+        "list_source_kinds" => source::kinds(),
+        "get_source_kind_capabilities" => source::capabilities(args),
         "create_event_trigger" => event::create(draft, args).await,
         "delete_event_trigger" => event::delete(draft, args).await,
         "invoke_event_trigger" => event::invoke(draft, args).await,

@@ -42,6 +42,7 @@ use crate::sql::{Alias, Expr, Ident, QualifiedName, Select, SelectItem, With, Wi
 
 use super::planner::{Planner, Touch, own_type};
 use super::script::{Empty, Gives, RootAnswer, Script, Step, Writes};
+use super::source::sources;
 use super::{Answer, Plan, PlanError, Slot};
 
 /// Plans a mutation. `max_rows` caps every list in its answer.
@@ -50,6 +51,11 @@ pub fn plan(
     operation: Operation,
     max_rows: Option<u64>,
 ) -> Result<Plan, PlanError> {
+    let sources = sources(schema, operation.roots.iter().map(|root| &root.field))?;
+    if sources.len() > 1 {
+        return Err(PlanError::SeveralSources);
+    }
+    let source = sources.first().copied().unwrap_or(SourceId(0));
     let mut writer = Writer { schema, max_rows, drafts: Vec::new(), touched: BTreeSet::new() };
     let mut roots = Vec::with_capacity(operation.roots.len());
     for root in &operation.roots {
@@ -70,7 +76,7 @@ pub fn plan(
     let required = writer.required();
     let keys: Vec<Arc<str>> = operation.roots.into_iter().map(|root| root.key).collect();
     let steps = writer.finish()?;
-    let answer = Answer::Script(Script { source: SourceId(0), steps, roots });
+    let answer = Answer::Script(Script { source, steps, roots });
     Ok(Plan {
         kind: operation.kind,
         operation_name: operation.name,

@@ -23,9 +23,9 @@ use super::inconsistency::{Inconsistency, ObjectKind, Place};
 use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
-    Cardinality, ColumnType, EnumRow, FunctionId, FunctionRoot, Relationship, Returns, RootNames,
-    SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive, event,
-    function, permission, relationship,
+    Cardinality, ColumnType, Connection, EnumRow, FunctionId, FunctionRoot, Relationship, Returns,
+    RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive,
+    event, function, permission, relationship,
 };
 
 /// One database.
@@ -33,6 +33,7 @@ use super::{
 pub struct SourceInput<'a> {
     pub name: Arc<str>,
     pub catalog: Arc<Catalog>,
+    pub connection: Connection,
     /// `None` without metadata.
     pub metadata: Option<&'a Source>,
     /// Whether exposed tables that metadata does not name are shown too.
@@ -57,6 +58,7 @@ pub fn without_metadata(
     let source = SourceInput {
         name: DEFAULT_SOURCE.into(),
         catalog,
+        connection: Connection::default(),
         metadata: None,
         auto_track: true,
         enums: &HashMap::new(),
@@ -81,6 +83,7 @@ pub fn build(
         tracked.sources.push(TrackedSource {
             name: input.name.clone(),
             catalog: input.catalog.clone(),
+            connection: input.connection.clone(),
             ids: HashMap::new(),
         });
         written.push(add_tables(&mut tracked, &mut taken, source, input, options));

@@ -123,6 +123,13 @@ impl Inconsistency {
         Inconsistency { definition, reason, name, kind, place, conflicts: None, breaks: true }
     }
 
+    /// Of a source of which nothing is served.
+    pub fn of_source(source: &str, reason: impl fmt::Display) -> Self {
+        let place = Place { source: source.into(), table: None, named: source.into() };
+        let name = source_name(source);
+        Inconsistency::new(ObjectKind::Source, name, reason, json!(source), place)
+    }
+
     /// Of a table itself.
     pub fn of_table(source: &str, table: &QualifiedName, reason: impl fmt::Display) -> Self {
         let name = table_name(source, table);
@@ -151,6 +158,11 @@ impl Inconsistency {
         let name = object_name(kind, named, source, table);
         Inconsistency::new(kind, name, reason, definition, place)
     }
+}
+
+/// `source other`
+pub fn source_name(source: &str) -> String {
+    format!("source {source}")
 }
 
 /// `table author in source default`

@@ -73,10 +73,30 @@ pub struct Tracked {
     roots: [HashMap<Name, RootField>; 3],
 }
 
+/// How a source is reached.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// Among the databases of the engine; 0 is the one that it was made with.
+    /// A number is never used again, so a plan cannot reach another database
+    /// than the one whose catalogue it was made from.
+    pub database: u64,
+    /// `None` where it is that of [`SchemaOptions`](super::SchemaOptions).
+    pub login: Option<Arc<SourceLogin>>,
+}
+
+/// The login that carries the requests of a source.
+#[derive(Debug)]
+pub struct SourceLogin {
+    pub authenticator: String,
+    /// Settings that go before a role's own into each transaction.
+    pub role_settings: Vec<(String, String)>,
+}
+
 #[derive(Debug)]
 pub struct TrackedSource {
     pub name: Arc<str>,
     pub catalog: Arc<Catalog>,
+    pub connection: Connection,
     /// By table of the catalogue.
     ids: HashMap<TableId, TrackedId>,
 }
@@ -267,6 +287,11 @@ impl Tracked {
 
     pub fn source(&self, id: SourceId) -> Option<&TrackedSource> {
         self.sources.get(usize::from(id.0))
+    }
+
+    pub fn source_named(&self, name: &str) -> Option<SourceId> {
+        let at = self.sources.iter().position(|source| *source.name == *name)?;
+        u16::try_from(at).ok().map(SourceId)
     }
 
     /// The table as the database has it.
