@@ -156,7 +156,7 @@ impl App {
                 reloads.clone(),
                 (config.clone(), authenticator),
             )),
-            tokio::spawn(pass_on_suspicion(watch.clone(), engine.clone())),
+            tokio::spawn(pass_on_suspicion(project.clone(), engine.clone())),
             tokio::spawn(follow_sources(project.clone())),
         ];
         if logins.given != Given::Restricted
@@ -400,11 +400,11 @@ async fn follow_sources(project: Project) {
     }
 }
 
-async fn pass_on_suspicion(watch: Watch, engine: Arc<Engine>) {
+async fn pass_on_suspicion(project: Project, engine: Arc<Engine>) {
     let suspicion = engine.suspicion();
     loop {
         suspicion.notified().await;
-        watch.suspect_roles();
+        project.suspect_roles().await;
     }
 }
 

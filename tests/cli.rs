@@ -79,7 +79,7 @@ fn the_check_shows_values_and_sources_but_no_secrets() {
     let folder = Folder::new("check");
     folder.write("ringfence.toml", "[limits]\ndepth = 20\n");
     let env =
-        [("HASURA_GRAPHQL_ADMIN_SECRET", "hush"), ("HASURA_GRAPHQL_ENABLE_ALLOWLIST", "true")];
+        [("HASURA_GRAPHQL_ADMIN_SECRET", "hush"), ("HASURA_GRAPHQL_PG_STRIPES", "2")];
     let output = folder.run(&env, &["config", "check", "--set", "server.port=99"]);
     let shown = stdout(&output);
     let line = |key: &str| {
@@ -89,7 +89,7 @@ fn the_check_shows_values_and_sources_but_no_secrets() {
     assert_eq!(line("limits.depth"), "20 (ringfence.toml)");
     assert_eq!(line("server.port"), "99 (--set server.port)");
     assert_eq!(line("auth.admin_secret"), "*** (HASURA_GRAPHQL_ADMIN_SECRET)");
-    assert!(shown.contains("warning: HASURA_GRAPHQL_ENABLE_ALLOWLIST has no effect"));
+    assert!(shown.contains("warning: HASURA_GRAPHQL_PG_STRIPES has no effect"));
     assert!(!shown.contains("hush"));
     let json = stdout(&folder.run(&env, &["config", "check", "--json"]));
     let json: Value = serde_json::from_str(&json).expect("JSON");

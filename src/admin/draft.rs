@@ -60,7 +60,7 @@ impl<'a> Draft<'a> {
             // Another server was first.
             state.metadata = Some(Arc::new(found.metadata));
             state.version = Some(found.version);
-            state.enums.clear();
+            state.forget_enums();
         }
         let catalog = project.watch().current();
         let current = !overtaken

@@ -18,6 +18,7 @@ pub mod command;
 mod commands;
 mod data;
 mod draft;
+mod dump;
 mod enums;
 mod grants;
 mod project;

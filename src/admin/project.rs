@@ -187,6 +187,15 @@ impl Project {
         self.0.opener.changed.clone()
     }
 
+    /// A database refused a role: rights may have changed in any.
+    pub async fn suspect_roles(&self) {
+        self.0.watch.suspect_roles();
+        let state = self.0.state.lock().await;
+        for (_, served) in served(&state.further) {
+            served.database.watch.suspect_roles();
+        }
+    }
+
     /// Tries again to reach the sources that are not served.
     pub async fn retry_sources(&self) -> Result<(), ProjectError> {
         let mut state = self.0.state.lock().await;
@@ -232,7 +241,7 @@ impl Project {
         let Some(found) = found else { return Ok(()) };
         tracing::info!(version = found.version, "the metadata was changed by another server");
         let catalog = self.0.watch.current();
-        state.enums.clear();
+        state.forget_enums();
         self.reload(&mut state, catalog, Some(Arc::new(found.metadata)), Some(found.version)).await
     }
 
@@ -434,6 +443,15 @@ pub(super) struct Parts<'a> {
 }
 
 impl State {
+    /// Lets enum tables be read again.
+    pub(super) fn forget_enums(&mut self) {
+        self.enums.clear();
+        for served in self.further.values_mut().filter_map(|further| further.database.as_mut().ok())
+        {
+            served.enums.clear();
+        }
+    }
+
     fn parts<'a>(&'a mut self, open: &'a Open) -> Parts<'a> {
         Parts {
             catalog: &self.catalog,

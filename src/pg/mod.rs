@@ -10,6 +10,7 @@
 //! error         what went wrong  ─▶ sqlstate: what a client is told
 //! script        SQL text of the administrator
 //! listen        notifications              replication   the write-ahead log
+//! dump          the database's own pg_dump
 //! ```
 //!
 //! [`Pg`] holds one pool per identity: *request* (all traffic of users),
@@ -18,6 +19,7 @@
 
 mod bootstrap;
 mod connect;
+mod dump;
 mod error;
 mod listen;
 pub mod migrate;
@@ -38,6 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use bootstrap::{BootstrapError, Given, Logins, Urls, bootstrap};
+pub use dump::DumpError;
 pub use error::{DbFault, PgError};
 pub use listen::ListenEvent;
 pub use param::TextParam;

@@ -68,10 +68,17 @@ pub(super) fn with_type(
     response
 }
 
+/// The version of Hasura whose dialect is spoken: its CLI takes what it may ask
+/// for from the version.
+pub(super) const DIALECT: &str = "v2.48.0";
+
 pub(super) fn version() -> Response {
     with_type(
         StatusCode::OK,
         "application/json; charset=utf-8",
-        concat!("{\"server_type\":\"ringfence\",\"version\":\"v", env!("CARGO_PKG_VERSION"), "\"}"),
+        format!(
+            "{{\"server_type\":\"ce\",\"version\":\"{DIALECT}\",\"ringfence\":\"v{}\"}}",
+            env!("CARGO_PKG_VERSION")
+        ),
     )
 }

@@ -28,6 +28,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use ipnet::IpNet;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, ServiceExt};
@@ -87,6 +88,8 @@ pub struct EdgeOptions {
     pub sockets: SocketOptions,
     /// Whether `/metrics` is served.
     pub metrics: bool,
+    /// What is told of the settings, to administrators.
+    pub about: Value,
 }
 
 impl From<&Config> for EdgeOptions {
@@ -105,6 +108,7 @@ impl From<&Config> for EdgeOptions {
             cors: Cors::new(server.cors, &server.cors_domains, server.cors_max_age),
             sockets: SocketOptions::from(config),
             metrics: config.telemetry.metrics,
+            about: admin::about(config),
         }
     }
 }
@@ -306,6 +310,7 @@ impl Edge {
                 "metadata" => self.metadata(&mut account, &parts, body).await,
                 "explain" => self.explain(&mut account, &parts, body).await,
                 "rest" => self.rest(&mut account, &parts, body).await,
+                "config" => self.config(&mut account, &parts).await,
                 "other" | "console" => {
                     parts.extensions.insert(ConnectInfo(peer));
                     self.other(Request::from_parts(parts, Body::new(body))).await
@@ -554,10 +559,15 @@ impl Edge {
                 self.options.read_time,
             )
             .await?;
-            admin::run(project, &session, parts.uri.path(), &bytes).await.map_err(admin::refusal)
+            if parts.uri.path() == admin::PG_DUMP {
+                let dump = admin::dump(project, &session, &bytes).await;
+                return dump.map_err(admin::refusal);
+            }
+            let answer = admin::run(project, &session, parts.uri.path(), &bytes).await;
+            answer.map(admin::respond).map_err(admin::refusal)
         };
         match result.await {
-            Ok(answer) => admin::respond(answer),
+            Ok(answer) => answer,
             Err(refusal) => {
                 account.blame(&refusal.error);
                 admin::respond_error(refusal)
@@ -599,6 +609,22 @@ impl Edge {
                 admin::respond_error(refusal)
             }
         }
+    }
+
+    /// What Hasura's console asks about the server.
+    async fn config(&self, account: &mut Account<'_>, parts: &http::request::Parts) -> Response {
+        let result = async {
+            if !matches!(parts.method, Method::GET | Method::HEAD) {
+                return Err(Refusal::method("GET, HEAD", "this endpoint answers GET"));
+            }
+            let session = self.auth.authenticate(&parts.headers).await.map_err(admin::refusal)?;
+            account.session = Some(session.clone());
+            admin::config(&session, &self.options.about)
+        };
+        result.await.unwrap_or_else(|refusal| {
+            account.blame(&refusal.error);
+            admin::respond_error(refusal)
+        })
     }
 
     /// A stored operation under its own address.
@@ -661,7 +687,8 @@ fn endpoint_of(path: &str) -> &'static str {
         "/v1/version" => "version",
         "/metrics" => "metrics",
         "/v1/graphql/explain" => "explain",
-        "/v1/metadata" | "/v2/query" | "/v1/query" => "metadata",
+        "/v1/metadata" | "/v2/query" | "/v1/query" | admin::PG_DUMP => "metadata",
+        "/v1alpha1/config" | "/v1/config" => "config",
         _ if path.starts_with(rest::PREFIX) => "rest",
         _ if path == "/console" || path.starts_with("/console/") => "console",
         _ => "other",

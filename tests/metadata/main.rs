@@ -14,6 +14,7 @@ mod events;
 mod folder;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hasura_cli;
 #[path = "../served/mod.rs"]
 mod served;
 mod sources;

@@ -12,6 +12,7 @@ mod permission;
 mod relationship;
 mod source;
 mod state;
+mod suggest;
 mod table;
 mod unsupported;
 
@@ -76,6 +77,8 @@ pub(super) async fn run(
         "rename_source" => source::rename(draft, args).await,
         "list_source_kinds" => source::kinds(),
         "get_source_kind_capabilities" => source::capabilities(args),
+        "suggest_relationships" => suggest::relationships(draft, args),
+        "get_source_tables" => suggest::tables(draft, args),
         "create_event_trigger" => event::create(draft, args).await,
         "delete_event_trigger" => event::delete(draft, args).await,
         "invoke_event_trigger" => event::invoke(draft, args).await,
