@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Project, ProjectError, ProjectOptions};
 use crate::base::ApiError;
+use crate::catalog::CatalogError;
 use crate::catalog::watch::{CHANNEL, Watch};
-use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::console::{self, ConsoleSettings};
 use crate::doctor::{Finding, examine, gaps, list};

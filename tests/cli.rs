@@ -78,8 +78,7 @@ fn wrong_usage_exits_with_2() {
 fn the_check_shows_values_and_sources_but_no_secrets() {
     let folder = Folder::new("check");
     folder.write("ringfence.toml", "[limits]\ndepth = 20\n");
-    let env =
-        [("HASURA_GRAPHQL_ADMIN_SECRET", "hush"), ("HASURA_GRAPHQL_PG_STRIPES", "2")];
+    let env = [("HASURA_GRAPHQL_ADMIN_SECRET", "hush"), ("HASURA_GRAPHQL_PG_STRIPES", "2")];
     let output = folder.run(&env, &["config", "check", "--set", "server.port=99"]);
     let shown = stdout(&output);
     let line = |key: &str| {

@@ -22,6 +22,8 @@ const ARCHIVE: &str = "update ringfence.events set archived = true
      where source_name = $1 and not archived
        and trigger_name <> all (array(select json_array_elements_text($2::text::json)))";
 
+const RENAME: &str = "update ringfence.events set source_name = $2 where source_name = $1";
+
 /// What captures nothing although metadata names it: source and trigger, and why.
 pub(super) type Uncaptured = BTreeMap<(String, String), String>;
 
@@ -101,6 +103,18 @@ pub(super) async fn complete(
         tx.execute(ARCHIVE, &[&source.name, &json!(names).to_string()]).await?;
     }
     Ok(Completed { changed: failed.len() < steps.len(), uncaptured: failed })
+}
+
+/// Hands the events of a source on to its new name, and takes the triggers away
+/// that write the old one.
+pub(super) async fn rename(
+    tx: &SystemTx,
+    old: &str,
+    new: &str,
+    catalog: &Catalog,
+) -> Result<(), PgError> {
+    tx.execute(RENAME, &[old, new]).await?;
+    complete(tx, &Source::new(old, Value::Null), catalog, true).await.map(drop)
 }
 
 fn definition(trigger: &EventTrigger, table: u32) -> Value {

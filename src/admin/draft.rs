@@ -39,6 +39,8 @@ pub(super) struct Draft<'a> {
     open: Open,
     /// Whose catalogues were read again.
     further_changed: BTreeSet<Arc<str>>,
+    /// Old and new names of sources.
+    renamed: Vec<(Arc<str>, Arc<str>)>,
     tracked: Arc<Tracked>,
 }
 
@@ -81,6 +83,7 @@ impl<'a> Draft<'a> {
             further,
             open: Open::new(),
             further_changed: BTreeSet::new(),
+            renamed: Vec::new(),
             tracked: state.tracked.clone(),
             state,
         };
@@ -191,6 +194,23 @@ impl<'a> Draft<'a> {
         self.further.retain(|_, further| further.database.is_ok());
     }
 
+    /// A source goes on under another name, with the database that it has.
+    pub(super) fn rename_source(&mut self, old: &Arc<str>, new: &Arc<str>) {
+        if let Some(further) = self.further.remove(old) {
+            self.further.insert(new.clone(), further);
+        }
+        if let Some(tx) = self.open.remove(old) {
+            self.open.insert(new.clone(), tx);
+        }
+        if self.further_changed.remove(old) {
+            self.further_changed.insert(new.clone());
+        }
+        match self.renamed.iter_mut().find(|(_, name)| name == old) {
+            Some((_, name)) => *name = new.clone(),
+            None => self.renamed.push((old.clone(), new.clone())),
+        }
+    }
+
     /// The names of the sources that are served.
     pub(super) fn served_sources(&self) -> Vec<Arc<str>> {
         let own = std::iter::once(DEFAULT_SOURCE.into());
@@ -299,13 +319,19 @@ impl<'a> Draft<'a> {
         let mut uncaptured = Uncaptured::new();
         let mut changed = Vec::new();
         for name in self.served_sources() {
-            let before = self.state.metadata.as_ref().and_then(|metadata| metadata.source(&name));
+            let renamed = self.renamed.iter().find(|(_, new)| *new == name);
+            let former = renamed.map(|(old, _)| old.clone());
+            let known = former.as_ref().unwrap_or(&name);
+            let before = self.state.metadata.as_ref().and_then(|metadata| metadata.source(known));
             let Some(source) = self.metadata.source(&name).cloned() else { continue };
             if !capture::concerns(before) && !capture::concerns(Some(&source)) {
                 continue;
             }
             let catalog = self.catalog_of(&name)?.clone();
             let tx = self.tx_in(&name).await?;
+            if let Some(former) = former {
+                capture::rename(tx, &former, &name, &catalog).await?;
+            }
             let completed = capture::complete(tx, &source, &catalog, true).await?;
             uncaptured.extend(completed.uncaptured);
             if completed.changed {
@@ -339,11 +365,8 @@ impl<'a> Draft<'a> {
         let mut left = Vec::new();
         let Some(before) = self.state.metadata.as_deref() else { return Ok(left) };
         for (name, known) in served(&self.state.further) {
-            let stays = self
-                .further
-                .get(name)
-                .and_then(|now| now.database.as_ref().ok())
-                .is_some_and(|now| Arc::ptr_eq(&now.database, &known.database));
+            let stays =
+                served(&self.further).any(|(_, now)| Arc::ptr_eq(&now.database, &known.database));
             if stays || !capture::concerns(before.source(name)) {
                 continue;
             }

@@ -126,6 +126,9 @@ async fn a_source_is_changed_like_the_first_one() {
     project.done("rename_source", rename).await;
     let seen = project.ask("admin", &[], "{ pen { pen_name } }").await;
     assert_eq!(seen, json!({"data": {"pen": []}}));
+    other.psql("insert into extra values (2)").unwrap();
+    let logs = project.done("pg_get_event_logs", json!({"source": "second", "name": "told"})).await;
+    assert_eq!(logs.as_array().map(Vec::len), Some(2), "{logs}");
     project.done("pg_drop_source", json!({"name": "second"})).await;
     let gone = project.ask("admin", &[], "{ pen { pen_name } }").await;
     assert_eq!(gone["errors"][0]["extensions"]["code"], "validation-failed");

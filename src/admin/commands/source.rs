@@ -124,6 +124,7 @@ pub(super) async fn rename(draft: &mut Draft<'_>, args: &Value) -> Result<Output
     not_default(&name)?;
     let source = draft.metadata.source_mut(&name).ok_or_else(|| no_source(&name))?;
     source.name = new_name.shared();
+    draft.rename_source(&name.shared(), &new_name.shared());
     draft.check(Some((ObjectKind::Source, source_name(&new_name)))).await?;
     success()
 }
