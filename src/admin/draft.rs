@@ -26,6 +26,8 @@ pub(super) struct Draft<'a> {
     project: &'a Project,
     state: MutexGuard<'a, State>,
     tx: SystemTx,
+    /// What was stored when the change began.
+    stored: Stored,
     /// The metadata as it will be.
     pub(super) metadata: Metadata,
     catalog: Arc<Catalog>,
@@ -44,6 +46,12 @@ pub(super) struct Draft<'a> {
     tracked: Arc<Tracked>,
 }
 
+/// Metadata in the database; both are `None` as long as none was ever stored.
+struct Stored {
+    metadata: Option<Arc<Metadata>>,
+    version: Option<i64>,
+}
+
 impl<'a> Draft<'a> {
     pub(super) async fn begin(project: &'a Project) -> Result<Self, ApiError> {
         if !project.is_stored() {
@@ -57,11 +65,13 @@ impl<'a> Draft<'a> {
         let tx = project.pg().begin_system("change the metadata").await?;
         store::lock(&tx).await?;
         let version = store::version(&tx).await?;
+        let mut stored = Stored { metadata: state.metadata.clone(), version: state.version };
         let overtaken = version != state.version;
         if overtaken && let Some(found) = store::load(&tx).await? {
-            // Another server was first.
-            state.metadata = Some(Arc::new(found.metadata));
-            state.version = Some(found.version);
+            // Another server was first. What is served follows when this change
+            // commits, or with the other's notification.
+            stored.metadata = Some(Arc::new(found.metadata));
+            stored.version = Some(found.version);
             state.forget_enums();
         }
         let catalog = project.watch().current();
@@ -75,7 +85,8 @@ impl<'a> Draft<'a> {
         let mut draft = Draft {
             project,
             tx,
-            metadata: state.metadata.as_deref().cloned().unwrap_or_else(Metadata::empty),
+            metadata: stored.metadata.as_deref().cloned().unwrap_or_else(Metadata::empty),
+            stored,
             catalog,
             database_changed: false,
             metadata_changed: false,
@@ -140,12 +151,12 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn version(&self) -> Option<i64> {
-        self.state.version
+        self.stored.version
     }
 
     /// Whether metadata was ever stored.
     pub(super) fn has_metadata(&self) -> bool {
-        self.state.metadata.is_some() || self.metadata_changed
+        self.stored.metadata.is_some() || self.metadata_changed
     }
 
     pub(super) fn source(&self, name: &str) -> Result<&Source, ApiError> {
@@ -322,7 +333,7 @@ impl<'a> Draft<'a> {
             let renamed = self.renamed.iter().find(|(_, new)| *new == name);
             let former = renamed.map(|(old, _)| old.clone());
             let known = former.as_ref().unwrap_or(&name);
-            let before = self.state.metadata.as_ref().and_then(|metadata| metadata.source(known));
+            let before = self.stored.metadata.as_ref().and_then(|metadata| metadata.source(known));
             let Some(source) = self.metadata.source(&name).cloned() else { continue };
             if !capture::concerns(before) && !capture::concerns(Some(&source)) {
                 continue;
@@ -363,7 +374,7 @@ impl<'a> Draft<'a> {
     /// transactions that are to be committed.
     async fn leave_sources(&self) -> Result<Vec<SystemTx>, ApiError> {
         let mut left = Vec::new();
-        let Some(before) = self.state.metadata.as_deref() else { return Ok(left) };
+        let Some(before) = self.stored.metadata.as_deref() else { return Ok(left) };
         for (name, known) in served(&self.state.further) {
             let stays =
                 served(&self.further).any(|(_, now)| Arc::ptr_eq(&now.database, &known.database));
@@ -384,7 +395,7 @@ impl<'a> Draft<'a> {
         for name in self.served_sources() {
             let Some(id) = tracked.source_named(&name) else { continue };
             if name.as_ref() != DEFAULT_SOURCE {
-                let before = self.state.metadata.as_ref().and_then(|old| old.source(&name));
+                let before = self.stored.metadata.as_ref().and_then(|old| old.source(&name));
                 let same =
                     before == self.metadata.source(&name) && !self.further_changed.contains(&name);
                 if same || !self.served(&name)?.database.pg.has_owner() {
@@ -398,7 +409,7 @@ impl<'a> Draft<'a> {
 
     /// Makes the change that of everybody.
     pub(super) async fn commit(mut self) -> Result<(), ApiError> {
-        let mut version = self.state.version;
+        let mut version = self.stored.version;
         if self.metadata_changed || self.database_changed || !self.further_changed.is_empty() {
             self.capture_events().await?;
         }
@@ -428,9 +439,11 @@ impl<'a> Draft<'a> {
             }
         }
         let state = &mut *self.state;
-        if self.metadata_changed {
-            state.metadata = Some(Arc::new(self.metadata));
-        }
+        state.metadata = if self.metadata_changed {
+            Some(Arc::new(self.metadata))
+        } else {
+            self.stored.metadata
+        };
         state.version = version;
         state.catalog = self.catalog;
         state.enums = self.enums;

@@ -263,3 +263,66 @@ async fn tracked_tables_are_examined_whatever_schema_they_are_in() {
     let refused = run("serve");
     assert!(!refused.status.success() && told(&refused), "{refused:?}");
 }
+
+/// A role keeps to the metadata that names it, also when nothing of it can be
+/// used: what its database role may do is no substitute.
+#[tokio::test]
+async fn a_broken_permission_opens_nothing() {
+    let project = Project::with(&[("RINGFENCE_ROLES_MAP", "clerk=app_user")]).await;
+    project.set_up().await;
+    let (status, answer) = project.sql("grant select on author, article to app_user").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    project
+        .done(
+            "pg_create_select_permission",
+            json!({"table": "author", "role": "clerk", "permission": {"columns": ["name"], "filter": {}}}),
+        )
+        .await;
+    let names = project.ask("clerk", &[], "{ author(order_by: {name: asc}) { name } }").await;
+    assert_eq!(names["data"]["author"][0]["name"], "Ada", "{names}");
+    let body = json!({"type": "run_sql", "args": {
+        "sql": "alter table author rename name to called; alter table author drop called",
+        "check_metadata_consistency": false}});
+    let (status, answer) = project.send(&project.server, "/v2/query", &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let broken = project.done("get_inconsistent_metadata", json!({})).await;
+    assert_eq!(broken["is_consistent"], false, "{broken}");
+    for query in ["{ author { secret } }", "{ article { title } }"] {
+        let answer = project.ask("clerk", &[], query).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "validation-failed", "{answer}");
+    }
+}
+
+/// A command that fails leaves a server ready for what another server changed
+/// a moment before.
+#[tokio::test]
+async fn a_command_that_fails_hides_no_change_of_another_server() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let query = "{ article { title } }";
+    assert!(project.ask("writer", &[("x-hasura-user-id", "1")], query).await["data"].is_object());
+    // As another server writes it, its notification on the way.
+    let changed = project
+        .db
+        .psql(
+            r#"update hdb_catalog.hdb_metadata set resource_version = resource_version + 1,
+                 metadata = replace(metadata::text, '"id","title"', '"id"')::json
+               where metadata::text like '%"id","title"%' returning resource_version"#,
+        )
+        .unwrap();
+    assert!(changed.trim().parse::<i64>().is_ok(), "{changed}");
+    let (status, _) = project.command("pg_track_table", json!({"table": "nowhere"})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    project
+        .db
+        .psql(&format!("select pg_notify('ringfence_metadata', '{}')", changed.trim()))
+        .unwrap();
+    for _ in 0..200 {
+        let answer = project.ask("writer", &[("x-hasura-user-id", "1")], query).await;
+        if answer["errors"][0]["extensions"]["code"] == "validation-failed" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the server never followed");
+}

@@ -13,7 +13,7 @@ use crate::metadata::document::InheritedRole;
 use crate::metadata::source::DEFAULT_SOURCE;
 use crate::metadata::table::TableConfiguration;
 use crate::metadata::{
-    Function as WrittenFunction, Metadata, QualifiedName, Source, Table as Written,
+    Function as WrittenFunction, Metadata, NonEmpty, QualifiedName, Source, Table as Written,
 };
 use crate::schema::scalars::Scalars;
 use crate::schema::types::{Root, RootField, RootKind, TableType};
@@ -100,7 +100,6 @@ pub fn build(
             let mut told = Vec::new();
             let permissions = permission::of_table(&tracked, *id, table, &mut told);
             tracked.inconsistencies.extend(told);
-            tracked.roles.extend(permissions.keys().cloned());
             if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
                 entry.permissions = permissions
                     .into_iter()
@@ -109,8 +108,8 @@ pub fn build(
             }
         }
     }
-    for function in &tracked.functions {
-        tracked.roles.extend(function.roles.iter().cloned());
+    for source in inputs.iter().filter_map(|input| input.metadata) {
+        name_roles(&mut tracked, source);
     }
     for (input, pairs) in inputs.iter().zip(&written) {
         event::tell_event_triggers(&mut tracked, input, pairs);
@@ -475,11 +474,30 @@ fn as_json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
+/// The roles that the permissions of a source name. A permission that is broken
+/// names its role too: without it the role would have what the database grants.
+fn name_roles(tracked: &mut Tracked, source: &Source) {
+    for table in &source.tables {
+        let named = table
+            .select_permissions
+            .iter()
+            .map(|permission| &permission.role)
+            .chain(table.insert_permissions.iter().map(|permission| &permission.role))
+            .chain(table.update_permissions.iter().map(|permission| &permission.role))
+            .chain(table.delete_permissions.iter().map(|permission| &permission.role));
+        tracked.roles.extend(named.map(NonEmpty::shared));
+    }
+    for function in &source.functions {
+        tracked.roles.extend(function.permissions.iter().map(|named| named.role.shared()));
+    }
+}
+
 /// Inherited roles with all roles that they stand for, through others.
 fn add_inherited_roles(tracked: &mut Tracked, written: &[InheritedRole]) {
     let parts: BTreeMap<&str, &InheritedRole> =
         written.iter().map(|role| (&*role.role_name, role)).collect();
     for role in written {
+        tracked.roles.insert(role.role_name.shared());
         let mut leaves: BTreeSet<Name> = BTreeSet::new();
         let mut open: Vec<&str> = role.role_set.iter().map(|part| &**part).collect();
         let mut seen: HashSet<&str> = HashSet::from([&*role.role_name]);
@@ -506,7 +524,6 @@ fn add_inherited_roles(tracked: &mut Tracked, written: &[InheritedRole]) {
             ));
             continue;
         }
-        tracked.roles.insert(role.role_name.shared());
         tracked.inherited_roles.insert(role.role_name.shared(), leaves.into_iter().collect());
     }
 }
