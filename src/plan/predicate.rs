@@ -157,7 +157,10 @@ impl Planner<'_> {
         }
         if let CompareValue::Column(reference) = value {
             let row = if reference.root { scope.root } else { scope.row };
-            let right = Box::new(self.column(row, reference.column)?);
+            let right = Box::new(match scope.voice {
+                Voice::Caller => self.cell(row, reference.column)?,
+                Voice::Rule => self.column(row, reference.column)?,
+            });
             return Ok(Expr::Binary(Box::new(left), operator(&scalar, comparison), right));
         }
         if scope.voice == Voice::Rule && comparison == Comparison::Neq {

@@ -250,3 +250,24 @@ async fn bad_commands_are_told() {
         );
     }
 }
+
+/// A column on the right of a comparison tells as much as one on the left.
+#[tokio::test]
+async fn columns_that_a_role_does_not_see_are_not_compared_with() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let select = |table: &str, column: &str, condition: Value| json!({"table": table, "columns": [column], "where": condition});
+    for (args, seen) in [
+        (select("author", "name", json!({"name": {"$cgt": "name"}})), true),
+        (select("author", "name", json!({"name": {"$cgt": "secret"}})), false),
+        (select("article", "id", json!({"id": {"$ceq": ["author_id"]}})), false),
+        (select("article", "id", json!({"author": {"name": {"$ceq": ["$", "title"]}}})), true),
+        (select("article", "id", json!({"author": {"name": {"$cne": ["$", "author_id"]}}})), false),
+    ] {
+        let (status, answer) = project.data("writer", "1", "select", args.clone()).await;
+        assert_eq!(status == StatusCode::OK, seen, "{args}: {answer}");
+        if !seen {
+            assert_eq!(answer["code"], "permission-denied", "{args}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::operation::model::{
     OrderItem, OrderKey, Read, RootSelection, RowSource, Rows, Selected, SelectedField,
 };
 use crate::schema::access::SelectAccess;
-use crate::schema::predicate::{Predicate, Subject as Left};
+use crate::schema::predicate::{CompareValue, Predicate, Subject as Left};
 use crate::schema::tracked::{Cardinality, TrackedId, conditions};
 
 use super::{Subject, as_output, in_condition};
@@ -288,30 +288,39 @@ impl Subject<'_> {
     ) -> Result<Predicate, ApiError> {
         let predicate = conditions::parse(self.schema.tracked(), table, json)
             .map_err(|error| in_condition(path, error))?;
-        self.permits(table, &predicate, path)?;
+        self.permits(table, table, &predicate, path)?;
         Ok(predicate)
     }
 
     fn permits(
         &self,
+        root: TrackedId,
         table: TrackedId,
         predicate: &Predicate,
         path: &JsonPath,
     ) -> Result<(), ApiError> {
         match predicate {
             Predicate::And(parts) | Predicate::Or(parts) => {
-                parts.iter().try_for_each(|part| self.permits(table, part, path))
+                parts.iter().try_for_each(|part| self.permits(root, table, part, path))
             }
-            Predicate::Not(inner) => self.permits(table, inner, path),
+            Predicate::Not(inner) => self.permits(root, table, inner, path),
             Predicate::Compare { subject, .. } | Predicate::IsNull { subject, .. } => {
                 let access = self.selects(table)?;
-                let allowed = match subject {
+                let seen = match subject {
                     Left::Column(column) | Left::Cast(column, _) => {
                         access.columns.contains(*column)
                     }
                     Left::Computed(index) => access.computed.allows(*index),
                 };
-                if allowed {
+                // A column on the right tells as much as one on the left.
+                let other = match predicate {
+                    Predicate::Compare { value: CompareValue::Column(other), .. } => {
+                        let of = if other.root { root } else { table };
+                        self.selects(of)?.columns.contains(other.column)
+                    }
+                    _ => true,
+                };
+                if seen && other {
                     return Ok(());
                 }
                 Err(ApiError::new(
@@ -327,11 +336,11 @@ impl Subject<'_> {
                 let target = self.schema.relationship(table, *relationship);
                 let target = target.ok_or_else(|| ApiError::internal("a relationship is gone"))?;
                 self.selects(target.target)?;
-                self.permits(target.target, inner, path)
+                self.permits(root, target.target, inner, path)
             }
             Predicate::Exists { table, inner } => {
                 self.selects(*table)?;
-                self.permits(*table, inner, path)
+                self.permits(root, *table, inner, path)
             }
             Predicate::ComputedRows { .. } | Predicate::Aggregate(_) => Err(ApiError::new(
                 Code::NotSupported,
