@@ -132,6 +132,11 @@ select json_build_object(
       'writable', case when r.relkind = 'v' then pg_relation_is_updatable(r.oid, true) end,
       'parent', case when r.relispartition then
         (select i.inhparent from pg_inherits i where i.inhrelid = r.oid) end,
+      'rewrites', exists (
+        select from pg_trigger t
+        where t.tgrelid = r.oid and not t.tgisinternal and t.tgenabled <> 'D'
+          -- BEFORE INSERT FOR EACH ROW
+          and t.tgtype & 7 = 7),
       'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'options', r.reloptions,
       'comment', case when r.offered then d.description end,
       'acl', (select json_agg(json_build_array(a.grantee, a.privilege_type))

@@ -175,6 +175,7 @@ struct RelationRow<'a> {
     /// Bits of `pg_relation_is_updatable`; of views.
     writable: Option<u8>,
     parent: Option<Id>,
+    rewrites: bool,
     rls: bool,
     forced: bool,
     options: List<String>,
@@ -624,6 +625,7 @@ fn add_relations(
                 is_partition: row.partition,
                 exposed: row.exposed,
                 writable: writable(relation.kind, row.writable),
+                rewrites_new: row.rewrites,
                 rls_enabled: relation.rls_enabled,
                 rls_forced: relation.rls_forced,
                 security_invoker: relation.security_invoker,

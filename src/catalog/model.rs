@@ -138,6 +138,8 @@ pub struct Table {
     /// Its schema is one of `schema.expose`.
     pub exposed: bool,
     pub writable: Writable,
+    /// A trigger runs before each new row is stored, and may change it.
+    pub rewrites_new: bool,
     pub rls_enabled: bool,
     pub rls_forced: bool,
     /// For views: `security_invoker`.

@@ -63,6 +63,11 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
             Code::ConstraintError,
             "there is no unique or exclusion constraint on target column(s)",
         ),
+        // Postgres' own words for it are in the language of the server.
+        "21000" if fault.message.contains("ON CONFLICT") => ApiError::new(
+            Code::ConstraintViolation,
+            "two rows of an upsert have the same key; send each row once",
+        ),
         "57014" => ApiError::new(
             Code::TimeLimitExceeded,
             "the request was cancelled or took longer than its role may take",

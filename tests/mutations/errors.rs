@@ -46,6 +46,13 @@ async fn constraints_have_their_codes_and_paths() {
             "Exclusion violation. conflicting key value violates exclusion constraint \"odd\"",
         ),
         (
+            r#"mutation { insert_authors(objects: [{name: "twice"}, {name: "twice"}],
+                 on_conflict: {constraint: authors_name_key, update_columns: [name]}) { affected_rows } }"#,
+            "constraint-violation",
+            args("insert_authors"),
+            "two rows of an upsert have the same key; send each row once",
+        ),
+        (
             r#"mutation { delete_authors(where: {id: {_eq: 1}}) { affected_rows } }"#,
             "constraint-violation",
             "$".into(),

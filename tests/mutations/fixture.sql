@@ -64,6 +64,23 @@ begin
 end $$;
 create trigger count_books after insert on books for each row execute function count_books();
 
+-- Where the stored row is not what was sent.
+create domain worded as text not null;
+create table pages (
+  id serial primary key, owner int not null, label worded default 'none', above int references pages
+);
+create table bids (id serial primary key, owner int not null, amount numeric(6, 2) not null);
+create function take_over() returns trigger language plpgsql as $$
+begin
+  new.owner := 2;
+  return new;
+end $$;
+create table takeovers (id serial primary key, owner int not null);
+create trigger take_over before insert on takeovers for each row execute function take_over();
+create table sections (id int, owner int, label text not null, primary key (id, owner)) partition by list (owner);
+create table sections_1 partition of sections for values in (1);
+insert into pages (owner, label) values (2, 'of another');
+
 create view calm_authors as select id, name from authors;
 create view joined as select a.id, b.title from authors a join books b on b.author_id = a.id;
 

@@ -40,7 +40,8 @@ struct Library {
 
 /// Roles that the database role `app_user` stands behind; only `user` has its
 /// GRANTS, the others have what metadata permits.
-const ROLES: [&str; 7] = ["user", "writer", "reader", "dropper", "backend", "stamper", "caller"];
+const ROLES: [&str; 8] =
+    ["user", "writer", "reader", "dropper", "backend", "stamper", "caller", "blind"];
 
 impl Library {
     async fn new() -> Self {

@@ -158,3 +158,23 @@ async fn an_error_names_the_row_and_leaves_nothing() {
     let after = library.sql("select (select count(*) from authors), (select count(*) from books)");
     assert_eq!(before, after);
 }
+
+/// Written rows are put together again from the columns that the answer needs;
+/// a domain that refuses null needs its value too.
+#[tokio::test]
+async fn columns_that_refuse_null_survive_the_way_through_a_second_statement() {
+    let library = Library::new().await;
+    let query = r#"mutation {
+        insert_pages_one(object: {owner: 1, label: "top", below: {data: [{owner: 1}]}}) {
+          owner below { label over { label } } }
+        update_pages(where: {owner: {_eq: 2}}, _set: {owner: 3}) { returning { owner below { id } } }
+    }"#;
+    let answer = library.data(&user(), query).await;
+    assert_eq!(
+        answer,
+        json!({
+            "insert_pages_one": {"owner": 1, "below": [{"label": "none", "over": {"label": "top"}}]},
+            "update_pages": {"returning": [{"owner": 3, "below": []}]},
+        })
+    );
+}

@@ -300,3 +300,64 @@ async fn a_role_may_have_nothing_but_presets() {
     assert!(sdl.contains("input books_insert_input {"), "{sdl}");
     assert!(sdl.contains("update_columns: [books_update_column!]! = []"), "{sdl}");
 }
+
+/// A role that may not select has its checks made on the values that it sends,
+/// but only where these are what is stored.
+#[tokio::test]
+async fn a_check_holds_for_the_row_as_it_is_stored() {
+    let library = Library::new().await;
+    let blind = session("blind", &[("x-hasura-user-id", "1")]);
+    let failed = |root: &str| {
+        (
+            "permission-error".to_owned(),
+            format!("$.selectionSet.{root}.args.objects"),
+            "check constraint of an insert/update permission has failed".to_owned(),
+        )
+    };
+    // The row that was there before belongs to somebody else.
+    let upsert = |id: u32| {
+        format!(
+            r#"mutation {{ insert_pages(objects: [{{id: {id}, owner: 1, label: "taken"}}],
+                 on_conflict: {{constraint: pages_pkey, update_columns: [label]}}) {{ affected_rows }} }}"#
+        )
+    };
+    assert_eq!(library.error(&blind, &upsert(1)).await, failed("insert_pages"));
+    assert_eq!(library.sql("select label from pages"), "of another");
+    for _ in 0..2 {
+        let answer = library.data(&blind, &upsert(10)).await;
+        assert_eq!(answer["insert_pages"]["affected_rows"], 1);
+    }
+    // The column rounds.
+    let bid = |amount: &str| {
+        format!(
+            "mutation {{ insert_bids(objects: [{{owner: 1, amount: {amount}}}]) {{ affected_rows }} }}"
+        )
+    };
+    assert_eq!(library.error(&blind, &bid("5.001")).await, failed("insert_bids"));
+    assert_eq!(library.data(&blind, &bid("5.01")).await["insert_bids"]["affected_rows"], 1);
+    // A trigger changes the row.
+    let query = "mutation { insert_takeovers(objects: [{owner: 1}]) { affected_rows } }";
+    assert_eq!(library.error(&blind, query).await, failed("insert_takeovers"));
+    assert_eq!(library.sql("select count(*) from takeovers"), "0");
+}
+
+/// A row in a partition does not tell whether it was there before, so both
+/// checks hold for it.
+#[tokio::test]
+async fn an_upsert_into_partitions_passes_both_checks() {
+    let library = Library::new().await;
+    let blind = session("blind", &[("x-hasura-user-id", "1")]);
+    let upsert = |label: &str| {
+        format!(
+            r#"mutation {{ insert_sections_one(object: {{id: 1, owner: 1, label: "{label}"}},
+                 on_conflict: {{constraint: sections_pkey, update_columns: [label]}}) {{ label }} }}"#
+        )
+    };
+    for label in ["new", "changed"] {
+        let answer = library.data(&blind, &upsert(label)).await;
+        assert_eq!(answer, json!({"insert_sections_one": {"label": label}}));
+    }
+    let (code, ..) = library.error(&blind, &upsert("bad")).await;
+    assert_eq!(code, "permission-error");
+    assert_eq!(library.sql("select label from sections"), "changed");
+}

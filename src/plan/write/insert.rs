@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::JsonPath;
-use crate::catalog::model::{ColumnId, Table, TypeKind};
+use crate::catalog::model::{ColumnId, Table, TableKind, TypeKind};
 use crate::operation::input::Operand;
 use crate::operation::model::{NewRow, NewRows, OnConflict, RowsInput, WriteOutput};
 use crate::schema::access::InsertAccess;
@@ -290,7 +290,7 @@ impl Planner<'_> {
         if let Some(check) = self.insert_check(row, access, upserts)? {
             let decided: BTreeSet<ColumnId> =
                 always.into_iter().chain(fixed.iter().map(|(column, _)| *column)).collect();
-            match self.checked_at(row, &check, upserts || reads_new, &decided)? {
+            match self.checked_at(row, &check, upserts, reads_new, &decided)? {
                 CheckedAt::Stored { reads } => {
                     reads_new |= reads;
                     let name = Some(free_name(needs)?);
@@ -487,6 +487,11 @@ impl Planner<'_> {
         if inserted == updated {
             return Ok((inserted != Expr::Bool(true)).then_some(inserted));
         }
+        if self.table(row.table)?.kind == TableKind::Partitioned {
+            // A row that went into a partition has no system columns to tell
+            // whether it was there before.
+            return Ok(Some(Expr::and([inserted, updated])));
+        }
         // A row that was there before has been locked by the update.
         let xmax = Expr::Column(row.alias, Ident::new("xmax")?);
         Ok(Some(Expr::Case {
@@ -498,19 +503,30 @@ impl Planner<'_> {
 
     /// Where a check is made: on the row as it is stored, unless that would
     /// read it where the request does not and a policy of SELECT may hide it,
-    /// and the values that are sent decide.
+    /// and the values that are sent decide. They do not where the row was there
+    /// before, or something may change them on the way into the table.
     fn checked_at(
         &self,
         row: RowRef,
         check: &Expr,
-        read_anyway: bool,
+        upserts: bool,
+        reads_new: bool,
         decided: &BTreeSet<ColumnId>,
     ) -> Result<CheckedAt, PlanError> {
         let read = columns_of_expr(check, row.alias);
         let table = self.table(row.table)?;
         let ids = ids_of(table, &read.columns);
-        let decides = !read.whole
-            && ids.as_ref().is_some_and(|ids| ids.iter().all(|id| decided.contains(id)));
+        // Partitions and what is below a view have triggers of their own.
+        let as_sent = table.kind == TableKind::Table && !table.rewrites_new;
+        let kept = |id: &ColumnId| {
+            // A modifier rounds, cuts or pads.
+            decided.contains(id)
+                && table.column(*id).is_some_and(|column| column.type_modifier == -1)
+        };
+        let decides = as_sent
+            && !upserts
+            && !read.whole
+            && ids.as_ref().is_some_and(|ids| ids.iter().all(kept));
         let readable = self.schema.types.select(row.table).is_some_and(|select| {
             !read.whole
                 && ids
@@ -518,7 +534,7 @@ impl Planner<'_> {
                     .is_some_and(|ids| ids.iter().all(|id| select.readable.contains(*id)))
         });
         let reads = read.whole || !read.columns.is_empty();
-        if decides && reads && !(readable && (read_anyway || !table.rls_enabled)) {
+        if decides && reads && !(readable && (reads_new || !table.rls_enabled)) {
             return Ok(CheckedAt::Input);
         }
         Ok(CheckedAt::Stored { reads })

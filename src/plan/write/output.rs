@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::model::{Oid, PgType, TypeKind};
 use crate::operation::input::{Earlier, Operand};
 use crate::operation::model::{ResponseField, Selected, SelectedField, WriteOutput};
 use crate::schema::tracked::TrackedId;
@@ -147,7 +148,9 @@ impl<'a> Writer<'a> {
             let columns = &planner.table(table)?.columns;
             columns.iter().map(|c| Ident::new(c.name.clone())).collect::<Result<_, _>>()?
         } else {
-            read.columns
+            let mut needs = read.columns;
+            needs.extend(planner.never_null(table, &needs)?);
+            needs
         };
         Ok(Rereading { planner, select, needs })
     }
@@ -238,6 +241,34 @@ impl Planner<'_> {
             out.push((selected.key.clone(), value));
         }
         Ok(Expr::Scalar(Box::new(object(outer, out, Select::default())?)))
+    }
+
+    /// Columns of domains that refuse null, `but` for some: a row of the table
+    /// cannot be put together without a value for them.
+    fn never_null(&self, table: TrackedId, but: &[Ident]) -> Result<Vec<Ident>, PlanError> {
+        let tracked = self.schema.tracked();
+        let source = tracked
+            .table(table)
+            .and_then(|table| tracked.source(table.source))
+            .ok_or(PlanError::Missing("a source"))?;
+        let refuses = |oid: Oid| {
+            let mut ty = source.catalog.types.get(&oid);
+            while let Some(PgType { kind: TypeKind::Domain { base }, not_null, .. }) = ty {
+                if *not_null {
+                    return true;
+                }
+                ty = source.catalog.types.get(base);
+            }
+            false
+        };
+        let columns = self.table(table)?.columns.iter();
+        let mut out = Vec::new();
+        for column in columns.filter(|column| refuses(column.type_oid)) {
+            if !but.iter().any(|name| *name.as_str() == *column.name) {
+                out.push(Ident::new(column.name.clone())?);
+            }
+        }
+        Ok(out)
     }
 
     fn list_of_written(
