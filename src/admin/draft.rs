@@ -248,6 +248,25 @@ impl<'a> Draft<'a> {
         Ok(served.catalog.clone())
     }
 
+    /// After SQL that may have ended the transaction, as migrations with a BEGIN
+    /// and a COMMIT of their own do: the change goes on in another one.
+    pub(super) async fn resume(&mut self, source: &str) -> Result<(), ApiError> {
+        // Inside of a transaction it does nothing but warn.
+        self.tx_in(source).await?.batch("begin").await?;
+        if source != DEFAULT_SOURCE {
+            return Ok(());
+        }
+        store::lock(&self.tx).await?;
+        if store::version(&self.tx).await? == self.stored.version {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::Conflict,
+            "the SQL ended its transaction, and the metadata was changed by somebody else before the next began; \
+             send what remains again",
+        ))
+    }
+
     /// Reads the catalogue again, as the transaction sees it.
     pub(super) async fn read_catalog(&mut self) -> Result<Arc<Catalog>, ApiError> {
         let mut catalog = load::load(&self.tx, self.project.schema()).await?;

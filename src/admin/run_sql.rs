@@ -12,7 +12,7 @@ use crate::pg::{DbFault, PgError};
 use crate::schema::tracked::{SourceId, Tracked};
 
 use super::changes::{self, FunctionChange, Renames};
-use super::command::{Output, arguments, output};
+use super::command::{Output, args_path, arguments, output};
 use super::commands::{dependents, settle};
 use super::draft::Draft;
 
@@ -32,6 +32,10 @@ struct RunSql {
 pub(super) async fn run(draft: &mut Draft<'_>, args: &Value) -> Result<Output, ApiError> {
     let run: RunSql = arguments(args)?;
     draft.source(&run.source)?;
+    if run.sql.contains('\0') {
+        let message = "a text must not hold the character NUL (U+0000)";
+        return Err(ApiError::new(Code::ParseFailed, message).at(args_path().key("sql")));
+    }
     let tx = draft.tx_in(&run.source).await?;
     if run.read_only {
         tx.batch("savepoint run_sql; set local transaction_read_only = on").await?;
@@ -40,8 +44,9 @@ pub(super) async fn run(draft: &mut Draft<'_>, args: &Value) -> Result<Output, A
     let answer = answer.map_err(|error| refused(error, &run.sql))?;
     if run.read_only {
         // Nothing was changed, and the transaction may write again.
-        tx.batch("rollback to savepoint run_sql").await?;
+        tx.batch("rollback to savepoint run_sql").await.map_err(ended)?;
     } else {
+        draft.resume(&run.source).await?;
         follow(draft, &run).await?;
     }
     match answer.columns {
@@ -54,6 +59,19 @@ pub(super) async fn run(draft: &mut Draft<'_>, args: &Value) -> Result<Output, A
             }));
             output(&json!({"result_type": "TuplesOk", "result": result}))
         }
+    }
+}
+
+/// Read-only SQL is undone, which its own COMMIT or ROLLBACK prevents.
+fn ended(error: PgError) -> ApiError {
+    match error.sqlstate() {
+        // No savepoint, no transaction.
+        Some("3B001" | "25P01") => ApiError::new(
+            Code::NotSupported,
+            "read-only SQL must not end the transaction in which it runs",
+        )
+        .with_status(400),
+        _ => error.into(),
     }
 }
 

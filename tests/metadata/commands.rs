@@ -326,3 +326,27 @@ async fn a_command_that_fails_hides_no_change_of_another_server() {
     }
     panic!("the server never followed");
 }
+
+/// Migrations may come with a BEGIN and a COMMIT of their own.
+#[tokio::test]
+async fn sql_that_ends_its_transaction_is_followed() {
+    let project = Project::new().await;
+    project.set_up().await;
+    let (status, answer) =
+        project.sql("begin; alter table article rename title to headline; commit;").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let answer =
+        project.ask("writer", &[("x-hasura-user-id", "1")], "{ article { headline } }").await;
+    assert!(answer["data"]["article"].is_array(), "{answer}");
+    let (status, answer) = project
+        .sql("create table kept (id int); commit; select 1 / 0; create table lost (id int)")
+        .await;
+    assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("postgres-error")));
+    let (status, answer) = project.sql("rollback").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    for (sql, code) in [("commit", "not-supported"), ("select '\0'", "parse-failed")] {
+        let body = json!({"type": "run_sql", "args": {"sql": sql, "read_only": true}});
+        let (status, answer) = project.send(&project.server, "/v2/query", &body).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!(code)), "{answer}");
+    }
+}
