@@ -330,11 +330,15 @@ async fn whatever_stands_there_is_an_answer_or_the_callers_mistake() {
                 let query =
                     format!("query($v: {table}_bool_exp!) {{ {table}(where: $v) {{ id }} }}");
                 let place = format!("$.selectionSet.{table}.args.where.{name}.{operator}");
-                let answers = values.map(|value| {
-                    let variables =
-                        format!("{{\"v\": {{\"{name}\": {{\"{operator}\": {value}}}}}}}");
-                    world.ask(&query, Some(variables))
-                });
+                let answers: Vec<_> = values
+                    .iter()
+                    .map(|value| {
+                        let variables =
+                            format!("{{\"v\": {{\"{name}\": {{\"{operator}\": {value}}}}}}}");
+                        // Together they are too large for a stack.
+                        Box::pin(world.ask(&query, Some(variables)))
+                    })
+                    .collect();
                 for (value, response) in values.iter().zip(join_all(answers).await) {
                     asked += 1;
                     let shown: String = value.chars().take(40).collect();
