@@ -2,6 +2,7 @@
 # make test     everything that must hold before a change goes in
 # make check    formatting, lints, licences, layers: the fast part of `make test`
 # make bench    requests per second against hand-written SQL
+# make bench-live  live queries: from commit to push, and what idling costs
 # make console  the page at /console
 # make clients  the clients of applications that tests/clients.rs drives
 # make docs     pages that are generated from the code
@@ -10,7 +11,7 @@ CARGO ?= cargo
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 
-.PHONY: run test check bench console clients docs
+.PHONY: run test check bench bench-live console clients docs
 .DEFAULT_GOAL := run
 
 run:
@@ -34,6 +35,11 @@ check: $(DENY)
 bench:
 	scripts/need bench
 	benches/run
+
+bench-live:
+	scripts/need bench
+	scripts/need clients
+	benches/live
 
 # The page is built where npm is there, and by `make test` always.
 console:

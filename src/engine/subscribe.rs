@@ -27,11 +27,12 @@ use crate::catalog::Dependence;
 use crate::catalog::reads::is_moment;
 use crate::graphql::OperationKind;
 use crate::live::group::{self, Joining, Membership, Parts, Reader, Reading, same_bytes};
+use crate::live::stream::{Batch, BatchReader};
 use crate::live::{
     Interest, KeyKind, Live, Published, Publisher, Route, Snapshot, Subscription, Update, channel,
 };
 use crate::operation::input::Operand;
-use crate::pg::{Pg, Statement, TextParam, TxContext};
+use crate::pg::{Pg, Reply, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Depends, Key, KeyValues};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
@@ -133,8 +134,17 @@ struct Composed {
     own: Arc<dyn Reader>,
     shared: Option<Shared>,
     interest: Interest,
+    stream: Option<Stream>,
     operation: Arc<str>,
     role: Arc<str>,
+}
+
+/// A subscription to rows after a cursor.
+struct Stream {
+    reader: Statically,
+    /// Parameters that are the cursor.
+    places: Vec<usize>,
+    from: Option<String>,
 }
 
 /// A reading with less than the session has.
@@ -204,6 +214,8 @@ impl Engine {
     async fn keep(self: &Arc<Self>, request: &GraphqlRequest, publisher: &Publisher) {
         let _open = Open::new(&self.subscriptions.open);
         let mut installed = self.subscriptions.installed.subscribe();
+        // Of a stream: where it stands, once it has begun.
+        let mut place: Option<Option<String>> = None;
         loop {
             installed.borrow_and_update();
             if !publisher.is_valid() {
@@ -226,6 +238,11 @@ impl Engine {
             let staying = async {
                 match stays {
                     // Boxed: most subscriptions wait, and a reading is large.
+                    Some(Composed { stream: Some(stream), interest, .. }) => {
+                        let place = place.get_or_insert_with(|| stream.from.clone());
+                        let live = &self.subscriptions.live;
+                        Box::pin(live.stream(interest, &stream, publisher, place)).await;
+                    }
                     Some(composed) => {
                         let membership = Box::pin(self.enter(composed, publisher)).await;
                         membership.dissolved().await;
@@ -248,7 +265,7 @@ impl Engine {
     /// Joins the group that a subscription belongs to.
     async fn enter(self: &Arc<Self>, composed: Composed, publisher: &Publisher) -> Membership {
         let groups = self.subscriptions.live.groups();
-        let Composed { key, own, shared, interest, operation, role } = composed;
+        let Composed { key, own, shared, interest, operation, role, .. } = composed;
         let alone = |own: Arc<dyn Reader>, interest: Interest| {
             let joining = Joining { publisher: publisher.clone(), own: None };
             groups.join(key, joining, || Parts { reader: own, interest, mismatch: Arc::new(|| {}) })
@@ -317,6 +334,7 @@ impl Engine {
                     own: Arc::new(own),
                     shared: None,
                     interest: Interest { opaque: true, ..Interest::default() },
+                    stream: None,
                     operation,
                     role: role_name,
                 });
@@ -343,6 +361,8 @@ impl Engine {
             KeyValues::Setting(name) => setting(name).map(|value| vec![value]),
         };
         let mut interest = interest(depends, value_of);
+        let from =
+            plan.stream.as_ref().and_then(|beginning| beginning.0.as_ref()).and_then(operand);
         let params: Arc<[TextParam]> = Leaves::new(prepared.leaves, &plan.slots, variables)
             .fill(session, &plan.slots, &[])
             .map_err(Unread::Run)?
@@ -365,12 +385,22 @@ impl Engine {
             let key = reader.key();
             Shared { key, reader: Arc::new(reader), id: (schema.id, fingerprint) }
         });
+        let stream = plan.stream.is_some().then(|| Stream {
+            reader: read(values.clone()),
+            places: (0..)
+                .zip(&plan.slots)
+                .filter(|(_, slot)| slot.operand == Operand::Cursor)
+                .map(|(index, _)| index)
+                .collect(),
+            from,
+        });
         let own = read(values);
         Ok(Composed {
             key: own.key(),
             own: Arc::new(own),
             shared,
             interest,
+            stream,
             operation,
             role: role_name,
         })
@@ -451,6 +481,12 @@ impl Statically {
     }
 
     async fn run(&self) -> Result<Reading, ApiError> {
+        let reply = self.reply(&self.params).await?;
+        let snapshot = reply.second.as_deref().and_then(Snapshot::parse);
+        Ok(Reading { data: reply.json, snapshot })
+    }
+
+    async fn reply(&self, params: &[TextParam]) -> Result<Reply, ApiError> {
         let place = self.engine.subscriptions.places(self.authority).acquire().await;
         let _place = place.map_err(|error| ApiError::internal(error.to_string()))?;
         let role = role_in(&self.schema, self.source)?;
@@ -460,14 +496,28 @@ impl Statically {
             &role.binding.db_role,
             &role.settings,
         );
-        let reply = self
-            .engine
+        self.engine
             .pg
-            .query_reply(&context, &self.statement, &self.params)
+            .query_reply(&context, &self.statement, params)
             .await
-            .map_err(|error| self.engine.refused(error))?;
-        let snapshot = reply.second.as_deref().and_then(Snapshot::parse);
-        Ok(Reading { data: reply.json, snapshot })
+            .map_err(|error| self.engine.refused(error))
+    }
+}
+
+impl BatchReader for Stream {
+    fn read<'a>(&'a self, after: Option<&'a str>) -> BoxFuture<'a, Result<Batch, ApiError>> {
+        async move {
+            let mut params = self.reader.params.to_vec();
+            for place in &self.places {
+                if let (Some(param), Some(after)) = (params.get_mut(*place), after) {
+                    *param = TextParam::from(after.to_owned());
+                }
+            }
+            let reply = self.reader.reply(&params).await?;
+            let snapshot = reply.second.as_deref().and_then(Snapshot::parse);
+            Ok(Batch { data: reply.json, snapshot, next: reply.third })
+        }
+        .boxed()
     }
 }
 

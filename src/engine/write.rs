@@ -59,7 +59,7 @@ impl Engine {
                 Err(failed) => return Err(self.write_failed(schema, &flight, failed)),
             };
             for (step, reply) in flight.iter().zip(replies) {
-                let Reply { json, second } = reply;
+                let Reply { json, second, .. } = reply;
                 transaction = second.or(transaction);
                 let (result, answer) = match step.gives {
                     Gives::Answer => (Earned::default(), Some(json)),

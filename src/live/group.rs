@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::router::{Interest, Pending, Router, Ticket};
@@ -82,6 +83,9 @@ pub(crate) struct Groups {
     router: Arc<Router>,
     by_key: Mutex<HashMap<Key, Arc<Group>>>,
     poll: Mutex<Duration>,
+    /// Groups that are read again without anybody knowing whether a commit
+    /// concerns them take turns, so that those who are known to wait do not.
+    doubtful: Semaphore,
     pub(super) counts: Counts,
 }
 
@@ -124,12 +128,26 @@ impl Groups {
             router,
             by_key: Mutex::default(),
             poll: Mutex::new(poll),
+            doubtful: Semaphore::new(1),
             counts: Counts::default(),
         }
     }
 
     pub(super) fn poll_every(&self, interval: Duration) {
         *lock(&self.poll) = interval;
+    }
+
+    /// A tenth of the interval off either way, so that what began together
+    /// drifts apart.
+    pub(super) async fn pause(&self) {
+        let interval = *lock(&self.poll);
+        tokio::time::sleep(interval.mul_f64(rand::random_range(0.9..1.1))).await;
+    }
+
+    /// Waits for the turn of a group that nobody knows to be concerned.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.doubtful.acquire().await.ok()
     }
 
     /// What a group has published last.
@@ -218,7 +236,8 @@ impl Group {
         loop {
             pending.absorb(self.ticket.take());
             let told = pending.has_commits();
-            if let Some(seen) = &seen {
+            // After a gap an older snapshot tells nothing.
+            if let (Some(seen), false) = (&seen, pending.all) {
                 pending.settle(seen);
             }
             if !pending.all && !pending.has_commits() {
@@ -230,6 +249,7 @@ impl Group {
                     () = self.ticket.ready() => {}
                     () = self.pause(), if failed || blind || !self.ticket.is_covered() => {
                         pending.all = true;
+                        pending.urgent = true;
                     }
                 }
                 continue;
@@ -238,9 +258,19 @@ impl Group {
                 tokio::time::sleep(time).await;
                 pending.absorb(self.ticket.take());
             }
+            let groups = self.groups.upgrade();
+            let mut turn = None;
+            while let (Some(groups), false, None) = (&groups, pending.urgent, &turn) {
+                tokio::select! {
+                    permit = groups.turn() => turn = permit,
+                    () = self.ticket.ready() => pending.absorb(self.ticket.take()),
+                }
+            }
             pending.all = false;
+            pending.urgent = false;
             // Boxed: most groups wait, and a reading is large.
             let reading = Box::pin(self.parts.reader.read()).await;
+            drop(turn);
             failed = reading.is_err();
             match reading {
                 Ok(reading) => {
@@ -252,6 +282,7 @@ impl Group {
                     wait = pending.has_commits().then(|| {
                         wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
                     });
+                    pending.urgent |= wait.is_some();
                     readings = readings.wrapping_add(1);
                     self.publish(&reading);
                     if readings.is_multiple_of(AUDIT) && !Box::pin(self.audit(&reading)).await {
@@ -265,21 +296,23 @@ impl Group {
                     wait = None;
                     self.fail(error);
                     // Read again after a pause, whatever happens.
-                    pending = Pending::default();
                     tokio::select! {
                         () = self.pause() => {}
                         () = self.ticket.ready() => {}
                     }
                     pending.all = true;
+                    pending.urgent = true;
                 }
             }
         }
     }
 
-    /// A tenth off either way, so that groups that began together drift apart.
     async fn pause(&self) {
-        let interval = self.groups.upgrade().map_or(LONGEST_WAIT, |groups| *lock(&groups.poll));
-        tokio::time::sleep(interval.mul_f64(rand::random_range(0.9..1.1))).await;
+        match self.groups.upgrade() {
+            Some(groups) => groups.pause().await,
+            // Nobody is there any more.
+            None => std::future::pending().await,
+        }
     }
 
     fn count(&self, which: impl Fn(&Counts) -> &AtomicU64) {

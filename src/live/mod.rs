@@ -21,6 +21,7 @@ mod router;
 mod rows;
 mod snapshot;
 mod source;
+pub(crate) mod stream;
 mod subscription;
 
 use std::sync::Arc;

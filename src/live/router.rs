@@ -48,6 +48,9 @@ pub(crate) struct Route {
 pub(super) struct Pending {
     /// For a reason that no transaction stands for.
     pub(super) all: bool,
+    /// Some commit is known to concern the group; of others that cannot be
+    /// told.
+    pub(super) urgent: bool,
     commits: Vec<u32>,
     /// The last of those that were too many.
     beyond: Option<u32>,
@@ -55,7 +58,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn everything() -> Self {
-        Pending { all: true, ..Pending::default() }
+        Pending { all: true, urgent: true, ..Pending::default() }
     }
 
     pub(super) fn forget_commits(&mut self) {
@@ -65,6 +68,7 @@ impl Pending {
 
     pub(super) fn absorb(&mut self, other: Pending) {
         self.all |= other.all;
+        self.urgent |= other.urgent;
         other.commits.into_iter().for_each(|id| self.add(id));
         self.beyond = match (self.beyond, other.beyond) {
             (Some(a), Some(b)) => Some(later(a, b)),
@@ -106,13 +110,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Wake {
-    fn commit(&self, id: u32) {
-        lock(&self.pending).add(id);
+    fn commit(&self, id: u32, urgent: bool) {
+        let mut pending = lock(&self.pending);
+        pending.add(id);
+        pending.urgent |= urgent;
+        drop(pending);
         self.ready.notify_one();
     }
 
     fn all(&self) {
-        lock(&self.pending).all = true;
+        let mut pending = lock(&self.pending);
+        pending.all = true;
+        pending.urgent = true;
+        drop(pending);
         self.ready.notify_one();
     }
 }
@@ -163,9 +173,16 @@ pub(super) struct Changes {
 pub(super) struct Touched {
     /// Every row may have changed.
     pub(super) whole: bool,
-    /// By column: the values that changed rows have or had; `None` when some
-    /// are not known.
-    pub(super) values: HashMap<Arc<str>, Option<HashSet<Value>>>,
+    /// By column.
+    pub(super) values: HashMap<Arc<str>, Values>,
+}
+
+/// The values of one column that changed rows have or had.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    pub(super) known: HashSet<Value>,
+    /// There may be others.
+    pub(super) doubt: bool,
 }
 
 #[derive(Debug, Default)]
@@ -377,6 +394,8 @@ impl Router {
     pub(super) fn commit(&self, id: u32, changes: &Changes) -> Vec<Oid> {
         let inner = lock(&self.inner);
         let mut groups: HashSet<u64> = HashSet::new();
+        // What a row was is not known, so it may have been theirs.
+        let mut doubtful: HashSet<u64> = HashSet::new();
         let mut concerned = 0;
         let mut unknown = Vec::new();
         for (leaf, touched) in &changes.tables {
@@ -390,12 +409,16 @@ impl Router {
                 groups.extend(&watched.all);
                 concerned += watched.all.len();
                 for (column, by_value) in &watched.by_column {
-                    let values = touched.values.get(column).and_then(Option::as_ref);
-                    match values.filter(|_| !touched.whole) {
-                        None => groups.extend(by_value.groups.values().flatten()),
+                    let everybody = by_value.groups.values().flatten();
+                    match touched.values.get(column).filter(|_| !touched.whole) {
+                        None => groups.extend(everybody),
                         Some(values) => {
-                            let found = values.iter().filter_map(|v| by_value.groups.get(v));
+                            let known = values.known.iter();
+                            let found = known.filter_map(|value| by_value.groups.get(value));
                             groups.extend(found.flatten());
+                            if values.doubt {
+                                doubtful.extend(everybody);
+                            }
                         }
                     }
                     concerned += by_value.groups.len();
@@ -405,14 +428,17 @@ impl Router {
         if !unknown.is_empty() {
             groups.extend(inner.groups.keys());
         }
+        doubtful.retain(|group| !groups.contains(group));
+        let woken = groups.len() + doubtful.len();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.counts.woken.fetch_add(count(groups.len()), Ordering::Relaxed);
-        self.counts
-            .spared
-            .fetch_add(count(concerned.saturating_sub(groups.len())), Ordering::Relaxed);
-        for group in groups {
-            if let Some(registered) = inner.groups.get(&group) {
-                registered.wake.commit(id);
+        self.counts.woken.fetch_add(count(woken), Ordering::Relaxed);
+        let spared = count(concerned.saturating_sub(woken));
+        self.counts.spared.fetch_add(spared, Ordering::Relaxed);
+        for (groups, urgent) in [(groups, true), (doubtful, false)] {
+            for group in groups {
+                if let Some(registered) = inner.groups.get(&group) {
+                    registered.wake.commit(id, urgent);
+                }
             }
         }
         unknown

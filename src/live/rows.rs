@@ -6,7 +6,7 @@
 //! their keys; everything that happens to a table passes here, so what is
 //! remembered holds. What is not known wakes every group of the table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,7 +86,7 @@ impl Rows {
         let mut now = Row::with_capacity(routed.len());
         for (column, kind) in routed {
             let Some(at) = known.columns.iter().position(|(name, _)| **name == **column) else {
-                touched.values.insert(column.clone(), None);
+                touched.values.entry(column.clone()).or_default().doubt = true;
                 continue;
             };
             let is_key = known.columns.get(at).is_some_and(|(_, key)| *key);
@@ -141,15 +141,15 @@ fn read(cell: Option<&Cell>, kind: KeyKind) -> Option<Option<Value>> {
 impl Touched {
     #[expect(clippy::option_option, reason = "unknown and null differ")]
     fn note(&mut self, column: &Arc<str>, value: Option<Option<Value>>) {
-        let values = self.values.entry(column.clone()).or_insert_with(|| Some(HashSet::new()));
-        match (&mut *values, value) {
+        let values = self.values.entry(column.clone()).or_default();
+        match value {
             // A null equals nothing that a group could ask for.
-            (None, _) | (_, Some(None)) => {}
-            (Some(known), Some(Some(value))) if known.len() < VALUES => {
-                known.insert(value);
+            Some(None) => {}
+            Some(Some(value)) if values.known.len() < VALUES => {
+                values.known.insert(value);
             }
-            (Some(known), Some(Some(value))) if known.contains(&value) => {}
-            _ => *values = None,
+            Some(Some(value)) if values.known.contains(&value) => {}
+            _ => values.doubt = true,
         }
     }
 }
@@ -199,11 +199,12 @@ mod tests {
         let change = Change { relation: 1, old, new };
         rows.add(&change, &[(tenant.clone(), KeyKind::Integer)], &mut changes);
         let touched = changes.tables.remove(&1).expect("is touched");
-        let values = touched.values.get(&tenant).cloned().flatten()?;
+        let values = touched.values.get(&tenant).filter(|values| !values.doubt)?;
         let mut values: Vec<i64> = values
-            .into_iter()
+            .known
+            .iter()
             .map(|value| match value {
-                Value::Integer(value) => value,
+                Value::Integer(value) => *value,
                 other => panic!("{other:?}"),
             })
             .collect();

@@ -47,6 +47,8 @@ pub struct Subscription {
 struct Cell {
     slot: Mutex<Slot>,
     reader: AtomicWaker,
+    /// The state was taken.
+    taken: Notify,
     session: Mutex<Arc<Session>>,
     renewed: Notify,
 }
@@ -104,6 +106,7 @@ pub(crate) fn channel(
     let cell = Arc::new(Cell {
         slot: Mutex::new(Slot::default()),
         reader: AtomicWaker::new(),
+        taken: Notify::new(),
         session: Mutex::new(session),
         renewed: Notify::new(),
     });
@@ -144,7 +147,10 @@ impl Stream for Subscription {
         self.cell.reader.register(cx.waker());
         let mut slot = self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner);
         match slot.latest.take() {
-            Some(update) => Poll::Ready(Some(update)),
+            Some(update) => {
+                self.cell.taken.notify_one();
+                Poll::Ready(Some(update))
+            }
             None if slot.ended => Poll::Ready(None),
             None => Poll::Pending,
         }
@@ -153,8 +159,10 @@ impl Stream for Subscription {
 
 impl Publisher {
     /// Offers a state: it replaces one that was not taken yet, unless it is
-    /// the one that was published last, or an older one. False for an older
-    /// one.
+    /// the one that was published last, or older than what was published last.
+    /// False for an older one, which is refused once: then something newer is
+    /// on its way, and an id that fell back with a restored database stands in
+    /// nobody's way.
     pub(crate) fn offer(
         &self,
         state: &Published,
@@ -165,6 +173,7 @@ impl Publisher {
         if let (Some(new), Some(known)) = (snapshot, &last.snapshot)
             && new.is_before(known)
         {
+            last.snapshot = None;
             return false;
         }
         last.snapshot = snapshot.cloned();
@@ -174,6 +183,20 @@ impl Publisher {
         last.state = Some(state.clone());
         self.publish(update.clone());
         true
+    }
+
+    /// Waits until what was published is taken.
+    pub(super) async fn vacant(&self) {
+        while lock(&self.0.cell.slot).latest.is_some() {
+            self.0.cell.taken.notified().await;
+        }
+    }
+
+    /// Publishes one of several answers that are all to be taken; see
+    /// [`Self::vacant`].
+    pub(super) fn add(&self, data: Bytes) {
+        *lock(&self.0.last) = Last::default();
+        self.publish(Update::Data(data));
     }
 
     /// Says why nothing follows.

@@ -26,8 +26,10 @@ pub enum Problem {
     NoMutations,
     #[error("subscriptions must select one top level field")]
     SeveralRoots,
-    #[error("subscriptions with a cursor are not supported by this version")]
-    Streaming,
+    #[error("one streaming column field is expected")]
+    NoCursor,
+    #[error("multiple column cursors are not supported yet")]
+    ManyCursors,
     #[error("field {field:?} not found in type: '{ty}'")]
     UnknownField { field: String, ty: String },
     #[error("{field:?} has no argument named {argument:?}")]
@@ -165,14 +167,15 @@ impl From<BindError> for ApiError {
             Problem::IntOutOfBounds(_)
             | Problem::Unreadable { .. }
             | Problem::StringExpected(_)
-            | Problem::LabelPath => Code::ParseFailed,
+            | Problem::LabelPath
+            | Problem::NoCursor
+            | Problem::ManyCursors => Code::ParseFailed,
             Problem::NotABoolean(_) | Problem::NegativeOffset => Code::DataException,
             Problem::SkippedArgument | Problem::OmittedArgument => Code::NotSupported,
             Problem::TooDeep { .. } | Problem::IntrospectionTooDeep { .. } => {
                 Code::DepthLimitExceeded
             }
             Problem::TooManyNodes { .. } | Problem::TooManyRows { .. } => Code::NodeLimitExceeded,
-            Problem::Streaming => Code::NotSupported,
             Problem::Schema(detail) => return ApiError::internal(*detail),
             _ => Code::ValidationFailed,
         };

@@ -193,6 +193,22 @@ pub enum Read {
     One(Rows),
     /// The value that a function returns.
     Scalar { call: Call },
+    /// Rows after a cursor, a batch at a time.
+    Stream(Streamed),
+}
+
+/// What a streaming subscription reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Streamed {
+    pub table: TrackedId,
+    pub filter: Predicate,
+    pub column: ColumnId,
+    pub descending: bool,
+    /// Where it begins; nothing is after null.
+    pub from: Option<Operand>,
+    /// The most rows of one batch.
+    pub batch: Operand,
+    pub selection: Vec<Selected>,
 }
 
 /// A call of a tracked function.

@@ -186,7 +186,7 @@ impl Pg {
         json_of(self.query_row(ctx, statement, params).await?)
     }
 
-    /// The same with the row's second column.
+    /// The same with the row's second and third column.
     pub async fn query_reply(
         &self,
         ctx: &TxContext<'_>,
@@ -195,7 +195,8 @@ impl Pg {
     ) -> Result<Reply, PgError> {
         let row = self.query_row(ctx, statement, params).await?;
         let second = row.as_ref().map_or(Ok(None), |row| text_of(row, 1))?;
-        Ok(Reply { json: json_of(row)?, second })
+        let third = row.as_ref().map_or(Ok(None), |row| text_of(row, 2))?;
+        Ok(Reply { json: json_of(row)?, second, third })
     }
 
     async fn query_row(

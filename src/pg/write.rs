@@ -42,8 +42,9 @@ pub struct Job {
 pub struct Reply {
     /// Column 0, of a JSON or text type.
     pub json: Bytes,
-    /// Column 1, where there is one.
+    /// Columns 1 and 2, where there are such.
     pub second: Option<String>,
+    pub third: Option<String>,
 }
 
 /// Why a transaction was given up. Unless the error is
@@ -225,7 +226,7 @@ impl WriteTx<'_> {
                 Ok(_) if of_commit => {}
                 Ok(row) => {
                     let second = row.as_ref().map_or(Ok(None), |row| text_of(row, 1))?;
-                    replies.push(Reply { json: json_of(row)?, second });
+                    replies.push(Reply { json: json_of(row)?, second, third: None });
                 }
                 Err(error) => {
                     let error = PgError::from_driver(&error);

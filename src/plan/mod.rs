@@ -8,6 +8,7 @@
 //! call        functions                         planner     aliases, parameters
 //! script      several statements in a row       cache       plans that ran before
 //! like        patterns that an index can find       depends     what a subscription's answer depends on
+//! stream      rows after a cursor
 //! ```
 
 mod aggregate;
@@ -22,6 +23,7 @@ pub mod read;
 mod rows;
 pub mod script;
 mod source;
+mod stream;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -51,6 +53,8 @@ pub enum PlanError {
     TooManyParameters,
     #[error("one selection set has more than 1600 fields")]
     TooManyFields,
+    #[error("subscriptions with a cursor read tables of the first database only")]
+    StreamElsewhere,
     #[error(
         "the fields of a mutation are in more than one source, and no transaction spans both; send one mutation for each"
     )]
@@ -64,6 +68,7 @@ impl From<PlanError> for ApiError {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
             PlanError::SeveralSources => ApiError::new(Code::NotSupported, error.to_string()),
+            PlanError::StreamElsewhere => ApiError::new(Code::NotSupported, error.to_string()),
             other => ApiError::internal(other.to_string()),
         }
     }
@@ -81,7 +86,10 @@ impl Slot {
     fn weight(&self) -> usize {
         match &self.operand {
             Operand::Const(text) | Operand::Session(text) => 48 + text.len(),
-            Operand::Leaf(_) | Operand::SessionVariables | Operand::Earlier(_) => 64,
+            Operand::Leaf(_)
+            | Operand::SessionVariables
+            | Operand::Earlier(_)
+            | Operand::Cursor => 64,
             Operand::Json(parts) => parts.iter().map(part_weight).sum(),
         }
     }
@@ -128,6 +136,9 @@ pub struct Plan {
     /// Of subscriptions: what the answer depends on. Their statement gives the
     /// snapshot that it saw as its second column.
     pub depends: Option<Box<Depends>>,
+    /// Of streaming subscriptions: where they begin. Their statement gives the
+    /// place after the batch as its third column, null for an empty one.
+    pub stream: Option<Beginning>,
     runs: AtomicU32,
 }
 
@@ -139,6 +150,10 @@ pub struct Depends {
     /// it, most telling first.
     pub keys: BTreeMap<Oid, Vec<Key>>,
 }
+
+/// Where a stream begins; nothing comes after null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning(pub Option<Operand>);
 
 /// A column of which only rows with certain values matter.
 #[derive(Debug, Clone, PartialEq, Eq)]

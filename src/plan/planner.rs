@@ -14,7 +14,7 @@ use crate::sql::{
     Alias, AliasAllocator, BinaryOp, Expr, From, Ident, ParamId, QualifiedName, SqlType,
 };
 
-use super::{Filter, Form, PlanError, Slot};
+use super::{Beginning, Filter, Form, PlanError, Slot};
 
 /// What the wire protocol can count.
 const MAX_PARAMETERS: usize = 65_535;
@@ -32,6 +32,8 @@ pub(super) struct Planner<'a> {
     pub called: BTreeSet<Oid>,
     /// Where tables are read, and what their rows are asked to equal there.
     pub readings: Vec<(Alias, TrackedId, Vec<Asked>)>,
+    /// Where a stream begins, and the expression for where it stands then.
+    pub stream: Option<(Beginning, Expr)>,
 }
 
 /// A column, and the values one of which it must have.
@@ -76,6 +78,7 @@ impl<'a> Planner<'a> {
             touched: BTreeSet::new(),
             called: BTreeSet::new(),
             readings: Vec::new(),
+            stream: None,
         }
     }
 

@@ -83,6 +83,7 @@ fn several(
         filters: Vec::new(),
         required: Vec::new(),
         depends: None,
+        stream: None,
         runs: AtomicU32::new(0),
     })
 }
@@ -117,10 +118,16 @@ fn plan_in(
         fields.push((root.key.clone(), expr));
     }
     planner.check_parameters()?;
+    if planner.stream.is_some() && !follows {
+        return Err(PlanError::StreamElsewhere);
+    }
     let answer = if reads {
         let mut object = object(outer, fields, Select::default())?;
         if follows {
             object.items.push(SelectItem { expr: snapshot()?, name: None });
+            if let Some((_, place)) = &planner.stream {
+                object.items.push(SelectItem { expr: place.clone(), name: None });
+            }
         }
         let text: Arc<str> = object.to_string().into();
         let mut hasher = DefaultHasher::new();
@@ -148,6 +155,7 @@ fn plan_in(
         filters: planner.filters.into_iter().collect(),
         required,
         depends,
+        stream: planner.stream.map(|(beginning, _)| beginning),
         runs: AtomicU32::new(0),
     })
 }
@@ -184,6 +192,7 @@ impl Planner<'_> {
                 let filter = self.asked(row, &rows.args.filter)?;
                 self.one(row, from, vec![filter], &rows.selection)
             }
+            Read::Stream(streamed) => self.stream(streamed),
             Read::Scalar { call } => {
                 let value = self.function_value(call)?;
                 Ok(value)

@@ -47,6 +47,7 @@ pub(super) fn source(
             Read::ByPk { table: id, .. } => table(*id),
             Read::Aggregate(aggregated) => rows(&aggregated.source, aggregated.table),
             Read::Scalar { call } => function(call.function),
+            Read::Stream(streamed) => table(streamed.table),
         },
         RootSelection::Write(write) => match write.as_ref() {
             Write::Insert { rows, .. } => table(rows.table),

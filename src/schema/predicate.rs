@@ -21,6 +21,8 @@ pub enum Operand {
     Json(Arc<[JsonPart]>),
     /// What an earlier statement of the same transaction gave.
     Earlier(Earlier),
+    /// Where a streaming subscription stands.
+    Cursor,
 }
 
 /// A piece of JSON text.

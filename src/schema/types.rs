@@ -666,11 +666,6 @@ impl RootKind {
         }
     }
 
-    /// Whether this version runs it.
-    pub const fn is_served(self) -> bool {
-        !matches!(self, RootKind::SelectStream)
-    }
-
     /// The roots that it belongs to.
     pub const fn roots(self) -> &'static [Root] {
         match self {

@@ -15,7 +15,9 @@ mod client;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod restarts;
 mod sharing;
+mod streams;
 mod writers;
 
 use std::net::SocketAddr;
@@ -150,11 +152,17 @@ async fn serve(
     db: &TestDb,
     settings: &[(&str, &str)],
 ) -> (Arc<App>, SocketAddr, CancellationToken) {
+    serve_config(db.config(settings)).await
+}
+
+async fn serve_config(
+    config: ringfence::config::Config,
+) -> (Arc<App>, SocketAddr, CancellationToken) {
     use ringfence::session::AuthConfig;
     use ringfence::telemetry::metrics::Metrics;
     use ringfence::transport::{Authenticator, Edge, EdgeOptions, serve};
 
-    let app = Arc::new(App::start(db.config(settings)).await.expect("starts"));
+    let app = Arc::new(App::start(config).await.expect("starts"));
     let auth = AuthConfig::try_from(&app.config.auth).unwrap();
     let stop = CancellationToken::new();
     let edge = Arc::new(Edge::new(

@@ -142,6 +142,8 @@ async fn woken(server: &Server, sql: &str) -> u64 {
     let before = server.live();
     server.sql(sql).await;
     server.until("the commit is told", |live| live.commits > before.commits).await;
+    // Groups are woken right after it is counted.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     server.live().woken - before.woken
 }
 

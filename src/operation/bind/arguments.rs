@@ -100,7 +100,7 @@ impl<'a> Binder<'a> {
                         Ok(())
                     })?;
                 }
-                ArgKind::Limit => out.limit = self.limit(input)?,
+                ArgKind::Limit => out.limit = Some(self.count("limit", input)?),
                 ArgKind::Offset => out.offset = self.offset(input)?,
                 ArgKind::DistinctOn => {
                     if let Input::List(items) = input {
@@ -133,8 +133,9 @@ impl<'a> Binder<'a> {
         Err(self.error(Problem::Schema("no column to select")))
     }
 
-    fn limit(&mut self, input: Input) -> Result<Option<Operand>, BindError> {
-        self.at("limit", |binder| {
+    /// A number of rows.
+    pub(super) fn count(&mut self, name: &str, input: Input) -> Result<Operand, BindError> {
+        self.at(name, |binder| {
             let Input::Scalar(operand) = input else {
                 return Err(binder.error(Problem::Schema("a limit is no scalar")));
             };
@@ -148,7 +149,7 @@ impl<'a> Binder<'a> {
                 Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::Limit),
                 _ => {}
             }
-            Ok(Some(operand))
+            Ok(operand)
         })
     }
 

@@ -15,6 +15,7 @@ mod filter;
 mod mutation;
 mod order;
 mod selection;
+mod stream;
 
 use std::collections::{HashMap, HashSet};
 
@@ -115,9 +116,11 @@ pub fn bind<'a>(
         let field = binder.root(root, &fields)?;
         roots.push(Root { key, field });
     }
+    let streams = |root: &Root| matches!(&root.field, RootSelection::Read(read) if matches!(**read, Read::Stream(_)));
     if operation.kind == OperationKind::Subscription
         && roots.len() > 1
-        && !operation.directives.iter().any(|found| &*found.name == MULTIPLE_ROOTS)
+        && (roots.iter().any(streams)
+            || !operation.directives.iter().any(|found| &*found.name == MULTIPLE_ROOTS))
     {
         return root_error(Problem::SeveralRoots);
     }
@@ -405,7 +408,9 @@ impl<'a> Binder<'a> {
                         fields,
                     )?))
                 }
-                RootKind::SelectStream => return Err(self.error(Problem::Streaming)),
+                RootKind::SelectStream => {
+                    read(Read::Stream(self.streamed(table, field, fields, &def)?))
+                }
                 kind => RootSelection::Write(Box::new(self.write(table, kind, fields, &def)?)),
             },
             FieldKind::Root(RootField::Function(function)) => {

@@ -88,6 +88,7 @@ pub fn plan(
         filters: Vec::new(),
         required,
         depends: None,
+        stream: None,
         runs: AtomicU32::new(0),
     })
 }

@@ -564,7 +564,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
     };
     let mut kinds = RootKind::ALL;
     kinds.sort_by_key(order);
-    for kind in kinds.into_iter().filter(|kind| kind.is_served()) {
+    for kind in kinds {
         for table in &tracked.tables {
             let name = table.roots.name(kind);
             for root in kind.roots() {

@@ -1,0 +1,106 @@
+//! Streaming subscriptions: rows after a cursor, each batch once.
+//!
+//! Other than a group, a stream has one subscriber, and waits with the next
+//! batch until the last one was taken: nothing is skipped, and nothing queued.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::Live;
+use super::router::{Interest, Pending};
+use super::snapshot::Snapshot;
+use super::subscription::{Published, Publisher, Update};
+use crate::base::ApiError;
+
+/// Waits for a commit to become visible, as those of a group.
+const FIRST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+
+/// Rows after a place.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) data: Bytes,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// The place after them; `None` when there are no rows.
+    pub(crate) next: Option<String>,
+}
+
+/// Reads the rows after a place.
+pub(crate) trait BatchReader: Send + Sync + 'static {
+    fn read<'a>(&'a self, after: Option<&'a str>) -> BoxFuture<'a, Result<Batch, ApiError>>;
+}
+
+impl Live {
+    /// Publishes batch after batch from `place` on, and moves that along.
+    pub(crate) async fn stream(
+        &self,
+        interest: Interest,
+        reader: &dyn BatchReader,
+        publisher: &Publisher,
+        place: &mut Option<String>,
+    ) {
+        let ticket = self.router.register(interest);
+        let mut pending = Pending::everything();
+        let mut seen: Option<Snapshot> = None;
+        let mut failed = false;
+        let mut wait = None;
+        loop {
+            publisher.vacant().await;
+            pending.absorb(ticket.take());
+            if let (Some(seen), false) = (&seen, pending.all) {
+                pending.settle(seen);
+            }
+            if !pending.all && !pending.has_commits() {
+                wait = None;
+                tokio::select! {
+                    () = ticket.ready() => {}
+                    () = self.groups.pause(), if failed || seen.is_none() || !ticket.is_covered() => {
+                        pending.all = true;
+                    }
+                }
+                continue;
+            }
+            if let Some(time) = wait {
+                tokio::time::sleep(time).await;
+                pending.absorb(ticket.take());
+            }
+            pending.all = false;
+            let batch = reader.read(place.as_deref()).await;
+            failed = batch.is_err();
+            match batch {
+                Ok(batch) => {
+                    if !publisher.is_valid() {
+                        // What was read stays unread.
+                        publisher.renewed().await;
+                        pending.all = true;
+                        continue;
+                    }
+                    match &batch.snapshot {
+                        Some(snapshot) => pending.settle(snapshot),
+                        None => pending.forget_commits(),
+                    }
+                    wait = pending.has_commits().then(|| {
+                        wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
+                    });
+                    seen = batch.snapshot;
+                    if batch.next.is_some() {
+                        *place = batch.next;
+                        publisher.add(batch.data);
+                        // There may be more.
+                        pending.all = true;
+                        wait = None;
+                    }
+                }
+                Err(error) => {
+                    wait = None;
+                    let state = Published::error(&error);
+                    publisher.offer(&state, &Update::Failed(error), None);
+                    self.groups.pause().await;
+                    pending.all = true;
+                }
+            }
+        }
+    }
+}

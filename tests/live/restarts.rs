@@ -1,0 +1,136 @@
+//! Faults of a whole cluster, on one of its own.
+
+use std::path::PathBuf;
+
+use ringfence::cluster::{Cluster, ClusterOptions};
+use ringfence::config::Config;
+use serde_json::json;
+
+use super::*;
+
+struct Own {
+    options: ClusterOptions,
+    cluster: Option<Cluster>,
+    address: SocketAddr,
+    app: Arc<App>,
+    stop: CancellationToken,
+}
+
+impl Own {
+    async fn start(name: &str) -> Own {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("live-{name}-{}", std::process::id()));
+        let mut options = ClusterOptions::new(folder, "live");
+        options.durable = false;
+        let started = Cluster::start(&options).expect("a PostgreSQL server");
+        let cluster = Some(started);
+        let url = cluster.as_ref().unwrap().url();
+        psql(url.expose(), "create role app_user; create role app_editor").await;
+        psql(url.expose(), SCHEMA).await;
+        let jwt = json!({"type": "HS256", "key": harness::JWT_KEY}).to_string();
+        let config = Config::with(&[
+            ("server.port", "0"),
+            ("database.url", url.expose().as_str()),
+            ("auth.jwt", jwt.as_str()),
+            ("roles.map", "user=app_user"),
+            ("live.poll_interval", NEVER),
+        ])
+        .expect("is valid");
+        // The login of requests is made at the first start, then granted.
+        drop(App::start(config.clone()).await.expect("starts"));
+        psql(url.expose(), "grant app_user to ringfence_authenticator").await;
+        let (app, address, stop) = serve_config(config).await;
+        Own { options, cluster, address, app, stop }
+    }
+
+    async fn sql(&self, sql: &str) {
+        psql(self.cluster.as_ref().unwrap().url().expose(), sql).await;
+    }
+
+    async fn until_woken(&self) {
+        let start = Instant::now();
+        loop {
+            let live = self.app.engine.live().stats();
+            if live.streaming && live.woken_groups == 1 && live.polled_groups == 0 {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{live:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(cluster) = self.cluster.take()
+            && let Err(error) = cluster.stop()
+        {
+            eprintln!("a cluster of the test did not stop: {error}");
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.options.folder) {
+            eprintln!("{}: {error}", self.options.folder.display());
+        }
+    }
+}
+
+async fn psql(url: &str, sql: &str) {
+    let (client, connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connects");
+    let running = tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+    drop(client);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_postgres_loses_nothing() {
+    let mut own = Own::start("restart").await;
+    let token = Token::new("user").tenant("a").user("1");
+    let mut client = connect(own.address, &token).await;
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    own.until_woken().await;
+    own.sql("update notes set body = 'before' where id = 1").await;
+    until_state(&mut client, "notes", &json!([{"body": "before"}])).await;
+    own.cluster.take().unwrap().stop().unwrap();
+    own.cluster = Some(Cluster::start(&own.options).expect("starts again"));
+    own.sql("update notes set body = 'after' where id = 1").await;
+    until_state(&mut client, "notes", &json!([{"body": "after"}])).await;
+    own.until_woken().await;
+    own.sql("update notes set body = 'again' where id = 1").await;
+    until_state(&mut client, "notes", &json!([{"body": "again"}])).await;
+}
+
+/// The log tells of a commit that waits for a standby before anybody can see
+/// it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_nobody_sees_yet_is_waited_for() {
+    let own = Own::start("standby").await;
+    let token = Token::new("user").tenant("a").user("1");
+    let mut client = connect(own.address, &token).await;
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    own.until_woken().await;
+    own.sql("alter system set synchronous_standby_names = 'nobody'").await;
+    own.sql("select pg_reload_conf()").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let url = own.cluster.as_ref().unwrap().url();
+    let commits = own.app.engine.live().stats().commits;
+    let writer = tokio::spawn(async move {
+        // The cluster of a test does not wait for its own disk, either.
+        let sql = "set synchronous_commit = on; update notes set body = 'held' where id = 1";
+        psql(url.expose(), sql).await;
+    });
+    let start = Instant::now();
+    while own.app.engine.live().stats().commits == commits {
+        assert!(start.elapsed() < PATIENCE, "the log tells of the commit");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(client.is_silent(Duration::from_millis(300)).await);
+    assert!(!writer.is_finished());
+    own.sql("alter system reset synchronous_standby_names").await;
+    own.sql("select pg_reload_conf()").await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "held"}]));
+    writer.await.unwrap();
+}
