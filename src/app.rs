@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::action::HandlerOptions;
 use crate::admin::{self, Project, ProjectError, ProjectOptions};
 use crate::base::ApiError;
 use crate::catalog::CatalogError;
@@ -138,6 +139,10 @@ impl App {
             roles: options,
             limits,
             poll_interval: config.live.poll_interval,
+            handlers: HandlerOptions {
+                max_response: usize::try_from(config.actions.max_response.0).unwrap_or(usize::MAX),
+                denied: config.actions.deny_networks.clone(),
+            },
             metadata: given.clone().filter(|_| logins.given == Given::Restricted),
         };
         let project = Project::start(pg.clone(), watch.clone(), options).await?;

@@ -7,13 +7,14 @@
 //! 5  admin ─▶ engine                 what is served, and how it is changed; the façade
 //! 4  operation ─▶ plan  live        bind; Plan → Statement; what wakes a subscription
 //! 3  schema  graphql                per-role schema; the language
-//! 2  metadata  catalog  doctor      what we were told to show; what the database has
+//! 2  metadata  catalog  doctor  action   what we were told to show; what the database has; handlers
 //! 1  sql  pg  session  cluster      SQL as data; Postgres as a service; who asks
 //! 0  base  config  telemetry        no domain
 //! ```
 //!
 //! Dependencies point down; `tests/layers.rs` keeps it so.
 
+pub mod action;
 pub mod admin;
 pub mod app;
 pub mod base;

@@ -11,7 +11,7 @@ use crate::catalog::model::{Catalog, Oid, Table as DbTable, Volatility};
 use crate::metadata::function::ComputedField;
 use crate::metadata::permission::{Columns, Presets};
 use crate::metadata::relationship::{ForeignKeyOn, Using};
-use crate::metadata::{Metadata, NonEmpty, QualifiedName, Source, Table, document};
+use crate::metadata::{CustomTypes, Metadata, NonEmpty, QualifiedName, Source, Table, document};
 use crate::schema::tracked::conditions::session_variable;
 use crate::schema::tracked::{Inconsistency, ObjectKind, Returns, SourceId, Tracked, TrackedId};
 
@@ -60,6 +60,16 @@ impl Renames {
             }
         }
         out
+    }
+
+    /// Follows the renames where custom types refer to tables.
+    pub(super) fn apply_to_types(&self, types: &mut CustomTypes) {
+        let relationships = types.objects.iter_mut().flat_map(|object| &mut object.relationships);
+        for relationship in relationships {
+            let table = relationship.remote_table.clone();
+            relationship.field_mapping.values_mut().for_each(|name| self.column(&table, name));
+            self.table(&mut relationship.remote_table);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -508,7 +518,15 @@ pub(super) fn forget_dropped(source: &mut Source, before: &Catalog, after: &Cata
 }
 
 /// Takes what is left out of the schema out of the metadata as well.
-pub(super) fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
+pub(super) fn remove_all(metadata: &mut Metadata, broken: &[Inconsistency]) {
+    // Actions whose types are put right may be right then.
+    let types = broken.iter().any(|object| object.kind == ObjectKind::CustomTypes);
+    for object in broken.iter().filter(|object| !types || object.kind != ObjectKind::Action) {
+        remove(metadata, object);
+    }
+}
+
+fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
     let place = &broken.place;
     let named = |name: &NonEmpty| **name == *place.named;
     match broken.kind {
@@ -520,6 +538,21 @@ pub(super) fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
         }
         ObjectKind::Source => {
             return metadata.sources.retain(|source| source.name != place.source);
+        }
+        ObjectKind::Action => {
+            return metadata.actions.retain(|action| *action.name != *place.named);
+        }
+        ObjectKind::CustomTypes => {
+            match &place.table {
+                // What is left may do without the table.
+                Some(table) => {
+                    for object in &mut metadata.custom_types.objects {
+                        object.relationships.retain(|found| found.remote_table != *table);
+                    }
+                }
+                None => metadata.custom_types = CustomTypes::default(),
+            }
+            return;
         }
         _ => {}
     }
@@ -567,7 +600,12 @@ pub(super) fn remove(metadata: &mut Metadata, broken: &Inconsistency) {
 pub(super) fn described(broken: &Inconsistency) -> String {
     let place = &broken.place;
     let in_source = format!("in source \"{}\"", place.source);
-    let Some(table) = &place.table else { return format!("{} {in_source}", broken.name) };
+    let table = match (broken.kind, &place.table) {
+        (ObjectKind::CustomTypes, _) => return "custom types".to_owned(),
+        (ObjectKind::Action, _) => return broken.name.clone(),
+        (_, Some(table)) => table,
+        (_, None) => return format!("{} {in_source}", broken.name),
+    };
     let of = |what: &str| format!("{what} {table}.{} {in_source}", place.named);
     match broken.kind {
         ObjectKind::Table => format!("table {table} {in_source}"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
+use crate::action::HandlerOptions;
 use crate::base::ApiError;
 use crate::catalog::model::Oid;
 use crate::catalog::{Catalog, Watch};
@@ -58,6 +59,7 @@ pub struct ProjectOptions {
     pub limits: EngineLimits,
     /// Between two readings of a subscription.
     pub poll_interval: Duration,
+    pub handlers: HandlerOptions,
     /// Metadata that is not in the database but given at start.
     pub metadata: Option<Metadata>,
 }
@@ -130,7 +132,8 @@ impl Project {
         tx.commit().await?;
         report(&tracked.inconsistencies);
         let engine = Engine::new(pg.clone(), Arc::default(), options.roles, options.limits)
-            .poll_every(options.poll_interval);
+            .poll_every(options.poll_interval)
+            .call_handlers(options.handlers);
         let project = Project(Arc::new(Inner {
             pg,
             watch,

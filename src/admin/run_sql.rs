@@ -148,7 +148,10 @@ async fn follow(draft: &mut Draft<'_>, run: &RunSql) -> Result<(), ApiError> {
             table.computed_fields.retain(|found| found.name != *field);
         }
     }
-    let changed = *source != untouched;
+    let mut changed = *source != untouched;
+    let types = draft.metadata.custom_types.clone();
+    renames.apply_to_types(&mut draft.metadata.custom_types);
+    changed |= draft.metadata.custom_types != types;
     if run.check_metadata_consistency == Some(false) {
         return if changed { draft.rebuild().await.map(drop) } else { draft.refresh().await };
     }

@@ -95,12 +95,23 @@ pub struct ApiError {
     pub path: JsonPath,
     /// More for the administrator, who alone gets it.
     pub internal: Option<Box<serde_json::Value>>,
+    /// What the handler of an action says in the place of path and code.
+    pub extensions: Option<Box<Extensions>>,
     /// The HTTP status where it is not the code's.
     pub status: Option<u16>,
     /// For the log only: the cause, SQLSTATE, constraint.
-    pub detail: Option<String>,
+    pub detail: Option<Box<str>>,
     /// Seconds for a `Retry-After` header.
     pub retry_after: Option<u32>,
+}
+
+/// What an error of somebody else's making has beside its message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Extensions {
+    /// A code of its own.
+    Code(String),
+    /// All of `extensions`.
+    Whole(serde_json::Value),
 }
 
 impl ApiError {
@@ -110,6 +121,7 @@ impl ApiError {
             message: message.into(),
             path: JsonPath::root(),
             internal: None,
+            extensions: None,
             status: None,
             detail: None,
             retry_after: None,
@@ -132,7 +144,7 @@ impl ApiError {
     }
 
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.detail = Some(detail.into().into_boxed_str());
         self
     }
 
@@ -161,21 +173,26 @@ impl std::error::Error for ApiError {}
 
 impl Serialize for ApiError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Extensions<'a>(&'a ApiError);
-        impl Serialize for Extensions<'_> {
+        struct Beside<'a>(&'a ApiError);
+        impl Serialize for Beside<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let code = match self.0.extensions.as_deref() {
+                    Some(Extensions::Whole(value)) => return value.serialize(serializer),
+                    Some(Extensions::Code(code)) => code.as_str(),
+                    None => self.0.code.as_str(),
+                };
                 let mut map = serializer.serialize_map(None)?;
                 if let Some(internal) = &self.0.internal {
                     map.serialize_entry("internal", internal)?;
                 }
                 map.serialize_entry("path", &self.0.path.to_string())?;
-                map.serialize_entry("code", self.0.code.as_str())?;
+                map.serialize_entry("code", code)?;
                 map.end()
             }
         }
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("message", self.message.as_ref())?;
-        map.serialize_entry("extensions", &Extensions(self))?;
+        map.serialize_entry("extensions", &Beside(self))?;
         map.end()
     }
 }

@@ -5,5 +5,5 @@ pub mod error;
 pub mod secret;
 
 pub use code::Code;
-pub use error::{ApiError, JsonPath, PathSegment};
+pub use error::{ApiError, Extensions, JsonPath, PathSegment};
 pub use secret::Secret;

@@ -17,6 +17,7 @@ mod setting;
 mod source;
 pub mod value;
 
+mod actions;
 mod auth;
 mod console;
 mod database;
@@ -31,6 +32,7 @@ mod server;
 mod telemetry;
 mod websocket;
 
+pub use actions::ActionsConfig;
 pub use auth::AuthSettings;
 pub use console::ConsoleConfig;
 pub use database::{DatabaseConfig, Pooler};
@@ -64,6 +66,7 @@ pub struct Config {
     pub websocket: WebSocketConfig,
     pub live: LiveConfig,
     pub metadata: MetadataConfig,
+    pub actions: ActionsConfig,
     pub console: ConsoleConfig,
     pub log: LogConfig,
     pub telemetry: TelemetryConfig,
@@ -92,7 +95,7 @@ const fn section_doc<S: Section>() -> SectionDoc {
 }
 
 /// Every section, in the order of the documentation.
-pub const SECTIONS: [SectionDoc; 13] = [
+pub const SECTIONS: [SectionDoc; 14] = [
     section_doc::<GeneralConfig>(),
     section_doc::<ServerConfig>(),
     section_doc::<DatabaseConfig>(),
@@ -103,6 +106,7 @@ pub const SECTIONS: [SectionDoc; 13] = [
     section_doc::<WebSocketConfig>(),
     section_doc::<LiveConfig>(),
     section_doc::<MetadataConfig>(),
+    section_doc::<ActionsConfig>(),
     section_doc::<ConsoleConfig>(),
     section_doc::<LogConfig>(),
     section_doc::<TelemetryConfig>(),
@@ -155,6 +159,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
     let websocket = WebSocketConfig::resolve(resolver);
     let live = LiveConfig::resolve(resolver);
     let metadata = MetadataConfig::resolve(resolver);
+    let actions = ActionsConfig::resolve(resolver);
     let console = ConsoleConfig::resolve(resolver);
     let log = LogConfig::resolve(resolver);
     let telemetry = TelemetryConfig::resolve(resolver);
@@ -169,6 +174,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
         websocket: websocket?,
         live: live?,
         metadata: metadata?,
+        actions: actions?,
         console: console?,
         log: log?,
         telemetry: telemetry?,

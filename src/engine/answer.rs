@@ -38,11 +38,15 @@ impl Engine {
                 "subscriptions are not supported over HTTP, use websockets instead",
             ));
         }
+        if let Answer::Parts(parts) = &prepared.plan.answer {
+            let plan = prepared.plan.clone();
+            return self.parts(session, &schema, request, &plan, parts, prepared.leaves).await;
+        }
         self.run(session, &schema, request, prepared).await
     }
 
     /// Runs what was prepared.
-    async fn run(
+    pub(super) async fn run(
         &self,
         session: &Session,
         schema: &Arc<RoleSchema>,
@@ -126,7 +130,7 @@ impl Engine {
         let (source, text, fingerprint) = match &plan.answer {
             Answer::Constant(bytes) => return Ok(bytes.clone()),
             Answer::Statement { source, text, fingerprint } => (*source, text, *fingerprint),
-            Answer::Script(_) | Answer::Several(_) => {
+            Answer::Script(_) | Answer::Several(_) | Answer::Parts(_) => {
                 return Err(ApiError::internal("a plan of one query was expected"));
             }
         };
@@ -206,7 +210,7 @@ pub(super) fn role_in(schema: &RoleSchema, source: SourceId) -> Result<&SourceRo
 
 /// One object with the keys in the document's order; the values are copied as
 /// they are.
-fn merge(keys: &[Arc<str>], parts: &[Bytes]) -> Result<Bytes, ApiError> {
+pub(super) fn merge(keys: &[Arc<str>], parts: &[Bytes]) -> Result<Bytes, ApiError> {
     let text =
         |bytes| std::str::from_utf8(bytes).map_err(|error| ApiError::internal(error.to_string()));
     let mut sources = Vec::with_capacity(parts.len());

@@ -107,7 +107,7 @@ impl<'p> Part<'p> {
     /// `None` when the answer needs no database.
     fn of(plan: &'p Plan) -> Option<Self> {
         let (source, statements) = match &plan.answer {
-            Answer::Constant(_) | Answer::Several(_) => return None,
+            Answer::Constant(_) | Answer::Several(_) | Answer::Parts(_) => return None,
             Answer::Statement { source, text, .. } => (*source, vec![(&**text, &*plan.slots)]),
             Answer::Script(script) => {
                 let steps = script.steps.iter();
@@ -140,6 +140,10 @@ impl Engine {
         };
         let plan = &prepared.plan;
         let parts: Vec<Part<'_>> = match &plan.answer {
+            Answer::Parts(_) => {
+                let message = "an operation that calls actions cannot be explained";
+                return Err(ApiError::new(Code::NotSupported, message));
+            }
             Answer::Several(plans) => plans.iter().filter_map(Part::of).collect(),
             _ => Part::of(plan).into_iter().collect(),
         };

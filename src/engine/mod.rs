@@ -3,13 +3,16 @@
 //! ```text
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
 //!                       ├▶ answer, write: parameters ─▶ one transaction ─▶ bytes
+//!                       ├▶ action, output: handlers of actions, rows that belong to their answers
 //!                       └▶ subscribe: the same whenever live says so, changes only
 //! ```
 
+mod action;
 mod answer;
 mod describe;
 pub mod executor;
 mod explain;
+mod output;
 mod parameters;
 mod prepare;
 mod subscribe;
@@ -20,9 +23,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use crate::action::{HandlerOptions, Handlers};
 use crate::base::{ApiError, Code};
 use crate::operation::Limits;
 use crate::pg::Pg;
@@ -46,6 +51,8 @@ pub struct GraphqlRequest {
     pub queries_only: bool,
     /// Tell the id of a mutation's transaction.
     pub wants_transaction: bool,
+    /// The client's headers, for handlers of actions that get them.
+    pub headers: Option<Arc<HeaderMap>>,
 }
 
 /// `data` is JSON text made by Postgres and is never decoded.
@@ -58,6 +65,8 @@ pub struct GraphqlResponse {
     /// The id of a mutation's transaction (`pg_current_xact_id`), when it was
     /// asked for and something was written.
     pub transaction: Option<String>,
+    /// Cookies that handlers of actions set.
+    pub cookies: Vec<HeaderValue>,
 }
 
 impl GraphqlResponse {
@@ -102,6 +111,7 @@ pub struct Engine {
     descriptions: Descriptions,
     limits: EngineLimits,
     subscriptions: subscribe::Subscriptions,
+    handlers: Handlers,
     /// Told when Postgres refuses on rights, so that memberships are re-read.
     suspicion: Arc<Notify>,
 }
@@ -121,8 +131,21 @@ impl Engine {
             plans: PlanCache::new(limits.plan_cache_bytes),
             descriptions: Descriptions::new(),
             limits,
+            handlers: Handlers::default(),
             suspicion: Arc::new(Notify::new()),
         }
+    }
+
+    /// Calls handlers of actions in this way.
+    #[must_use]
+    pub fn call_handlers(mut self, options: HandlerOptions) -> Self {
+        self.handlers = Handlers::new(options);
+        self
+    }
+
+    /// Whether handlers of actions want headers of clients.
+    pub fn wants_headers(&self) -> bool {
+        self.schemas.load().tracked().actions.forward_headers()
     }
 
     /// Serves a new catalogue or metadata from the next request on; running

@@ -9,7 +9,7 @@ use crate::operation::Operation;
 use crate::operation::bind;
 use crate::operation::bind::choose;
 use crate::operation::variables::{Declaration, coerce, declare};
-use crate::plan::{Plan, PlanError, read, write};
+use crate::plan::{Plan, PlanError};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::stored::Allowed;
 use crate::session::Session;
@@ -148,11 +148,7 @@ impl Engine {
         schema: &RoleSchema,
         bound: Operation,
     ) -> Result<Arc<Plan>, PlanError> {
-        let rows = self.limits.rows;
-        Ok(Arc::new(match bound.kind {
-            OperationKind::Mutation => write::plan(schema, bound, rows)?,
-            _ => read::plan(schema, bound, rows)?,
-        }))
+        Ok(Arc::new(crate::plan::plan(schema, bound, self.limits.rows)?))
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::is_default;
 use super::text::{NonEmpty, QualifiedName};
+use super::{is_default, or_default};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Action {
@@ -14,7 +14,7 @@ pub struct Action {
     pub definition: ActionDefinition,
     #[serde(default, skip_serializing_if = "is_default")]
     pub comment: Option<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub permissions: Vec<ActionPermission>,
 }
 
@@ -24,16 +24,16 @@ pub struct ActionDefinition {
     pub handler: String,
     /// `User`, `User!`, `[User!]!`.
     pub output_type: Arc<str>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub arguments: Vec<ActionArgument>,
     #[serde(default, rename = "type")]
     pub operation: ActionOperation,
     /// Of mutations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kind: Option<ActionKind>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub forward_client_headers: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub headers: Vec<HandlerHeader>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -42,7 +42,7 @@ pub struct ActionDefinition {
     pub request_transform: Option<Value>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub response_transform: Option<Value>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ignored_client_headers: Vec<String>,
 }
 
@@ -126,13 +126,13 @@ pub struct ActionPermission {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CustomTypes {
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub input_objects: Vec<InputObject>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub objects: Vec<OutputObject>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub scalars: Vec<CustomScalar>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub enums: Vec<CustomEnum>,
 }
 
@@ -150,7 +150,7 @@ pub struct OutputObject {
     #[serde(default, skip_serializing_if = "is_default")]
     pub description: Option<String>,
     pub fields: Vec<ActionArgument>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub relationships: Vec<TypeRelationship>,
 }
 
@@ -194,6 +194,6 @@ pub struct CustomEnumValue {
     pub value: Arc<str>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub description: Option<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub is_deprecated: bool,
 }

@@ -31,6 +31,15 @@ pub use source::Source;
 pub use table::Table;
 pub use text::{NonEmpty, QualifiedName};
 
+/// Null says nothing.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + serde::Deserialize<'de>,
+{
+    Ok(<Option<T> as serde::Deserialize>::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// Empty lists, `false`, `{}` and the like are left out of an export.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

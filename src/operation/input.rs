@@ -18,6 +18,9 @@ pub enum Input {
     /// New rows that all have the same columns: a Postgres array literal for
     /// each, so that the statement does not depend on how many there are.
     Columns(Vec<(Name, Operand)>),
+    /// A value of a type that only actions have, and it fits; it goes to the
+    /// handler as it was sent.
+    Checked,
 }
 
 impl Input {
@@ -30,6 +33,7 @@ impl Input {
             Input::Scalar(_) => "a scalar",
             Input::Array(_) | Input::List(_) | Input::Columns(_) => "a list",
             Input::Object(_) => "an object",
+            Input::Checked => "a value of an action",
         }
     }
 }

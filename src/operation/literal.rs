@@ -62,6 +62,7 @@ pub(crate) fn scalar_from_json(scalar: &ScalarType, raw: &RawValue) -> Result<St
         (_, JsonKind::String) => from_string(scalar, json_string(raw)?),
         (Codec::Int | Codec::Float | Codec::Number, JsonKind::Number) => from_number(scalar, text),
         (Codec::Boolean, JsonKind::Boolean) => Ok(text.to_owned()),
+        (Codec::Id, JsonKind::Number) if is_integer(text) => Ok(text.to_owned()),
         (_, JsonKind::List) if scalar.array => {
             let mut out = String::new();
             array_from_json(&mut out, raw, 1)?;
@@ -81,6 +82,7 @@ pub(crate) fn scalar_from_literal(scalar: &ScalarType, value: &Value) -> Result<
             from_number(scalar, text)
         }
         (Codec::Boolean, Value::Boolean(value)) => Ok(value.to_string()),
+        (Codec::Id, Value::Int(text)) => Ok(text.to_string()),
         (_, Value::List(items)) if scalar.array => {
             let mut out = String::new();
             array_from_literal(&mut out, items, 1)?;
@@ -88,6 +90,10 @@ pub(crate) fn scalar_from_literal(scalar: &ScalarType, value: &Value) -> Result<
         }
         (_, value) => Err(unreadable(scalar, kind_of(value))),
     }
+}
+
+fn is_integer(text: &str) -> bool {
+    text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The type of Postgres behind a scalar, where it is one of Postgres' own.

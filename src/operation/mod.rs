@@ -16,6 +16,7 @@ pub(crate) mod json;
 pub(crate) mod json_path;
 pub mod literal;
 pub mod model;
+pub mod payload;
 pub mod variables;
 
 pub use bind::{Limits, bind};

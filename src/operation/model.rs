@@ -5,10 +5,11 @@ use crate::catalog::model::ColumnId;
 use crate::graphql::{Name, OperationKind};
 use crate::schema::introspection::Asked;
 use crate::schema::predicate::Predicate;
-use crate::schema::tracked::{FunctionId, TrackedId};
+use crate::schema::tracked::{ActionId, FunctionId, TrackedId};
 use crate::schema::types::{AggregateFunction, Root as TypeRoot, UpdateOperator};
 
 use super::input::Operand;
+use super::payload::Payload;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
@@ -51,6 +52,60 @@ pub enum RootSelection {
     NothingAvailable,
     Read(Box<Read>),
     Write(Box<Write>),
+    Action(Box<ActionCall>),
+}
+
+/// A call of the handler of an action, and what is taken of its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionCall {
+    pub action: ActionId,
+    pub payload: Payload,
+    pub output: Output,
+    /// Rows of tables that belong to objects of the answer.
+    pub related: Vec<Related>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// The answer as it is.
+    Whole,
+    Object(Vec<OutputSelected>),
+}
+
+/// One field of an object of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputSelected {
+    pub key: Name,
+    pub field: OutputField,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputField {
+    Typename(Name),
+    /// The value under this name.
+    Value(Name),
+    Object {
+        name: Name,
+        selection: Vec<OutputSelected>,
+    },
+    /// Position in [`ActionCall::related`].
+    Related(usize),
+}
+
+/// Rows of a table that belong to an object of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Related {
+    pub table: TrackedId,
+    /// Fields of the object with the columns that have the same value.
+    pub join: Vec<(Name, ColumnId)>,
+    pub rows: RelatedRows,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum RelatedRows {
+    One(Vec<Selected>),
+    Many { args: ListArgs, selection: Vec<Selected> },
+    Aggregate { args: ListArgs, selection: Vec<AggregateSelected> },
 }
 
 /// What a root of a mutation writes.

@@ -16,8 +16,8 @@ use crate::base::JsonPath;
 use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
 use crate::schema::Types;
 use crate::schema::types::{
-    Codec, EnumType, InputField, InputKind, ScalarType, TableType, TypeDef, TypeId, TypeRef, Wrap,
-    Written,
+    Codec, EnumType, InputField, InputKind, Nesting, ScalarType, TableType, TypeDef, TypeId,
+    TypeRef, Wrap, Written,
 };
 
 use super::error::{BindError, Problem};
@@ -67,19 +67,37 @@ fn resolve(types: &Types, ty: &TypeExpr) -> Result<TypeRef, Problem> {
             Some(_) => Ok(id),
         }
     };
-    match ty {
-        TypeExpr::Named { name, non_null } => Ok(TypeRef {
-            base: named(name)?,
-            wrap: if *non_null { Wrap::NonNull } else { Wrap::Nullable },
-        }),
-        TypeExpr::List { item, non_null } => match item.as_ref() {
-            // `[T]` is taken for `[T!]`; a null inside is refused when it comes.
-            TypeExpr::Named { name, .. } => {
-                Ok(TypeRef { base: named(name)?, wrap: Wrap::List { non_null: *non_null } })
-            }
-            TypeExpr::List { .. } => Err(Problem::NotAnInput(ty.to_string())),
-        },
+    let mut depth = 0_u8;
+    // The outermost level is the highest bit.
+    let mut non_null = 0_u8;
+    let mut inner = ty;
+    loop {
+        let (next, set) = match inner {
+            TypeExpr::Named { non_null, .. } => (None, *non_null),
+            TypeExpr::List { item, non_null } => (Some(item), *non_null),
+        };
+        non_null = non_null << 1 | u8::from(set);
+        match next {
+            Some(item) if depth < Nesting::MAX_DEPTH => inner = item,
+            Some(_) => return Err(Problem::NotAnInput(ty.to_string())),
+            None => break,
+        }
+        depth += 1;
     }
+    let TypeExpr::Named { name, .. } = inner else {
+        return Err(Problem::NotAnInput(ty.to_string()));
+    };
+    let base = named(name)?;
+    let wrap = match depth {
+        // `[T]` is taken for `[T!]`; a null inside is refused when it comes.
+        1 if !matches!(base, TypeId::Custom(_)) => Wrap::List { non_null: non_null >> 1 & 1 == 1 },
+        // Nothing but actions takes lists of lists.
+        2.. if types.tracked().actions.list.is_empty() => {
+            return Err(Problem::NotAnInput(ty.to_string()));
+        }
+        _ => Wrap::lists(depth, non_null).ok_or_else(|| Problem::NotAnInput(ty.to_string()))?,
+    };
+    Ok(TypeRef { base, wrap })
 }
 
 /// The value of one variable.
@@ -242,9 +260,18 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
             self.shape.push(b'n');
             return Ok(BUILD.then_some(Input::Null));
         }
+        if is_of_actions(ty) {
+            let (shape, leaves) = (self.shape.len(), self.leaves.len());
+            self.checked(ty, raw, kind, path, depth)?;
+            // No statement takes it, so none differs for it.
+            self.shape.truncate(shape);
+            self.leaves.truncate(leaves);
+            self.shape.push(b'v');
+            return Ok(BUILD.then_some(Input::Checked));
+        }
         match ty.wrap {
             Wrap::Nullable | Wrap::NonNull => self.item(ty, raw, kind, path, depth),
-            Wrap::List { .. } => {
+            Wrap::List { .. } | Wrap::Deep(_) => {
                 // One value stands for a list of it.
                 let elements = if kind == JsonKind::List { json_elements(raw)? } else { vec![raw] };
                 let item = TypeRef::non_null(ty.base);
@@ -287,6 +314,27 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 Ok(BUILD.then_some(Input::List(out)))
             }
         }
+    }
+
+    /// Goes through a value of a type that only actions have.
+    fn checked(
+        &mut self,
+        ty: TypeRef,
+        raw: &RawValue,
+        kind: JsonKind,
+        path: &mut JsonPath,
+        depth: usize,
+    ) -> Result<(), Problem> {
+        let Some(item) = ty.item() else {
+            return self.item(ty, raw, kind, path, depth).map(drop);
+        };
+        let elements = if kind == JsonKind::List { json_elements(raw)? } else { vec![raw] };
+        for (index, element) in elements.into_iter().enumerate() {
+            path.push_index(index);
+            self.value(item, element, path, depth + 1)?;
+            path.pop();
+        }
+        Ok(())
     }
 
     /// New rows as one array for each column, so that neither shape nor
@@ -422,7 +470,19 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 }
                 self.shape.push(b'{');
                 let mut out = Vec::new();
-                for (key, inner) in json_entries(raw.get())? {
+                let entries = json_entries(raw.get())?;
+                if let TypeId::Custom(_) = ty.base {
+                    let given = |name: &str| entries.iter().any(|(key, _)| **key == *name);
+                    let missing = def
+                        .fields
+                        .iter()
+                        .find(|(name, field)| field.ty.is_non_null() && !given(name));
+                    if let Some((name, _)) = missing {
+                        path.push_key(name.to_string());
+                        return Err(Problem::MissingArgument(name.to_string()));
+                    }
+                }
+                for (key, inner) in entries {
                     path.push_key(key.to_string());
                     let Some((name, field)) = def.fields.get_key_value(key.as_ref()) else {
                         return Err(Problem::UnknownField {
@@ -461,9 +521,14 @@ fn enum_word<'d>(def: &'d EnumType, raw: &RawValue, kind: JsonKind) -> Result<&'
     }
 }
 
+/// Whether a value is for handlers of actions, and not for statements.
+fn is_of_actions(ty: TypeRef) -> bool {
+    matches!(ty.base, TypeId::Custom(_)) || matches!(ty.wrap, Wrap::Deep(_))
+}
+
 /// The problem of a null where the type wants a value.
 pub(super) fn unexpected_null(types: &Types, ty: TypeRef) -> Problem {
-    if matches!(ty.wrap, Wrap::List { .. }) {
+    if ty.item().is_some() {
         return Problem::NullList;
     }
     match types.get(ty.base) {
@@ -538,6 +603,7 @@ fn place(
         value => match ty.wrap {
             Wrap::Nullable | Wrap::NonNull => item(types, ty, value, environment, path).map(Some),
             Wrap::List { .. } => list(types, ty, value, environment, path).map(Some),
+            Wrap::Deep(_) => deep(types, ty, value, environment, path).map(Some),
         },
     }
 }
@@ -574,7 +640,13 @@ fn fits(types: &Types, declaration: &Declaration, ty: TypeRef) -> bool {
             (Some(TypeDef::Scalar(a)), Some(TypeDef::Scalar(b))) => interchangeable(a, b),
             _ => false,
         };
+    let (depth, strict) = declaration.ty.wrap.levels();
+    let (wanted, bits) = ty.wrap.levels();
+    // Whether the outermost may be null is looked at below.
+    let inner = (1_u16 << wanted) - 1;
+    let items_ok = u16::from(bits) & inner & !u16::from(strict) == 0;
     let shape = match (declaration.ty.wrap, ty.wrap) {
+        (Wrap::Deep(_), _) | (_, Wrap::Deep(_)) => depth == wanted && items_ok,
         (Wrap::List { .. }, Wrap::List { .. }) => true,
         (Wrap::List { .. }, _) => false,
         (_, Wrap::List { .. }) => !matches!(types.get(ty.base), Some(TypeDef::Scalar(_))),
@@ -637,6 +709,32 @@ fn list(
     }
 }
 
+/// A list of a kind that only actions have.
+fn deep(
+    types: &Types,
+    ty: TypeRef,
+    value: &Value,
+    environment: &impl Environment,
+    path: &mut JsonPath,
+) -> Result<Input, BindError> {
+    let Some(item) = ty.item() else {
+        return Err(BindError::here(Problem::Schema("a list has no items")));
+    };
+    let items = match value {
+        Value::List(items) => items.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    for (index, value) in items.iter().enumerate() {
+        path.push_index(index);
+        let input = place(types, item, value, environment, path)?;
+        if item.is_non_null() && matches!(input, None | Some(Input::Null)) {
+            return Err(BindError::here(unexpected_null(types, item)));
+        }
+        path.pop();
+    }
+    Ok(Input::Checked)
+}
+
 fn item(
     types: &Types,
     ty: TypeRef,
@@ -686,12 +784,23 @@ fn item(
                     return Err(BindError::here(Problem::DuplicateKey(key.to_string())));
                 }
                 if let Some(input) = place(types, field.ty, inner, environment, path)? {
-                    if input == Input::Null && types.written(ty.base, field.kind).never_null {
+                    let never_null = types.written(ty.base, field.kind).never_null
+                        || field.kind == InputKind::Custom && field.ty.is_non_null();
+                    if input == Input::Null && never_null {
                         return Err(BindError::here(unexpected_null(types, field.ty)));
                     }
                     out.push((name.clone(), input));
                 }
                 path.pop();
+            }
+            if let TypeId::Custom(_) = ty.base {
+                let given = |name: &Name| out.iter().any(|(seen, _)| seen == name);
+                let missing =
+                    def.fields.iter().find(|(name, field)| field.ty.is_non_null() && !given(name));
+                if let Some((name, _)) = missing {
+                    path.push_key(name.to_string());
+                    return Err(BindError::here(Problem::MissingArgument(name.to_string())));
+                }
             }
             Ok(Input::Object(out))
         }

@@ -9,8 +9,10 @@
 //! script      several statements in a row       cache       plans that ran before
 //! like        patterns that an index can find       depends     what a subscription's answer depends on
 //! stream      rows after a cursor
+//! action      rows that belong to answers of actions
 //! ```
 
+pub mod action;
 mod aggregate;
 pub mod cache;
 mod call;
@@ -34,13 +36,16 @@ use crate::base::{ApiError, Code};
 use crate::catalog::Dependence;
 use crate::catalog::model::{ColumnId, Oid};
 use crate::graphql::OperationKind;
+use crate::operation::Operation;
 use crate::operation::input::Operand;
-use crate::operation::model::LeafCheck;
+use crate::operation::model::{LeafCheck, Root, RootSelection};
+use crate::schema::RoleSchema;
 use crate::schema::introspection::{Asked, Selected, Selection};
 use crate::schema::predicate::JsonPart;
 use crate::schema::tracked::{SourceId, TrackedId};
 use crate::sql::InvalidIdent;
 
+use action::ActionPlan;
 use script::Script;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +60,8 @@ pub enum PlanError {
     TooManyFields,
     #[error("subscriptions with a cursor read tables of the first database only")]
     StreamElsewhere,
+    #[error("the rows that belong to one answer must be in one source; ask for them one by one")]
+    RelatedSources,
     #[error(
         "the fields of a mutation are in more than one source, and no transaction spans both; send one mutation for each"
     )]
@@ -64,6 +71,7 @@ pub enum PlanError {
 impl From<PlanError> for ApiError {
     fn from(error: PlanError) -> Self {
         match error {
+            PlanError::RelatedSources => ApiError::new(Code::NotSupported, error.to_string()),
             PlanError::TooManyParameters | PlanError::TooManyFields => {
                 ApiError::new(Code::NodeLimitExceeded, error.to_string())
             }
@@ -185,6 +193,89 @@ pub enum Answer {
     Script(Script),
     /// Of queries whose roots are in several sources: a plan for each.
     Several(Vec<Plan>),
+    /// Of operations with actions in them: one after the other, by position
+    /// among the roots.
+    Parts(Vec<Part>),
+}
+
+/// A part of an operation that runs by itself.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Roots that the database answers.
+    Database(Arc<Plan>),
+    Action {
+        key: Arc<str>,
+        plan: Arc<ActionPlan>,
+    },
+}
+
+/// Plans an operation. `max_rows` caps every list.
+///
+/// Roots that the database answers are one part of a query. Those of a mutation
+/// are one part where they follow each other, so that all roots run in the
+/// order of the document.
+pub fn plan(
+    schema: &RoleSchema,
+    operation: Operation,
+    max_rows: Option<u64>,
+) -> Result<Plan, PlanError> {
+    let of_database = |operation: Operation| match operation.kind {
+        OperationKind::Mutation => write::plan(schema, operation, max_rows),
+        _ => read::plan(schema, operation, max_rows),
+    };
+    let is_action = |root: &Root| matches!(root.field, RootSelection::Action(_));
+    if !operation.roots.iter().any(is_action) {
+        return of_database(operation);
+    }
+    let Operation { kind, name, roots, checks } = operation;
+    let keys = roots.iter().map(|root| root.key.clone()).collect();
+    let mut groups: Vec<Vec<Root>> = Vec::new();
+    for root in roots {
+        let group = match groups.last_mut() {
+            _ if is_action(&root) => None,
+            _ if kind != OperationKind::Mutation => groups.iter_mut().find(of_tables),
+            last => last.filter(of_tables),
+        };
+        match group {
+            Some(group) => group.push(root),
+            None => groups.push(vec![root]),
+        }
+    }
+    let mut parts = Vec::with_capacity(groups.len());
+    for mut group in groups {
+        match group.pop() {
+            Some(Root { key, field: RootSelection::Action(call) }) => {
+                let plan = action::plan(schema, *call, checks.clone(), max_rows)?;
+                parts.push(Part::Action { key, plan: Arc::new(plan) });
+            }
+            Some(last) => {
+                group.push(last);
+                let part =
+                    Operation { kind, name: name.clone(), roots: group, checks: checks.clone() };
+                parts.push(Part::Database(Arc::new(of_database(part)?)));
+            }
+            None => {}
+        }
+    }
+    Ok(Plan {
+        kind,
+        operation_name: name,
+        answer: Answer::Parts(parts),
+        described: Vec::new(),
+        depends: None,
+        filters: Vec::new(),
+        stream: None,
+        keys,
+        slots: Vec::new(),
+        checks: Vec::new(),
+        required: Vec::new(),
+        runs: AtomicU32::new(0),
+    })
+}
+
+/// Whether a group of roots is not a call of an action.
+fn of_tables(group: &&mut Vec<Root>) -> bool {
+    !group.iter().any(|root| matches!(root.field, RootSelection::Action(_)))
 }
 
 impl Plan {
@@ -200,6 +291,13 @@ impl Plan {
             Answer::Statement { text, .. } => text.len(),
             Answer::Script(script) => script.weight(),
             Answer::Several(plans) => plans.iter().map(Plan::weight).sum(),
+            Answer::Parts(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Database(plan) => plan.weight(),
+                    Part::Action { plan, .. } => plan.weight(),
+                })
+                .sum(),
         };
         let slots: usize = self.slots.iter().map(Slot::weight).sum();
         let described: usize = self

@@ -2,6 +2,7 @@
 //! are touched.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::catalog::model::{self as db, ColumnId, Oid, PolicyCommand};
 use crate::operation::input::Operand;
@@ -170,6 +171,18 @@ impl<'a> Planner<'a> {
             return Err(PlanError::TooManyParameters);
         }
         Ok(())
+    }
+
+    /// (table, setting) pairs without which a policy would raise.
+    pub(super) fn required(&self) -> Vec<(Arc<str>, String)> {
+        let mut required = Vec::new();
+        for (table, touch) in &self.touched {
+            let name = self.schema.table_name(*table).cloned().unwrap_or_else(|| "".into());
+            for setting in self.schema.required_settings(*table, touch.command()) {
+                required.push((name.clone(), setting.to_owned()));
+            }
+        }
+        required
     }
 
     /// A row count. One that the document spells out is a literal, since the

@@ -109,7 +109,9 @@ fn plan_in(
             }
             RootSelection::Typename(root) => Expr::Text(root.name().to_owned()),
             RootSelection::NothingAvailable => Expr::Text(NOTHING.to_owned()),
-            RootSelection::Write(_) => return Err(PlanError::Missing("a root of queries")),
+            RootSelection::Write(_) | RootSelection::Action(_) => {
+                return Err(PlanError::Missing("a root of queries"));
+            }
             RootSelection::Read(read) => {
                 reads = true;
                 planner.read(read)?
@@ -137,13 +139,7 @@ fn plan_in(
         Answer::Constant(constant(&fields)?)
     };
     let depends = (reads && follows).then(|| Box::new(planner.depends()));
-    let mut required = Vec::new();
-    for (table, touch) in &planner.touched {
-        let name = schema.table_name(*table).cloned().unwrap_or_else(|| "".into());
-        for setting in schema.required_settings(*table, touch.command()) {
-            required.push((name.clone(), setting.to_owned()));
-        }
-    }
+    let required = planner.required();
     Ok(Plan {
         kind: operation.kind,
         operation_name: operation.name,

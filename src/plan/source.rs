@@ -39,6 +39,8 @@ pub(super) fn source(
     let found = match root {
         RootSelection::Typename(_)
         | RootSelection::Described(_)
+        // What belongs to its answer is asked for later.
+        | RootSelection::Action(_)
         | RootSelection::NothingAvailable => return Ok(None),
         RootSelection::Read(read) => match read.as_ref() {
             Read::Many(Rows { table, source, .. }) | Read::One(Rows { table, source, .. }) => {

@@ -77,6 +77,31 @@ pub const INT: ScalarId = ScalarId(1);
 pub const FLOAT: ScalarId = ScalarId(2);
 pub const BOOLEAN: ScalarId = ScalarId(3);
 
+/// What actions may name of Postgres' own types, whatever the tables hold.
+const OF_POSTGRES: [(&str, &str, Codec); 18] = [
+    ("bigint", "int8", Codec::Number),
+    ("smallint", "int2", Codec::Number),
+    ("float8", "float8", Codec::Number),
+    ("numeric", "numeric", Codec::Number),
+    ("money", "money", Codec::Number),
+    ("json", "json", Codec::Json),
+    ("jsonb", "jsonb", Codec::Json),
+    ("uuid", "uuid", Codec::Text),
+    ("bpchar", "bpchar", Codec::Text),
+    ("bytea", "bytea", Codec::Text),
+    ("date", "date", Codec::Text),
+    ("time", "time", Codec::Text),
+    ("timetz", "timetz", Codec::Text),
+    ("timestamp", "timestamp", Codec::Text),
+    ("timestamptz", "timestamptz", Codec::Text),
+    ("interval", "interval", Codec::Text),
+    ("inet", "inet", Codec::Text),
+    ("xml", "xml", Codec::Text),
+];
+
+/// The scalar of identifiers, which no table uses.
+pub const ID: &str = "ID";
+
 /// The scalar of every type of every source, domains resolved.
 #[derive(Debug, Default)]
 pub struct Scalars {
@@ -122,7 +147,7 @@ impl Scalars {
         });
         // Names that types of this catalogue have.
         let mut names: HashSet<Name> = BUILT_IN.iter().map(|(name, _)| Name::from(*name)).collect();
-        names.insert("ID".into());
+        names.insert(ID.into());
         let mut by_oid = HashMap::new();
         for oid in oids {
             let base = base_of(catalog, oid);
@@ -182,6 +207,43 @@ impl Scalars {
             };
             self.add(scalar);
         }
+    }
+
+    /// A scalar of Postgres itself that no table may use, for actions.
+    pub(super) fn of_postgres(&mut self, name: &str) -> Result<Option<ScalarId>, InvalidIdent> {
+        if let Some(known) = self.by_name(name) {
+            return Ok(Some(known));
+        }
+        let Some((_, pg, codec)) = OF_POSTGRES.iter().find(|(known, ..)| *known == name) else {
+            return Ok(None);
+        };
+        let id = ScalarId(self.next());
+        let mut scalar = built_in(name, pg, id)?;
+        scalar.codec = *codec;
+        scalar.operators = Operators::none();
+        scalar.extremes = false;
+        self.add(scalar);
+        Ok(Some(id))
+    }
+
+    /// A scalar that no database has, for actions; `ID` is a text, all others
+    /// are any JSON. One of a name that is there already is that one.
+    pub(super) fn custom(
+        &mut self,
+        name: &Name,
+        description: Option<&str>,
+    ) -> Result<ScalarId, InvalidIdent> {
+        if let Some(known) = self.by_name(name) {
+            return Ok(known);
+        }
+        let id = ScalarId(self.next());
+        let mut scalar = built_in(name, if &**name == ID { "text" } else { "jsonb" }, id)?;
+        scalar.description = description.map(str::to_owned);
+        scalar.codec = if &**name == ID { Codec::Id } else { Codec::Json };
+        scalar.operators = Operators::none();
+        scalar.extremes = false;
+        self.add(scalar);
+        Ok(id)
     }
 
     /// The scalar of a type of a source.

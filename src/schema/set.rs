@@ -19,9 +19,10 @@ use super::build::Types;
 use super::inherit;
 use super::introspection;
 use super::role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
+use super::tracked::action::TrackedAction;
 use super::tracked::stored::Allowed;
 use super::tracked::{
-    FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction, TrackedId,
+    ActionId, FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction, TrackedId,
     TrackedTable,
 };
 use super::types::ScalarType;
@@ -166,10 +167,14 @@ impl SchemaSet {
                 }
             })
             .collect::<Result<_, _>>()?;
+        // What metadata says of actions does not take a role's tables from it.
+        let known = named
+            || session.authority == Authority::Request
+                && self.tracked.action_roles.contains(&session.role);
         // Roles of tokens are endless; those that something is known of are not.
-        let finite = named || bindings.iter().any(|b| b.source == SchemaSource::Grants);
+        let finite = known || bindings.iter().any(|b| b.source == SchemaSource::Grants);
         let key =
-            Key { role: named.then(|| session.role.clone()), bindings, backend: session.backend };
+            Key { role: known.then(|| session.role.clone()), bindings, backend: session.backend };
         let schema = self.keyed(key);
         if plain && finite {
             self.by_role
@@ -232,13 +237,34 @@ impl SchemaSet {
         }
         RoleSchema {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            types: Types::new(self.tracked.clone(), access, functions, key.backend),
+            types: Types::new(
+                self.tracked.clone(),
+                access,
+                functions,
+                self.actions(key),
+                key.backend,
+            ),
             tracked: self.tracked.clone(),
             sources,
             stringify_numbers: self.options.stringify_numbers,
             only_listed: self.options.only_listed
                 && key.bindings.iter().any(|b| b.source != SchemaSource::Everything),
         }
+    }
+
+    /// The actions that a role may call.
+    fn actions(&self, key: &Key) -> BTreeSet<ActionId> {
+        let everything = key.bindings.iter().any(|b| b.source == SchemaSource::Everything);
+        let parts = key.role.as_ref().and_then(|name| self.tracked.inherited_roles.get(name));
+        let may_call = |action: &&TrackedAction| {
+            everything
+                || key
+                    .role
+                    .iter()
+                    .chain(parts.into_iter().flatten())
+                    .any(|role| action.roles.contains(role))
+        };
+        self.tracked.actions.list.iter().filter(may_call).map(|action| action.id).collect()
     }
 
     fn table_access(

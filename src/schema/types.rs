@@ -12,7 +12,7 @@ use crate::sql::{Ident, SqlType};
 
 use super::introspection::{MetaField, MetaType};
 use super::predicate::{Comparison, ConditionFunction};
-use super::tracked::{FunctionId, TrackedId};
+use super::tracked::{ActionId, CustomId, FunctionId, TrackedId};
 
 /// A scalar by its GraphQL name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub enum TypeId {
     /// `cursor_ordering`
     CursorOrdering,
     Table(TrackedId, TableType),
+    /// A type that metadata defines, for actions.
+    Custom(CustomId),
     /// Arguments of a computed field.
     ComputedArgs(TrackedId, u16),
     FunctionArgs(FunctionId),
@@ -41,7 +43,7 @@ pub enum TypeId {
 }
 
 /// The kinds of types there are; the words of introspection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Scalar,
     Enum,
@@ -71,6 +73,7 @@ impl TypeId {
             | TypeId::FunctionArgs(_) => Kind::InputObject,
             TypeId::OrderBy | TypeId::CursorOrdering => Kind::Enum,
             TypeId::Table(_, ty) => ty.kind(),
+            TypeId::Custom(id) => id.kind,
             TypeId::Meta(MetaType::TypeKind | MetaType::DirectiveLocation) => Kind::Enum,
             TypeId::Meta(_) => Kind::Object,
         }
@@ -428,7 +431,7 @@ impl TableType {
     }
 }
 
-/// Lists nest once in this dialect: arrays of Postgres are scalars.
+/// Lists nest once where tables are concerned: arrays of Postgres are scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrap {
     Nullable,
@@ -437,6 +440,63 @@ pub enum Wrap {
     List {
         non_null: bool,
     },
+    /// Any other list; of actions only.
+    Deep(Nesting),
+}
+
+/// Lists in each other, or with items that may be null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nesting {
+    /// From 1 to [`Nesting::MAX_DEPTH`].
+    depth: u8,
+    /// Bit 0 is for the innermost items, bit n for the n-th list around them.
+    non_null: u8,
+}
+
+impl Nesting {
+    pub const MAX_DEPTH: u8 = 7;
+}
+
+impl Wrap {
+    /// So many lists, with a bit for each level that is never null, the
+    /// innermost first. `None` when there are too many.
+    pub const fn lists(depth: u8, non_null: u8) -> Option<Self> {
+        Some(match (depth, non_null) {
+            (0, 0) => Wrap::Nullable,
+            (0, _) => Wrap::NonNull,
+            (1, 0b01) => Wrap::List { non_null: false },
+            (1, 0b11) => Wrap::List { non_null: true },
+            (1..=Nesting::MAX_DEPTH, non_null) => Wrap::Deep(Nesting { depth, non_null }),
+            _ => return None,
+        })
+    }
+
+    /// Depth and bits, as [`Self::lists`] takes them.
+    pub const fn levels(self) -> (u8, u8) {
+        match self {
+            Wrap::Nullable => (0, 0),
+            Wrap::NonNull => (0, 1),
+            Wrap::List { non_null: false } => (1, 0b01),
+            Wrap::List { non_null: true } => (1, 0b11),
+            Wrap::Deep(Nesting { depth, non_null }) => (depth, non_null),
+        }
+    }
+
+    /// The name of a type as a document writes it.
+    pub fn around(self, name: &str) -> String {
+        let (depth, non_null) = self.levels();
+        let mut out = "[".repeat(depth.into());
+        out.push_str(name);
+        for level in 0..=depth {
+            if level > 0 {
+                out.push(']');
+            }
+            if non_null >> level & 1 == 1 {
+                out.push('!');
+            }
+        }
+        out
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -471,12 +531,24 @@ impl TypeRef {
         let wrap = match self.wrap {
             Wrap::Nullable | Wrap::NonNull => Wrap::Nullable,
             Wrap::List { .. } => Wrap::List { non_null: false },
+            Wrap::Deep(Nesting { depth, non_null }) => {
+                Wrap::Deep(Nesting { depth, non_null: non_null & !(1 << depth) })
+            }
         };
         TypeRef { base: self.base, wrap }
     }
 
     pub const fn is_non_null(self) -> bool {
-        matches!(self.wrap, Wrap::NonNull | Wrap::List { non_null: true })
+        let (depth, non_null) = self.wrap.levels();
+        non_null >> depth & 1 == 1
+    }
+
+    /// The type of the items of a list.
+    pub fn item(self) -> Option<Self> {
+        let (depth, non_null) = self.wrap.levels();
+        let inner = depth.checked_sub(1)?;
+        let wrap = Wrap::lists(inner, non_null & !(1 << depth))?;
+        Some(TypeRef { base: self.base, wrap })
     }
 }
 
@@ -520,6 +592,8 @@ pub enum Codec {
     Number,
     /// Any JSON value.
     Json,
+    /// A string or an integer, which is taken as a string (`ID`).
+    Id,
     /// A string as Postgres reads it; an array may be a list.
     Text,
 }
@@ -586,6 +660,8 @@ pub enum EnumKind {
     Constraint(u16),
     /// A row of an enum table.
     Row,
+    /// A value of an enum of actions.
+    Custom,
     /// The word that stands where there is nothing to name.
     Placeholder,
     /// Of the types of introspection.
@@ -613,6 +689,7 @@ pub enum RootField {
     Table(TrackedId, RootKind),
     Function(FunctionId),
     FunctionAggregate(FunctionId),
+    Action(ActionId),
 }
 
 /// The root fields of a table.
@@ -705,6 +782,12 @@ pub enum FieldKind {
     AffectedRows,
     /// `returning` of a mutation response.
     Returning,
+    /// Of an object of an action: what the handler answered under its name.
+    Custom,
+    /// Position among the relationships of such an object.
+    CustomRelationship(usize),
+    /// Aggregates over one.
+    CustomAggregate(usize),
     /// The placeholder of a role that may query nothing.
     NothingAvailable,
     /// `__schema`
@@ -755,6 +838,8 @@ pub enum ArgKind {
     Cursor,
     /// Of `__type` and of the types of introspection.
     Introspection,
+    /// An argument of an action.
+    Custom,
 }
 
 /// What an update does with a column.
@@ -866,4 +951,6 @@ pub enum InputKind {
     /// Of a streaming cursor.
     InitialValue,
     Ordering,
+    /// Of an input object of an action.
+    Custom,
 }

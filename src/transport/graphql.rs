@@ -160,7 +160,13 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
     };
     let wants_transaction =
         fields.extensions.and_then(|asked| asked.transaction).unwrap_or_default();
-    Ok(GraphqlRequest { query, operation_name, variables, queries_only: false, wants_transaction })
+    Ok(GraphqlRequest {
+        query,
+        operation_name,
+        variables,
+        wants_transaction,
+        ..GraphqlRequest::default()
+    })
 }
 
 /// Reads one operation that did not come as a body.
@@ -229,7 +235,7 @@ pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
         operation_name,
         variables,
         queries_only: true,
-        wants_transaction: false,
+        ..GraphqlRequest::default()
     })
 }
 

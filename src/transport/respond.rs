@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 
@@ -141,6 +143,13 @@ fn set_retry_after(headers: &mut HeaderMap, error: &ApiError) {
     }
 }
 
+/// Cookies that handlers of actions set.
+pub(super) fn set_cookies(headers: &mut HeaderMap, cookies: Vec<HeaderValue>) {
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
 /// The status of a GraphQL answer.
 fn status_of(media: Media, has_data: bool, errors: &[ApiError]) -> StatusCode {
     let Some(first) = errors.first() else { return StatusCode::OK };
@@ -208,8 +217,10 @@ pub(super) fn one(media: Media, answer: GraphqlResponse) -> Response {
     let status = status_of(media, answer.data.is_some(), &answer.errors);
     let retry = answer.errors.iter().find(|error| error.retry_after.is_some()).cloned();
     let mut chunks = Chunks::default();
+    let cookies = answer.cookies.clone();
     push_answer(&mut chunks, answer);
     let mut response = finish(status, media, chunks);
+    set_cookies(response.headers_mut(), cookies);
     if let Some(error) = retry {
         set_retry_after(response.headers_mut(), &error);
     }
@@ -221,14 +232,18 @@ pub(super) fn one(media: Media, answer: GraphqlResponse) -> Response {
 pub(super) fn many(media: Media, answers: Vec<GraphqlResponse>) -> Response {
     let mut chunks = Chunks::default();
     chunks.push(Bytes::from_static(b"["));
-    for (index, answer) in answers.into_iter().enumerate() {
+    let mut cookies = Vec::new();
+    for (index, mut answer) in answers.into_iter().enumerate() {
         if index > 0 {
             chunks.push(Bytes::from_static(b","));
         }
+        cookies.append(&mut answer.cookies);
         push_answer(&mut chunks, answer);
     }
     chunks.push(Bytes::from_static(b"]"));
-    finish(StatusCode::OK, media, chunks)
+    let mut response = finish(StatusCode::OK, media, chunks);
+    set_cookies(response.headers_mut(), cookies);
+    response
 }
 
 /// A body of known length in several pieces.

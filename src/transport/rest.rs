@@ -156,6 +156,7 @@ pub(super) fn respond(answer: GraphqlResponse) -> Result<Response, Refusal> {
     }
     let mut response = Response::new(Body::from(answer.data.unwrap_or_default()));
     let headers = response.headers_mut();
+    super::respond::set_cookies(headers, answer.cookies);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     // Rows of one caller must not be kept for another.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -445,6 +445,7 @@ impl Edge {
         };
         account.session = Some(session.clone());
         let queries_only = parts.method == Method::GET;
+        let envelope = envelope.map(|envelope| self.with_headers(envelope, &parts.headers));
         match envelope {
             Err(error) => self.fail(account, media, error),
             Ok(Envelope::One(request)) => {
@@ -494,6 +495,24 @@ impl Edge {
                 respond::many(media, answers)
             }
         }
+    }
+
+    /// The client's headers, where handlers of actions want them.
+    fn headers_of(&self, headers: &HeaderMap) -> Option<Arc<HeaderMap>> {
+        self.engine.wants_headers().then(|| Arc::new(headers.clone()))
+    }
+
+    fn with_headers(&self, mut envelope: Envelope, headers: &HeaderMap) -> Envelope {
+        if let Some(headers) = self.headers_of(headers) {
+            let requests = match &mut envelope {
+                Envelope::One(request) => vec![request],
+                Envelope::Batch(batch) => batch.iter_mut().flatten().collect(),
+            };
+            for request in requests {
+                request.headers = Some(headers.clone());
+            }
+        }
+        envelope
     }
 
     /// The event stream of a subscription; none for other operations.
@@ -658,7 +677,8 @@ impl Edge {
             }
             let schemas = self.engine.schemas();
             let rest = RestRequest { method: &parts.method, uri: &parts.uri, body: &bytes };
-            let request = rest::request(&schemas.tracked().stored, &rest)?;
+            let mut request = rest::request(&schemas.tracked().stored, &rest)?;
+            request.headers = self.headers_of(&parts.headers);
             account.about(&request);
             let answer = self.engine.execute(&session, request).await;
             account.operation.clone_from(&answer.operation);

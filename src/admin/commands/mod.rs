@@ -1,6 +1,7 @@
 //! The commands, one file a family. Each takes its arguments, changes the
 //! draft, and has the draft check what came of it.
 
+mod action;
 mod collection;
 mod cron;
 mod document;
@@ -61,6 +62,12 @@ pub(super) async fn run(
         "drop_computed_field" => function::drop_computed_field(draft, args).await,
         "add_inherited_role" => inherited::add(draft, args).await,
         "drop_inherited_role" => inherited::drop(draft, args).await,
+        "set_custom_types" => action::set_types(draft, args).await,
+        "create_action" => action::create(draft, args).await,
+        "update_action" => action::update(draft, args).await,
+        "drop_action" => action::drop(draft, args).await,
+        "create_action_permission" => action::create_permission(draft, args).await,
+        "drop_action_permission" => action::drop_permission(draft, args).await,
         "create_query_collection" => collection::create(draft, args).await,
         "rename_query_collection" => collection::rename(draft, args).await,
         "drop_query_collection" => collection::drop(draft, args).await,
@@ -134,9 +141,7 @@ pub(super) async fn settle(draft: &mut Draft<'_>, cascade: bool) -> Result<(), A
                 format!("cannot drop due to the following dependent objects : {}", list.join(", ")),
             ));
         }
-        for object in &broken {
-            changes::remove(&mut draft.metadata, object);
-        }
+        changes::remove_all(&mut draft.metadata, &broken);
     }
 }
 
@@ -158,9 +163,7 @@ async fn drop_broken(draft: &mut Draft<'_>) -> Result<(), ApiError> {
         if broken.is_empty() {
             return Ok(());
         }
-        for object in &broken {
-            changes::remove(&mut draft.metadata, object);
-        }
+        changes::remove_all(&mut draft.metadata, &broken);
         draft.rebuild().await?;
     }
     Err(ApiError::internal("inconsistent metadata could not be taken out"))

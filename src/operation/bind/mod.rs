@@ -6,9 +6,11 @@
 //! arguments   what a field is given: lists, keys, functions
 //! mutation    writes
 //! describe    introspection
+//! action      calls of actions
 //! filter      conditions        order   orders
 //! ```
 
+mod action;
 mod arguments;
 mod describe;
 mod filter;
@@ -418,6 +420,9 @@ impl<'a> Binder<'a> {
             }
             FieldKind::Root(RootField::FunctionAggregate(function)) => {
                 read(self.function_aggregate(function, fields, &def)?)
+            }
+            FieldKind::Root(RootField::Action(action)) => {
+                RootSelection::Action(Box::new(self.action(action, fields, &def)?))
             }
             FieldKind::NothingAvailable => {
                 self.no_selection(field)?;

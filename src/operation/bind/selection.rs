@@ -172,7 +172,7 @@ impl<'a> Binder<'a> {
         Ok(Aggregated { table, source, args, selection })
     }
 
-    fn aggregates(
+    pub(super) fn aggregates(
         &mut self,
         table: TrackedId,
         ty: TypeId,

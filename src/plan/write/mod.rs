@@ -68,7 +68,9 @@ pub fn plan(
                 let select = answer_of(Expr::Call("to_json", vec![value]));
                 RootAnswer::Step(writer.add(planner, With { parts: Vec::new(), select }, None)?)
             }
-            RootSelection::Described(_) | RootSelection::NothingAvailable => {
+            RootSelection::Described(_)
+            | RootSelection::NothingAvailable
+            | RootSelection::Action(_) => {
                 return Err(PlanError::Missing("a root of mutations"));
             }
         });

@@ -4,6 +4,7 @@
 //! Tracked + access ─▶ Types ─▶ object, aggregate   what is selected
 //!                           ├▶ filter, order       arguments of reads
 //!                           ├▶ mutation            inputs of writes
+//!                           ├▶ action              types of actions
 //!                           └▶ root                the fields of the three roots
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! nothing has to be made before something else, and a role pays for the types
 //! that its operations touch.
 
+mod action;
 mod aggregate;
 mod filter;
 mod function;
@@ -32,12 +34,12 @@ use crate::graphql::Name;
 use super::access::{DeleteAccess, InsertAccess, SelectAccess, TableAccess, UpdateAccess};
 use super::introspection::MetaType;
 use super::tracked::{
-    Cardinality, ColumnType, ComputedField, FunctionId, Relationship, Returns, Tracked,
+    ActionId, Cardinality, ColumnType, ComputedField, FunctionId, Relationship, Returns, Tracked,
     TrackedColumn, TrackedId, TrackedTable,
 };
 use super::types::{
     ArgDef, ArgKind, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind, InputType,
-    ObjectType, Root, ScalarType, TableType, TypeDef, TypeId, TypeRef, Wrap,
+    ObjectType, Root, ScalarType, TableType, TypeDef, TypeId, TypeRef,
 };
 
 type Slots = Box<[OnceLock<Option<TypeDef>>]>;
@@ -50,6 +52,8 @@ pub struct Types {
     access: Vec<Option<Arc<TableAccess>>>,
     /// Functions that the role may call.
     functions: BTreeSet<FunctionId>,
+    /// Actions that the role may call.
+    actions: BTreeSet<ActionId>,
     /// Whether permissions that are for the backend only count.
     backend: bool,
     tables: Box<[OnceLock<Slots>]>,
@@ -65,6 +69,7 @@ struct Globals {
     order_by: OnceLock<Option<TypeDef>>,
     cursor_ordering: OnceLock<Option<TypeDef>>,
     functions: Slots,
+    customs: Slots,
 }
 
 fn cells<T>(count: usize) -> Box<[OnceLock<T>]> {
@@ -76,6 +81,7 @@ impl Types {
         tracked: Arc<Tracked>,
         access: Vec<Option<Arc<TableAccess>>>,
         functions: BTreeSet<FunctionId>,
+        actions: BTreeSet<ActionId>,
         backend: bool,
     ) -> Self {
         let scalars = tracked.scalars.iter().count();
@@ -86,9 +92,10 @@ impl Types {
             order_by: OnceLock::new(),
             cursor_ordering: OnceLock::new(),
             functions: cells(tracked.functions.len()),
+            customs: cells(tracked.actions.types.len()),
         };
         let tables = cells(tracked.tables.len());
-        Types { tracked, access, functions, backend, tables, globals }
+        Types { tracked, access, functions, actions, backend, tables, globals }
     }
 
     pub fn tracked(&self) -> &Tracked {
@@ -107,6 +114,7 @@ impl Types {
             TypeId::OrderBy => &globals.order_by,
             TypeId::CursorOrdering => &globals.cursor_ordering,
             TypeId::FunctionArgs(function) => globals.functions.get(function.0 as usize)?,
+            TypeId::Custom(id) => globals.customs.get(id.at as usize)?,
             TypeId::ComputedArgs(table, index) => {
                 self.slots(table)?.get(TableType::COUNT + usize::from(index))?
             }
@@ -138,6 +146,7 @@ impl Types {
             TypeId::OrderBy => Some(TypeDef::Enum(order::order_by())),
             TypeId::CursorOrdering => Some(TypeDef::Enum(order::cursor_ordering())),
             TypeId::FunctionArgs(function) => self.function_args(function).map(TypeDef::Input),
+            TypeId::Custom(id) => self.custom_type(id),
             TypeId::ComputedArgs(table, index) => {
                 self.computed_args(table, index).map(TypeDef::Input)
             }
@@ -232,6 +241,10 @@ impl Types {
                 self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.json)
             }
             TypeId::OrderBy | TypeId::CursorOrdering | TypeId::Meta(_) => true,
+            // Without actions nothing leads to it.
+            TypeId::Custom(id) => {
+                !self.actions.is_empty() && self.tracked.actions.custom(id).is_some()
+            }
             TypeId::FunctionArgs(function) => {
                 self.functions.contains(&function)
                     && self
@@ -317,6 +330,9 @@ impl Types {
         {
             return Some(TypeId::Cast(scalar)).filter(|id| self.has(*id));
         }
+        if let Some(id) = self.tracked.actions.by_name(name) {
+            return Some(TypeId::Custom(id)).filter(|id| self.has(*id));
+        }
         match name {
             "order_by" => return Some(TypeId::OrderBy),
             "cursor_ordering" => return Some(TypeId::CursorOrdering),
@@ -353,6 +369,11 @@ impl Types {
                 .table(table)
                 .map_or_else(|| "".into(), |table| ty.name(&table.name).into()),
             TypeId::ComputedArgs(table, index) => self.computed_args_name(table, index),
+            TypeId::Custom(id) => self
+                .tracked
+                .actions
+                .custom(id)
+                .map_or_else(|| "".into(), |custom| custom.name.clone()),
             TypeId::FunctionArgs(function) => self
                 .tracked
                 .function(function)
@@ -381,13 +402,7 @@ impl Types {
 
     /// A type as a document writes it.
     pub fn display(&self, ty: TypeRef) -> String {
-        let name = self.name(ty.base);
-        match ty.wrap {
-            Wrap::Nullable => name.to_string(),
-            Wrap::NonNull => format!("{name}!"),
-            Wrap::List { non_null: false } => format!("[{name}!]"),
-            Wrap::List { non_null: true } => format!("[{name}!]!"),
-        }
+        ty.wrap.around(&self.name(ty.base))
     }
 
     pub fn access(&self, table: TrackedId) -> Option<&TableAccess> {

@@ -72,6 +72,7 @@ impl Types {
                 self.view(table).is_some_and(|view| self.allows_table(root, &view, kind))
             }
             RootField::Function(id) => self.functions.contains(&id),
+            RootField::Action(id) => self.allows_action(root, id),
             RootField::FunctionAggregate(id) => {
                 self.functions.contains(&id)
                     && self.tracked().function(id).is_some_and(|function| match function.returns {
@@ -118,6 +119,7 @@ impl Types {
             RootField::Table(table, kind) => self.table_field(table, kind),
             RootField::Function(id) => self.function_field(id),
             RootField::FunctionAggregate(id) => self.function_aggregate_field(id),
+            RootField::Action(id) => self.action_field(id),
         }
     }
 

@@ -47,13 +47,18 @@ enum Layer {
     List,
 }
 
-const fn layers(wrap: Wrap) -> &'static [Layer] {
-    match wrap {
-        Wrap::Nullable => &[],
-        Wrap::NonNull => &[Layer::NonNull],
-        Wrap::List { non_null: false } => &[Layer::List, Layer::NonNull],
-        Wrap::List { non_null: true } => &[Layer::NonNull, Layer::List, Layer::NonNull],
+fn layers(wrap: Wrap) -> Vec<Layer> {
+    let (depth, non_null) = wrap.levels();
+    let mut out = Vec::new();
+    for level in (0..=depth).rev() {
+        if non_null >> level & 1 == 1 {
+            out.push(Layer::NonNull);
+        }
+        if level > 0 {
+            out.push(Layer::List);
+        }
     }
+    out
 }
 
 /// A field of an input, an argument, or an argument of a directive.
@@ -287,7 +292,7 @@ impl Writer<'_> {
                 MetaField::Name => writer.text(name),
                 MetaField::Description => writer.optional(def.description.as_deref()),
                 MetaField::Type => {
-                    return writer.reference(def.ty.base, layers(def.ty.wrap), selection);
+                    return writer.reference(def.ty.base, &layers(def.ty.wrap), selection);
                 }
                 MetaField::Args => {
                     return writer.list(sorted(&def.args), |writer, arg| {
@@ -307,7 +312,7 @@ impl Writer<'_> {
                 MetaField::Name => writer.text(value.name),
                 MetaField::Description => writer.optional(value.description),
                 MetaField::Type => {
-                    return writer.reference(value.ty.base, layers(value.ty.wrap), selection);
+                    return writer.reference(value.ty.base, &layers(value.ty.wrap), selection);
                 }
                 MetaField::DefaultValue => writer.optional(value.default),
                 MetaField::IsDeprecated => writer.raw("false"),

@@ -24,8 +24,8 @@ use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, Connection, EnumRow, FunctionId, FunctionRoot, Relationship, Returns,
-    RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, derive,
-    event, function, permission, relationship,
+    RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, action,
+    derive, event, function, permission, relationship,
 };
 
 /// One database.
@@ -116,11 +116,13 @@ pub fn build(
     }
     if let Some(metadata) = options.metadata {
         event::tell_cron_triggers(&mut tracked, metadata);
+        action::add(&mut tracked, metadata, &taken.0);
+        tracked.action_roles = action::roles(&tracked.actions);
         add_inherited_roles(&mut tracked, &metadata.inherited_roles);
         tracked.stored = StoredOperations::of(metadata, &mut tracked.inconsistencies);
     }
     let named = written.iter().flatten().map(|(id, _)| *id).collect();
-    add_roots(&mut tracked, &named);
+    add_roots(&mut tracked, &named, options.metadata);
     Ok(tracked)
 }
 
@@ -544,7 +546,7 @@ const CLASHING: [RootKind; 9] = [
 
 /// Which name at a root means what. Of two that want one name, the table that
 /// is listed first keeps it; the other is told, if metadata `named` it.
-fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
+fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option<&Metadata>) {
     let mut roots: [HashMap<Name, RootField>; 3] = Default::default();
     let mut told = Vec::new();
     let mut add = |root: Root, name: &Name, field: RootField| -> Option<RootField> {
@@ -595,7 +597,17 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>) {
             }
         }
     }
+    let mut clashing = Vec::new();
+    for action in &tracked.actions.list {
+        if add(action.root, &action.name, RootField::Action(action.id)).is_some() {
+            clashing.push((action.root, action.name.clone()));
+        }
+    }
     let mut inconsistencies = Vec::new();
+    for (root, name) in clashing {
+        inconsistencies.extend(action::duplicate(metadata, root, &name));
+        tracked.duplicates.push((root, name));
+    }
     for (id, root, name, _) in told {
         if *root == Root::Subscription || !named.contains(&id) {
             continue;

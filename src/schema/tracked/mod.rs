@@ -7,12 +7,14 @@
 //!              │ computed function
 //!              ├ permission ─▶ conditions
 //!              ├ event: event and cron triggers
+//!              ├ action: actions and their types
 //!              └ stored: allow list, REST endpoints
 //! ```
 //!
 //! Broken parts of the metadata are left out and told, never fatal. Objects
 //! refer to each other by dense ids across all sources.
 
+pub mod action;
 mod build;
 mod computed;
 pub mod conditions;
@@ -36,6 +38,7 @@ use super::access::TableAccess;
 use super::scalars::Scalars;
 use super::types::{Root, RootField, RootKind, ScalarId, TypeId};
 
+pub use action::{ActionId, Actions, CustomId};
 pub use build::{BuildOptions, SourceInput, build, without_metadata};
 pub use inconsistency::{Inconsistency, ObjectKind};
 pub use stored::StoredOperations;
@@ -61,6 +64,9 @@ pub struct Tracked {
     /// Roles that some permission names.
     pub roles: BTreeSet<Name>,
     pub inherited_roles: BTreeMap<Name, Vec<Name>>,
+    pub actions: Actions,
+    /// Roles that some action names.
+    pub action_roles: BTreeSet<Name>,
     pub inconsistencies: Vec<Inconsistency>,
     /// The allow list and the REST endpoints.
     pub stored: StoredOperations,

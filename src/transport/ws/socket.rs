@@ -139,6 +139,8 @@ pub(super) struct Socket<S> {
     at_once: Arc<Semaphore>,
     /// Of the handshake, until the client has proven itself.
     headers: Option<HeaderMap>,
+    /// Those that count, where handlers of actions wanted them at the start.
+    client_headers: Option<Arc<HeaderMap>>,
     session: Option<Arc<Session>>,
     place: Place,
     who: Who,
@@ -217,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             operations: SelectAll::new(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             headers: Some(headers),
+            client_headers: None,
             session: None,
             place,
             who,
@@ -408,6 +411,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn authenticate(&mut self, payload: HeaderMap) -> Option<End> {
         let handshake = self.headers.take().unwrap_or_default();
         let headers = credentials::over(&handshake, payload, &self.hub.auth);
+        self.client_headers = self.hub.engine.wants_headers().then(|| Arc::new(headers.clone()));
         let error = match prove(&self.hub.clone(), &headers).await {
             Ok(session) => {
                 if let Err(error) = self.place.claim(&session) {
@@ -479,8 +483,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.session = Some(session);
     }
 
-    fn start(&mut self, id: Id, request: GraphqlRequest) {
+    fn start(&mut self, id: Id, mut request: GraphqlRequest) {
         let Some(session) = self.session.clone() else { return };
+        request.headers.clone_from(&self.client_headers);
         if self.stopping.is_none() {
             return;
         }
