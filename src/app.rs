@@ -106,7 +106,10 @@ impl App {
             );
         }
         let authenticator = logins.request.user().unwrap_or_default().to_owned();
-        let watch = Watch::start(pg.clone(), config.schema.clone()).await?;
+        let (checked, watch) =
+            tokio::join!(pg.check_login(), Watch::start(pg.clone(), config.schema.clone()));
+        checked?;
+        let watch = watch?;
         let found = examine(&config, &watch.current(), &BTreeSet::new(), &authenticator);
         for finding in found.iter().filter(|finding| MISNAMED.contains(&finding.id)) {
             tracing::warn!(fix = finding.fix, "{}: {}", finding.object, finding.message);

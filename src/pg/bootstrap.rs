@@ -176,12 +176,13 @@ impl Pg {
         schemas: &[String],
     ) -> Result<(Pg, Logins), BootstrapError> {
         let logins = bootstrap(&Urls::from_config(config)?, schemas).await?;
-        let pg = Pg::new(Options::from_config(config, &logins))?;
-        // A wrong password is told now, not by the first request.
-        pg.ping()
-            .await
-            .map_err(|cause| MigrateError::Connect { login: logins.request.to_string(), cause })?;
-        Ok((pg, logins))
+        Ok((Pg::new(Options::from_config(config, &logins))?, logins))
+    }
+
+    /// Connects as requests will, so that what keeps them out is told at the start.
+    pub async fn check_login(&self) -> Result<(), BootstrapError> {
+        let login = || self.options().request.to_string();
+        self.ping().await.map_err(|cause| MigrateError::Connect { login: login(), cause }.into())
     }
 }
 
