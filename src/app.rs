@@ -23,13 +23,14 @@ use crate::admin::{self, Project, ProjectError, ProjectOptions};
 use crate::base::ApiError;
 use crate::catalog::CatalogError;
 use crate::catalog::watch::{CHANNEL, Watch};
-use crate::config::Config;
+use crate::config::{CacheConfig, Config};
 use crate::console::{self, ConsoleSettings};
 use crate::doctor::{Finding, examine, gaps, list};
 use crate::engine::{Engine, EngineLimits};
 use crate::metadata::Metadata;
 use crate::metadata::folder::{self, FolderError};
 use crate::pg::{BootstrapError, Given, ListenEvent, Logins, Pg, PgError, PoolStats};
+use crate::response_cache::{CacheOptions, RedisError, RedisOptions, ResponseCache};
 use crate::schema::tracked::ObjectKind;
 use crate::schema::{RoleMapping, SchemaOptions};
 use crate::session::auth_config::AuthConfigError;
@@ -47,6 +48,8 @@ pub enum AppError {
     Database(#[from] PgError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     #[error(transparent)]
     Project(#[from] ProjectError),
     #[error(transparent)]
@@ -146,6 +149,7 @@ impl App {
                 max_response: usize::try_from(config.actions.max_response.0).unwrap_or(usize::MAX),
                 denied: config.actions.deny_networks.clone(),
             },
+            answers: answers(&config.cache, &pg).await?,
             metadata: given.clone().filter(|_| logins.given == Given::Restricted),
         };
         let project = Project::start(pg.clone(), watch.clone(), options).await?;
@@ -293,6 +297,7 @@ impl Snapshots for App {
         let schemas = self.engine.schemas();
         let undelivered =
             |kind| u64::try_from(schemas.tracked().undelivered(kind)).unwrap_or(u64::MAX);
+        let answers = self.engine.response_cache_stats();
         EngineSnapshot {
             event_triggers_undelivered: undelivered(ObjectKind::EventTrigger),
             cron_triggers_undelivered: undelivered(ObjectKind::CronTrigger),
@@ -301,6 +306,12 @@ impl Snapshots for App {
             plan_evictions: plans.evictions,
             plan_entries: plans.plans,
             plan_bytes: plans.bytes,
+            answer_hits: answers.hits,
+            answer_misses: answers.misses,
+            answer_bypasses: answers.bypassed,
+            answer_failures: answers.failures,
+            answer_entries: answers.entries,
+            answer_bytes: answers.bytes,
             catalog_generation: self.watch.current().generation,
             catalog_reloads: self.reloads.load(Ordering::Relaxed),
             catalog_reload_failures: self.watch.failures(),
@@ -321,6 +332,41 @@ impl Snapshots for App {
             audits_mismatch: live.mismatches,
         }
     }
+}
+
+/// Two servers find each other's answers in Redis when they serve the same
+/// database of the same cluster.
+const INSTALLATION: &str = "select concat_ws('/', c.system_identifier, d.oid)
+  from pg_control_system() c, pg_database d where d.datname = current_database()";
+
+async fn answers(config: &CacheConfig, pg: &Pg) -> Result<ResponseCache, AppError> {
+    let redis = match &config.redis_url {
+        None => None,
+        Some(url) => {
+            let tx = pg.begin_system("tell installations apart").await?;
+            match tx.query_text(INSTALLATION, &[]).await {
+                Ok(installation) => Some(RedisOptions {
+                    url: url.expose().clone(),
+                    prefix: format!("{}{}/", config.redis_prefix, installation.unwrap_or_default()),
+                    timeout: config.redis_timeout,
+                }),
+                Err(error) => {
+                    tracing::warn!(
+                        %error,
+                        "pg_control_system() does not tell which database this is, so answers are \
+                         kept in this process and not in Redis"
+                    );
+                    None
+                }
+            }
+        }
+    };
+    Ok(ResponseCache::new(&CacheOptions {
+        bytes: config.bytes.0,
+        entry_bytes: config.entry_bytes.0,
+        max_ttl: config.max_ttl,
+        redis,
+    })?)
 }
 
 fn size(value: u32) -> usize {

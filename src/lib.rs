@@ -8,7 +8,7 @@
 //! 4  operation ─▶ plan  live        bind; Plan → Statement; what wakes a subscription
 //! 3  schema  graphql                per-role schema; the language
 //! 2  metadata  catalog  doctor  action   what we were told to show; what the database has; handlers
-//! 1  sql  pg  session  cluster      SQL as data; Postgres as a service; who asks
+//! 1  sql  pg  session  cluster  response_cache   SQL as data; Postgres as a service; who asks
 //! 0  base  config  telemetry        no domain
 //! ```
 //!
@@ -31,6 +31,7 @@ pub mod metadata;
 pub mod operation;
 pub mod pg;
 pub mod plan;
+pub mod response_cache;
 pub mod schema;
 pub mod session;
 pub mod sql;

@@ -8,11 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Libraries, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, &[&str]); 5] = [
     ("axum", &["main", "cli", "app", "transport", "console"]),
     ("tokio_postgres", &["pg"]),
     ("deadpool", &["pg"]),
     ("deadpool_postgres", &["pg"]),
+    ("redis", &["response_cache"]),
 ];
 
 /// At most this many files name async-graphql.

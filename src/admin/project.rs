@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineLimits};
 use crate::metadata::source::DEFAULT_SOURCE;
 use crate::metadata::{Metadata, Source};
 use crate::pg::{Pg, PgError, SystemTx};
+use crate::response_cache::ResponseCache;
 use crate::schema::SchemaOptions;
 use crate::schema::tracked::{self, BuildOptions, Connection, Inconsistency, SourceInput, Tracked};
 use crate::sql::InvalidIdent;
@@ -52,7 +53,7 @@ impl From<ProjectError> for ApiError {
 }
 
 /// How a project is put together.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ProjectOptions {
     pub config: Config,
     pub roles: SchemaOptions,
@@ -60,6 +61,7 @@ pub struct ProjectOptions {
     /// Between two readings of a subscription.
     pub poll_interval: Duration,
     pub handlers: HandlerOptions,
+    pub answers: ResponseCache,
     /// Metadata that is not in the database but given at start.
     pub metadata: Option<Metadata>,
 }
@@ -133,7 +135,8 @@ impl Project {
         report(&tracked.inconsistencies);
         let engine = Engine::new(pg.clone(), Arc::default(), options.roles, options.limits)
             .poll_every(options.poll_interval)
-            .call_handlers(options.handlers);
+            .call_handlers(options.handlers)
+            .keep_answers(options.answers);
         let project = Project(Arc::new(Inner {
             pg,
             watch,
@@ -277,7 +280,7 @@ impl Project {
             self.0.engine.attach(database.connection.database, database.pg.clone());
         }
         state.tracked = tracked.clone();
-        self.0.engine.install(tracked);
+        self.0.engine.install(tracked, state.version);
         self.0.engine.detach_others(&used);
     }
 

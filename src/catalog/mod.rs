@@ -16,6 +16,7 @@ pub mod model;
 pub mod privileges;
 pub mod reads;
 pub mod settings;
+mod steady;
 pub mod tokens;
 pub mod watch;
 

@@ -78,6 +78,9 @@ pub struct SettingsRead {
     pub closed: bool,
     /// The result can change while no row does (`now()`).
     pub restless: bool,
+    /// Why the result may change although neither these settings nor the rows
+    /// that are asked for do.
+    pub unsteady: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 //! function. The answer errs towards more: a name that could be a function or
 //! a relation counts as one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::tokens::{Token, TokenKind, tokens};
@@ -61,6 +61,9 @@ pub struct Reads {
     /// The result can change while no row does: the text asks the clock, the
     /// state of the server or chance.
     pub restless: bool,
+    /// Functions that may be Postgres' own, and the key words that read the
+    /// clock.
+    pub built_ins: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -208,6 +211,7 @@ impl Reads {
         self.reads_any |= other.reads_any;
         self.sets_session |= other.sets_session;
         self.restless |= other.restless;
+        self.built_ins.extend(other.built_ins);
     }
 }
 
@@ -300,6 +304,9 @@ impl<'a> Analysis<'a> {
             let Some(token) = self.at(index) else { break };
             if let TokenKind::Text(text) = &token.kind {
                 self.out.restless |= is_moment(text);
+                if is_moment(text) {
+                    self.out.built_ins.insert("now".to_owned());
+                }
             }
             let Some(name) = token.name() else { continue };
             self.out.restless |= token.is_any(&CLOCKS)
@@ -317,6 +324,9 @@ impl<'a> Analysis<'a> {
             }
             if token.is("execute") || token.is("do") {
                 self.execute(index);
+            }
+            if token.is_any(&CLOCKS) {
+                self.out.built_ins.insert(name.to_owned());
             }
             if self.kind(index + 1) == Some(&TokenKind::Open) && !token.is_any(&NO_CALL) {
                 self.call(index, name);
@@ -411,6 +421,9 @@ impl<'a> Analysis<'a> {
         let built_in = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
         if built_in && name == "set_config" && !self.is_local(index + 1, last) {
             self.out.sets_session = true;
+        }
+        if built_in {
+            self.out.built_ins.insert(name.to_owned());
         }
         if built_in && name == "current_setting" {
             let read = self.read(first, index + 1, last);

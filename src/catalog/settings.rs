@@ -12,13 +12,15 @@
 //! answer has more names, and `closed` is false when it may still miss one.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::model::{
     Attached, Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead,
-    TableKind, TypeKind,
+    TableKind, TypeKind, Volatility,
 };
 use super::privileges::Rights;
 use super::reads::{Context, Guard, Reads, is_restless, reads};
+use super::steady;
 
 /// Texts of a catalogue that matter only for this analysis.
 #[derive(Debug, Default)]
@@ -86,9 +88,9 @@ type As = Option<Oid>;
 /// Objects that a walk has seen, with the identities it saw them under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Seen {
-    Relation { oid: Oid, checked_as: As, user: As },
+    Relation { oid: Oid, checked_as: As, user: As, deciding: bool },
     Policy { relation: Oid, index: usize, checked_as: As, user: As },
-    Function { oid: Oid, user: As },
+    Function { oid: Oid, user: As, deciding: bool },
 }
 
 struct Analysis<'a> {
@@ -119,6 +121,9 @@ impl SettingsRead {
         self.computed |= other.computed;
         self.closed &= other.closed;
         self.restless |= other.restless;
+        if self.unsteady.is_none() {
+            self.unsteady.clone_from(&other.unsteady);
+        }
     }
 
     fn add(&mut self, found: &Reads) {
@@ -392,17 +397,20 @@ struct Walk<'a> {
     analysis: &'a Analysis<'a>,
     seen: HashSet<Seen>,
     read: SettingsRead,
+    /// Inside of a policy, where what is read decides who sees a row.
+    deciding: bool,
 }
 
 impl<'a> Walk<'a> {
     fn new(analysis: &'a Analysis<'a>) -> Self {
-        Walk { analysis, seen: HashSet::new(), read: SettingsRead::nothing() }
+        Walk { analysis, seen: HashSet::new(), read: SettingsRead::nothing(), deciding: false }
     }
 
     /// Reads `oid` with the rights of `checked_as`, in a statement of `user`.
     fn relation(&mut self, oid: Oid, checked_as: As, user: As) {
         let Some(relation) = self.analysis.relations.get(&oid) else { return };
-        if !self.seen.insert(Seen::Relation { oid, checked_as, user }) {
+        let deciding = self.deciding;
+        if !self.seen.insert(Seen::Relation { oid, checked_as, user, deciding }) {
             return;
         }
         let rights = checked_as.and_then(|role| self.analysis.rights.get(&role));
@@ -441,8 +449,15 @@ impl<'a> Walk<'a> {
         if !self.seen.insert(seen) {
             return;
         }
+        let outer = std::mem::replace(&mut self.deciding, true);
         if let Some(text) = self.analysis.policies.get(&(relation.oid, index)) {
             self.read.add(text);
+            self.steady(text);
+        }
+        if !policy.reads.is_empty() {
+            self.unsteady(|| {
+                format!("a policy of {}.{} reads other tables", relation.schema, relation.name)
+            });
         }
         for function in &policy.calls {
             self.function(*function, user);
@@ -450,18 +465,52 @@ impl<'a> Walk<'a> {
         for below in &policy.reads {
             self.relation(*below, checked_as, user);
         }
+        self.deciding = outer;
+    }
+
+    fn unsteady(&mut self, reason: impl FnOnce() -> String) {
+        self.read.unsteady.get_or_insert_with(|| Arc::from(reason()));
+    }
+
+    /// Whether a text gives the same for the same settings and rows.
+    fn steady(&mut self, text: &Reads) {
+        for name in &text.built_ins {
+            // One that the database defines is looked into.
+            let ours = self.analysis.functions_named.contains_key(name.as_str())
+                && !steady::reads_clock(name);
+            if self.deciding && !steady::decides(name) && !ours {
+                self.unsteady(|| format!("a policy uses {name}"));
+            } else if steady::is_volatile(name) {
+                self.unsteady(|| format!("the function {name} is volatile"));
+            }
+        }
+        if self.deciding && text.relations.iter().any(steady::is_of_system) {
+            self.unsteady(|| "a policy reads the system's catalogue".to_owned());
+        }
     }
 
     fn function(&mut self, oid: Oid, user: As) {
         let Some(function) = self.analysis.functions.get(&oid) else { return };
         let user = if function.security_definer { Some(function.owner) } else { user };
-        if !self.seen.insert(Seen::Function { oid, user }) {
+        let deciding = self.deciding;
+        if !self.seen.insert(Seen::Function { oid, user, deciding }) {
             return;
+        }
+        if function.volatility == Volatility::Volatile {
+            self.unsteady(|| {
+                format!("the function {}.{} is volatile", function.schema, function.name)
+            });
         }
         match self.analysis.bodies.get(&oid) {
             Some(body) => {
                 self.text(body, user);
                 for relation in self.analysis.read_by(body) {
+                    if deciding {
+                        self.unsteady(|| {
+                            let (schema, name) = (&function.schema, &function.name);
+                            format!("the function {schema}.{name} of a policy reads tables")
+                        });
+                    }
                     self.relation(relation, user, user);
                 }
             }
@@ -470,6 +519,12 @@ impl<'a> Walk<'a> {
             None => {
                 self.read.closed &= function.extension.as_deref().is_some_and(reviewed);
                 self.read.restless |= is_restless(&function.name);
+                if deciding && function.volatility != Volatility::Immutable {
+                    self.unsteady(|| {
+                        let (schema, name) = (&function.schema, &function.name);
+                        format!("the function {schema}.{name} of a policy is not immutable")
+                    });
+                }
             }
         }
         self.called(oid, user);
@@ -484,6 +539,7 @@ impl<'a> Walk<'a> {
     /// What a text reads by itself, and the functions that it names.
     fn text(&mut self, text: &Reads, user: As) {
         self.read.add(text);
+        self.steady(text);
         for call in &text.calls {
             if self.analysis.opaque.contains(call.name.as_str()) {
                 self.read.closed = false;

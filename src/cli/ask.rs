@@ -101,6 +101,9 @@ pub(super) async fn explain(settings: &SettingsArgs, args: &ExplainArgs) -> Resu
         explanation.db_role,
         explanation.settings.join(", ")
     );
+    if let Some(reason) = &explanation.not_cached {
+        text.push_str(&format!("@cached   the answer is not kept: {reason}\n"));
+    }
     match (&explanation.sql, &explanation.plan) {
         (Some(sql), Some(plan)) => push_statement(&mut text, sql, &explanation.parameters, plan)?,
         _ => text.push_str("\nThe answer needs no statement.\n"),

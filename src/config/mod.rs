@@ -19,6 +19,7 @@ pub mod value;
 
 mod actions;
 mod auth;
+mod cache;
 mod console;
 mod database;
 mod general;
@@ -34,6 +35,7 @@ mod websocket;
 
 pub use actions::ActionsConfig;
 pub use auth::AuthSettings;
+pub use cache::CacheConfig;
 pub use console::ConsoleConfig;
 pub use database::{DatabaseConfig, Pooler};
 pub use error::{ConfigError, Problem};
@@ -67,6 +69,7 @@ pub struct Config {
     pub live: LiveConfig,
     pub metadata: MetadataConfig,
     pub actions: ActionsConfig,
+    pub cache: CacheConfig,
     pub console: ConsoleConfig,
     pub log: LogConfig,
     pub telemetry: TelemetryConfig,
@@ -95,7 +98,7 @@ const fn section_doc<S: Section>() -> SectionDoc {
 }
 
 /// Every section, in the order of the documentation.
-pub const SECTIONS: [SectionDoc; 14] = [
+pub const SECTIONS: [SectionDoc; 15] = [
     section_doc::<GeneralConfig>(),
     section_doc::<ServerConfig>(),
     section_doc::<DatabaseConfig>(),
@@ -107,6 +110,7 @@ pub const SECTIONS: [SectionDoc; 14] = [
     section_doc::<LiveConfig>(),
     section_doc::<MetadataConfig>(),
     section_doc::<ActionsConfig>(),
+    section_doc::<CacheConfig>(),
     section_doc::<ConsoleConfig>(),
     section_doc::<LogConfig>(),
     section_doc::<TelemetryConfig>(),
@@ -160,6 +164,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
     let live = LiveConfig::resolve(resolver);
     let metadata = MetadataConfig::resolve(resolver);
     let actions = ActionsConfig::resolve(resolver);
+    let cache = CacheConfig::resolve(resolver);
     let console = ConsoleConfig::resolve(resolver);
     let log = LogConfig::resolve(resolver);
     let telemetry = TelemetryConfig::resolve(resolver);
@@ -175,6 +180,7 @@ fn resolve_all(resolver: &mut Resolver<'_>) -> Option<Config> {
         live: live?,
         metadata: metadata?,
         actions: actions?,
+        cache: cache?,
         console: console?,
         log: log?,
         telemetry: telemetry?,

@@ -13,7 +13,7 @@ use crate::operation::json::json_entries;
 use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
 use crate::operation::{BindError, Operation, Problem};
-use crate::pg::{PgError, Statement, TxContext};
+use crate::pg::{PgError, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Plan};
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
@@ -23,6 +23,15 @@ use crate::session::settings::variable_of;
 use super::parameters::Leaves;
 use super::prepare::Prepared;
 use super::{Engine, GraphqlRequest, GraphqlResponse};
+
+/// A query that may run.
+#[derive(Debug)]
+pub(super) struct Ready<'s> {
+    pub source: SourceId,
+    pub role: &'s SourceRole,
+    pub statement: Statement,
+    pub params: Vec<TextParam>,
+}
 
 impl Engine {
     pub(super) async fn try_execute(
@@ -70,8 +79,11 @@ impl Engine {
                 ..GraphqlResponse::default()
             });
         }
-        let data = self.query(session, schema, request, prepared).await?;
-        Ok(GraphqlResponse { data: Some(data), operation, ..GraphqlResponse::default() })
+        let (data, kept) = match &plan.cached {
+            Some(cached) => self.cached(session, schema, request, prepared, cached).await?,
+            None => (self.query(session, schema, request, prepared).await?, None),
+        };
+        Ok(GraphqlResponse { data: Some(data), operation, kept, ..GraphqlResponse::default() })
     }
 
     /// The data of an operation that changes nothing.
@@ -127,20 +139,49 @@ impl Engine {
         plan: &Plan,
         leaves: Vec<String>,
     ) -> Result<Bytes, ApiError> {
-        let (source, text, fingerprint) = match &plan.answer {
-            Answer::Constant(bytes) => return Ok(bytes.clone()),
-            Answer::Statement { source, text, fingerprint } => (*source, text, *fingerprint),
-            Answer::Script(_) | Answer::Several(_) | Answer::Parts(_) => {
-                return Err(ApiError::internal("a plan of one query was expected"));
+        match &plan.answer {
+            Answer::Constant(bytes) => Ok(bytes.clone()),
+            Answer::Statement { .. } => {
+                let ready = self.ready(session, schema, variables, plan, leaves)?;
+                self.run_ready(session, schema, &ready).await
             }
+            Answer::Script(_) | Answer::Several(_) | Answer::Parts(_) => {
+                Err(ApiError::internal("a plan of one query was expected"))
+            }
+        }
+    }
+
+    /// The statement of a query and all that it is told, once it may run.
+    pub(super) fn ready<'s>(
+        &self,
+        session: &Session,
+        schema: &'s RoleSchema,
+        variables: Option<&RawValue>,
+        plan: &Plan,
+        leaves: Vec<String>,
+    ) -> Result<Ready<'s>, ApiError> {
+        let Answer::Statement { source, text, fingerprint } = &plan.answer else {
+            return Err(ApiError::internal("a query without a statement"));
         };
-        let role = role_in(schema, source)?;
+        let role = role_in(schema, *source)?;
         self.admit(session, role, plan, &leaves)?;
-        let statement = Statement { text: text.clone(), fingerprint, named: plan.is_repeated() };
+        let statement =
+            Statement { text: text.clone(), fingerprint: *fingerprint, named: plan.is_repeated() };
         let params = Leaves::new(leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
+        Ok(Ready { source: *source, role, statement, params })
+    }
+
+    pub(super) async fn run_ready(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        ready: &Ready<'_>,
+    ) -> Result<Bytes, ApiError> {
+        let role = ready.role;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
-        let pg = self.database(schema, source)?;
-        pg.query_json(&context, &statement, &params).await.map_err(|error| self.refused(error))
+        let pg = self.database(schema, ready.source)?;
+        let answer = pg.query_json(&context, &ready.statement, &ready.params).await;
+        answer.map_err(|error| self.refused(error))
     }
 
     /// Runs an operation that did not come as a document; `leaves` are the

@@ -34,6 +34,9 @@ pub struct Explanation {
     pub parameters: Vec<Option<String>>,
     /// `EXPLAIN (FORMAT JSON)` under the role and its settings.
     pub plan: Option<Box<RawValue>>,
+    /// Of a query with `@cached`: why its answer is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_cached: Option<String>,
     /// What follows in the same transaction, of mutations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<ExplainedStatement>,
@@ -128,6 +131,7 @@ impl Engine {
     ) -> Result<Explanation, ApiError> {
         let schema = self.schemas.load().of(session)?;
         let prepared = self.prepare(session, &schema, request)?;
+        let cached = prepared.plan.cached.as_ref();
         let mut out = Explanation {
             role: session.role.to_string(),
             db_role: String::new(),
@@ -135,6 +139,7 @@ impl Engine {
             sql: None,
             parameters: Vec::new(),
             plan: None,
+            not_cached: cached.and_then(|cached| cached.unsteady.as_deref().map(str::to_owned)),
             then: Vec::new(),
             kept_from_index: Vec::new(),
         };

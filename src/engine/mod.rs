@@ -3,12 +3,14 @@
 //! ```text
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
 //!                       ├▶ answer, write: parameters ─▶ one transaction ─▶ bytes
+//!                       │    └ cached: the bytes of who asked the same before
 //!                       ├▶ action, output: handlers of actions, rows that belong to their answers
 //!                       └▶ subscribe: the same whenever live says so, changes only
 //! ```
 
 mod action;
 mod answer;
+mod cached;
 mod describe;
 pub mod executor;
 mod explain;
@@ -32,11 +34,13 @@ use crate::base::{ApiError, Code};
 use crate::operation::Limits;
 use crate::pg::Pg;
 use crate::plan::cache::{PlanCache, PlanCacheStats};
+use crate::response_cache::{ResponseCache, ResponseCacheStats};
 use crate::schema::tracked::{SourceId, Tracked};
 use crate::schema::{RoleSchema, SchemaOptions, SchemaSet};
 use crate::session::Session;
 
 pub use crate::live::{Renewal, Subscription, Update};
+pub use cached::Kept;
 use describe::Descriptions;
 pub use explain::{ExplainedOperation, ExplainedRoot, ExplainedStatement, Explanation};
 
@@ -67,6 +71,8 @@ pub struct GraphqlResponse {
     pub transaction: Option<String>,
     /// Cookies that handlers of actions set.
     pub cookies: Vec<HeaderValue>,
+    /// The answer is kept, for those who ask the same.
+    pub kept: Option<Kept>,
 }
 
 impl GraphqlResponse {
@@ -109,6 +115,7 @@ pub struct Engine {
     schemas: ArcSwap<SchemaSet>,
     plans: PlanCache,
     descriptions: Descriptions,
+    answers: ResponseCache,
     limits: EngineLimits,
     subscriptions: subscribe::Subscriptions,
     handlers: Handlers,
@@ -130,6 +137,7 @@ impl Engine {
             schemas: ArcSwap::from_pointee(SchemaSet::new(tracked, options)),
             plans: PlanCache::new(limits.plan_cache_bytes),
             descriptions: Descriptions::new(),
+            answers: ResponseCache::off(),
             limits,
             handlers: Handlers::default(),
             suspicion: Arc::new(Notify::new()),
@@ -148,11 +156,19 @@ impl Engine {
         self.schemas.load().tracked().actions.forward_headers()
     }
 
+    /// Keeps answers to queries with `@cached`.
+    #[must_use]
+    pub fn keep_answers(mut self, answers: ResponseCache) -> Self {
+        self.answers = answers;
+        self
+    }
+
     /// Serves a new catalogue or metadata from the next request on; running
-    /// requests keep theirs.
-    pub fn install(&self, tracked: Arc<Tracked>) {
+    /// requests keep theirs. `version` is that of stored metadata.
+    pub fn install(&self, tracked: Arc<Tracked>, version: Option<i64>) {
         let options = self.schemas.load().options().clone();
-        self.schemas.store(Arc::new(SchemaSet::new(tracked, options)));
+        self.schemas.store(Arc::new(SchemaSet::new(tracked, options).of_version(version)));
+        self.answers.clear();
         self.subscriptions.schema_changed();
     }
 
@@ -192,6 +208,10 @@ impl Engine {
 
     pub fn plan_cache_stats(&self) -> PlanCacheStats {
         self.plans.stats()
+    }
+
+    pub fn response_cache_stats(&self) -> ResponseCacheStats {
+        self.answers.stats()
     }
 
     /// Notified after each refusal on rights.

@@ -18,6 +18,17 @@ pub struct Operation {
     pub roots: Vec<Root>,
     /// What only the values of a request can show to be right.
     pub checks: Vec<LeafCheck>,
+    /// The answer may be one that was kept.
+    pub cached: Option<Cached>,
+}
+
+/// The directive `@cached`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cached {
+    /// In seconds.
+    pub ttl: Operand,
+    /// Answer anew, and keep that.
+    pub refresh: bool,
 }
 
 /// A condition on a leaf of the variables, with the argument that it came from.

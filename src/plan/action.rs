@@ -81,6 +81,7 @@ pub(super) fn plan(
         depends: None,
         filters: Vec::new(),
         stream: None,
+        cached: None,
         keys,
         required: planner.required(),
         slots: planner.slots,

@@ -38,7 +38,7 @@ use crate::catalog::model::{ColumnId, Oid};
 use crate::graphql::OperationKind;
 use crate::operation::Operation;
 use crate::operation::input::Operand;
-use crate::operation::model::{LeafCheck, Root, RootSelection};
+use crate::operation::model::{Cached, LeafCheck, Root, RootSelection};
 use crate::schema::RoleSchema;
 use crate::schema::introspection::{Asked, Selected, Selection};
 use crate::schema::predicate::JsonPart;
@@ -139,6 +139,7 @@ pub struct Plan {
     pub checks: Vec<LeafCheck>,
     /// Operators on columns; `explain` tells which of them no index serves.
     pub filters: Vec<Filter>,
+    pub cached: Option<CachedPlan>,
     /// (table, setting) pairs without which a policy would raise.
     pub required: Vec<(Arc<str>, String)>,
     /// Of subscriptions: what the answer depends on. Their statement gives the
@@ -177,6 +178,14 @@ pub enum KeyValues {
     Asked(Vec<Operand>),
     /// The value of a setting, as policies want it.
     Setting(String),
+}
+
+/// How an answer may be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedPlan {
+    pub asked: Cached,
+    /// Why it must not: something decides on it that its key does not show.
+    pub unsteady: Option<Arc<str>>,
 }
 
 /// Where the data of a plan comes from.
@@ -227,7 +236,8 @@ pub fn plan(
     if !operation.roots.iter().any(is_action) {
         return of_database(operation);
     }
-    let Operation { kind, name, roots, checks } = operation;
+    // What a handler answers is not kept, nor what stands beside it.
+    let Operation { kind, name, roots, checks, cached: _ } = operation;
     let keys = roots.iter().map(|root| root.key.clone()).collect();
     let mut groups: Vec<Vec<Root>> = Vec::new();
     for root in roots {
@@ -250,8 +260,13 @@ pub fn plan(
             }
             Some(last) => {
                 group.push(last);
-                let part =
-                    Operation { kind, name: name.clone(), roots: group, checks: checks.clone() };
+                let part = Operation {
+                    kind,
+                    name: name.clone(),
+                    roots: group,
+                    checks: checks.clone(),
+                    cached: None,
+                };
                 parts.push(Part::Database(Arc::new(of_database(part)?)));
             }
             None => {}
@@ -265,6 +280,7 @@ pub fn plan(
         depends: None,
         filters: Vec::new(),
         stream: None,
+        cached: None,
         keys,
         slots: Vec::new(),
         checks: Vec::new(),

@@ -35,6 +35,8 @@ pub(super) struct Planner<'a> {
     pub readings: Vec<(Alias, TrackedId, Vec<Asked>)>,
     /// Where a stream begins, and the expression for where it stands then.
     pub stream: Option<(Beginning, Expr)>,
+    /// The first table whose permission asks other tables.
+    pub asks_others: Option<TrackedId>,
 }
 
 /// A column, and the values one of which it must have.
@@ -80,6 +82,7 @@ impl<'a> Planner<'a> {
             called: BTreeSet::new(),
             readings: Vec::new(),
             stream: None,
+            asks_others: None,
         }
     }
 

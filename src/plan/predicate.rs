@@ -45,6 +45,9 @@ impl Planner<'_> {
 
     /// A condition of metadata on a row.
     pub(super) fn rule(&mut self, row: RowRef, predicate: &Predicate) -> Result<Expr, PlanError> {
+        if !predicate.stays_in_row() {
+            self.asks_others.get_or_insert(row.table);
+        }
         self.predicate(Scope { row, root: row, voice: Voice::Rule }, predicate)
     }
 

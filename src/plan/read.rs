@@ -26,7 +26,7 @@ use crate::sql::{Expr, Select, SelectItem};
 use super::planner::{Planner, own_type};
 use super::rows::object;
 use super::source::{source, sources};
-use super::{Answer, Plan, PlanError};
+use super::{Answer, CachedPlan, Plan, PlanError};
 
 const NOTHING: &str = "There are no queries available to the current role. Either there are no sources or remote schemas configured, or the current role doesn't have the required permissions.";
 
@@ -69,6 +69,7 @@ fn several(
             name: operation.name.clone(),
             roots,
             checks: operation.checks.clone(),
+            cached: None,
         };
         plans.push(plan_in(schema, part, source, max_rows)?);
     }
@@ -76,6 +77,9 @@ fn several(
         kind: operation.kind,
         operation_name: operation.name,
         answer: Answer::Several(plans),
+        cached: operation
+            .cached
+            .map(|asked| CachedPlan { asked, unsteady: Some("several databases answer".into()) }),
         described,
         keys,
         slots: Vec::new(),
@@ -140,6 +144,9 @@ fn plan_in(
     };
     let depends = (reads && follows).then(|| Box::new(planner.depends()));
     let required = planner.required();
+    let cached = operation
+        .cached
+        .map(|asked| CachedPlan { asked, unsteady: planner.unsteady(source).map(Arc::from) });
     Ok(Plan {
         kind: operation.kind,
         operation_name: operation.name,
@@ -149,6 +156,7 @@ fn plan_in(
         slots: planner.slots,
         checks: operation.checks,
         filters: planner.filters.into_iter().collect(),
+        cached,
         required,
         depends,
         stream: planner.stream.map(|(beginning, _)| beginning),
@@ -178,6 +186,23 @@ fn constant(fields: &[(Arc<str>, Expr)]) -> Result<bytes::Bytes, PlanError> {
 }
 
 impl Planner<'_> {
+    /// What decides on the rows beside themselves and the session, if anything
+    /// does.
+    fn unsteady(&self, source: SourceId) -> Option<String> {
+        let connection = self.schema.tracked().source(source).map(|source| &source.connection);
+        // Redis is told of the first database only.
+        if connection.is_none_or(|connection| connection.database != 0) {
+            return Some("another database answers".to_owned());
+        }
+        if let Some(table) = self.asks_others {
+            let name = self.schema.table_name(table).map_or("", |name| name);
+            return Some(format!("a permission on {name} asks other tables"));
+        }
+        let tables = self.touched.iter().find_map(|(table, _)| self.schema.unsteady(*table));
+        tables
+            .or_else(|| self.called.iter().find_map(|oid| self.schema.calls_unsteady(source, *oid)))
+    }
+
     pub(super) fn read(&mut self, read: &Read) -> Result<Expr, PlanError> {
         match read {
             Read::Many(rows) => self.list(rows),

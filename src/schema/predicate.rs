@@ -86,6 +86,21 @@ impl Predicate {
     /// Holds for every row.
     pub const TRUE: Predicate = Predicate::And(Vec::new());
 
+    /// Whether only the row itself and the session decide.
+    pub fn stays_in_row(&self) -> bool {
+        match self {
+            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().all(Self::stays_in_row),
+            Predicate::Not(inner) => inner.stays_in_row(),
+            Predicate::Compare { subject, .. } | Predicate::IsNull { subject, .. } => {
+                !matches!(subject, Subject::Computed(_))
+            }
+            Predicate::Related { .. }
+            | Predicate::Exists { .. }
+            | Predicate::ComputedRows { .. }
+            | Predicate::Aggregate(_) => false,
+        }
+    }
+
     pub fn is_true(&self) -> bool {
         match self {
             Predicate::And(parts) => parts.iter().all(Predicate::is_true),

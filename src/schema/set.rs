@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::base::ApiError;
 use crate::catalog::Exposure;
-use crate::catalog::model::{Catalog, Column, ColumnId, PolicyCommand, Table, TableKind};
+use crate::catalog::model::{
+    Catalog, Column, ColumnId, Oid, PolicyCommand, SettingsRead, Table, TableKind,
+};
 use crate::catalog::privileges::{Rights, RolePrivileges};
 use crate::graphql::{Document, Name};
 use crate::session::settings::{STANDARD_SETTINGS, SettingsPlan};
@@ -78,6 +80,7 @@ pub struct SchemaSet {
     options: SchemaOptions,
     /// By source: the settings that something in it reads.
     settings: Vec<BTreeSet<String>>,
+    metadata_version: Option<i64>,
     // Both are bounded by the roles of the databases, the configuration and
     // the metadata.
     by_key: Mutex<HashMap<Key, Cell>>,
@@ -94,6 +97,7 @@ pub struct RoleSchema {
     sources: Vec<SourceRole>,
     stringify_numbers: bool,
     only_listed: bool,
+    metadata_version: Option<i64>,
 }
 
 /// How a role works in one source.
@@ -123,9 +127,17 @@ impl SchemaSet {
             tracked,
             options,
             settings,
+            metadata_version: None,
             by_key: Mutex::new(HashMap::new()),
             by_role: RwLock::new(HashMap::new()),
         }
+    }
+
+    /// The schemas of stored metadata of a version.
+    #[must_use]
+    pub fn of_version(mut self, metadata: Option<i64>) -> Self {
+        self.metadata_version = metadata;
+        self
     }
 
     pub fn tracked(&self) -> &Arc<Tracked> {
@@ -249,6 +261,7 @@ impl SchemaSet {
             stringify_numbers: self.options.stringify_numbers,
             only_listed: self.options.only_listed
                 && key.bindings.iter().any(|b| b.source != SchemaSource::Everything),
+            metadata_version: self.metadata_version,
         }
     }
 
@@ -384,6 +397,20 @@ impl SourceRole {
     pub fn rights(&self) -> Option<&Rights> {
         self.rights.as_ref()
     }
+
+    fn unsteady(&self, read: &SettingsRead) -> Option<String> {
+        if let Some(reason) = &read.unsteady {
+            return Some(reason.to_string());
+        }
+        if !read.closed {
+            return Some(
+                "a policy, view or function may read settings that cannot be named".into(),
+            );
+        }
+        let told = |name: &str| self.settings.names().any(|told| told == name);
+        let other = read.names.iter().find(|name| !told(name))?;
+        Some(format!("a policy, view or function reads {other}, which is none of the session's"))
+    }
 }
 
 impl RoleSchema {
@@ -468,6 +495,57 @@ impl RoleSchema {
             }
         }
         names
+    }
+
+    /// Why an answer out of `table` may change although neither its rows nor what
+    /// the transaction is told do; `None` when it cannot.
+    pub fn unsteady(&self, table: TrackedId) -> Option<String> {
+        let unknown = || Some("a table that is not known".to_owned());
+        let (Some(shown), Some(db)) = (self.tracked.table(table), self.table(table)) else {
+            return unknown();
+        };
+        let (Some(role), Some(source)) =
+            (self.source(shown.source), self.tracked.source(shown.source))
+        else {
+            return unknown();
+        };
+        if db.kind == TableKind::View {
+            return role.unsteady(&db.select_settings);
+        }
+        if !db.rls_enabled || role.binding.source == SchemaSource::Everything {
+            return None;
+        }
+        let (Some(rights), Some(relation)) = (&role.rights, source.catalog.relations.get(&db.oid))
+        else {
+            return unknown();
+        };
+        if rights.bypass(relation) {
+            return None;
+        }
+        db.policies
+            .iter()
+            .filter(|policy| rights.subject_to(policy, PolicyCommand::Select))
+            .find_map(|policy| role.unsteady(&policy.settings))
+    }
+
+    /// The same of a call of a function.
+    pub fn calls_unsteady(&self, source: SourceId, function: Oid) -> Option<String> {
+        let known = self
+            .tracked
+            .source(source)
+            .and_then(|source| source.catalog.functions.get(&function))
+            .zip(self.source(source));
+        match known {
+            Some((function, role)) => role.unsteady(&function.settings),
+            None => Some("a function that is not known".to_owned()),
+        }
+    }
+
+    /// What is served: the catalogue's fingerprint of each source, and the
+    /// version of the metadata.
+    pub fn version(&self) -> (impl Iterator<Item = u64>, Option<i64>) {
+        let catalogs = self.tracked.sources.iter().map(|source| source.catalog.fingerprint);
+        (catalogs, self.metadata_version)
     }
 
     /// The role's schema in the schema definition language.

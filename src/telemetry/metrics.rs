@@ -86,6 +86,14 @@ pub struct EngineSnapshot {
     pub plan_evictions: u64,
     pub plan_entries: u64,
     pub plan_bytes: u64,
+    /// Kept answers, by what came of asking for them.
+    pub answer_hits: u64,
+    pub answer_misses: u64,
+    pub answer_bypasses: u64,
+    /// Redis gave no answer.
+    pub answer_failures: u64,
+    pub answer_entries: u64,
+    pub answer_bytes: u64,
     pub catalog_generation: u64,
     pub catalog_reloads: u64,
     pub catalog_reload_failures: u64,
@@ -373,7 +381,7 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 10] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 12] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     (
         "event_triggers_undelivered",
@@ -391,6 +399,8 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 10] = [
     ("live_streaming", "Whether the write-ahead log is followed", |e| e.live_streaming),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
+    ("response_cache_entries", "Answers kept in this process", |e| e.answer_entries),
+    ("response_cache_bytes", "Memory of answers that are kept", |e| e.answer_bytes),
     ("catalog_generation", "Which reading of the database's catalogue is in use", |e| {
         e.catalog_generation
     }),
@@ -399,7 +409,7 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 10] = [
 /// As [`PoolFamily`], for counters of the engine with the label `result`.
 type EngineFamily = (&'static str, &'static str, &'static [(&'static str, Read<EngineSnapshot>)]);
 
-const ENGINE_COUNTERS: [EngineFamily; 6] = [
+const ENGINE_COUNTERS: [EngineFamily; 7] = [
     (
         "plan_cache",
         "Look-ups and evictions of compiled operations",
@@ -407,6 +417,16 @@ const ENGINE_COUNTERS: [EngineFamily; 6] = [
             ("hit", |e| e.plan_hits),
             ("miss", |e| e.plan_misses),
             ("eviction", |e| e.plan_evictions),
+        ],
+    ),
+    (
+        "response_cache",
+        "Queries with @cached, and failures of Redis",
+        &[
+            ("hit", |e| e.answer_hits),
+            ("miss", |e| e.answer_misses),
+            ("bypass", |e| e.answer_bypasses),
+            ("failure", |e| e.answer_failures),
         ],
     ),
     (

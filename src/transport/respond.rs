@@ -10,17 +10,21 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, SET_COOKIE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, SET_COOKIE,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use crate::base::{ApiError, Code};
-use crate::engine::GraphqlResponse;
+use crate::engine::{GraphqlResponse, Kept};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const GRAPHQL_RESPONSE: HeaderValue =
     HeaderValue::from_static("application/graphql-response+json; charset=utf-8");
+
+const QUERY_CACHE_KEY: HeaderName = HeaderName::from_static("x-hasura-query-cache-key");
+const QUERY_FAMILY_CACHE_KEY: HeaderName =
+    HeaderName::from_static("x-hasura-query-family-cache-key");
 
 /// Answers up to this size are copied into one buffer; larger ones travel as
 /// the chunks they were made in.
@@ -215,6 +219,7 @@ fn finish(status: StatusCode, media: Media, chunks: Chunks) -> Response {
 /// The answer to one operation.
 pub(super) fn one(media: Media, answer: GraphqlResponse) -> Response {
     let status = status_of(media, answer.data.is_some(), &answer.errors);
+    let kept = answer.kept.clone();
     let retry = answer.errors.iter().find(|error| error.retry_after.is_some()).cloned();
     let mut chunks = Chunks::default();
     let cookies = answer.cookies.clone();
@@ -224,7 +229,25 @@ pub(super) fn one(media: Media, answer: GraphqlResponse) -> Response {
     if let Some(error) = retry {
         set_retry_after(response.headers_mut(), &error);
     }
+    if let Some(kept) = kept {
+        set_kept(response.headers_mut(), &kept);
+    }
     response
+}
+
+/// What Hasura says of an answer that is kept.
+pub(super) fn set_kept(headers: &mut HeaderMap, kept: &Kept) {
+    // Digits and hexadecimal digits are always a header's value.
+    let value = |text: String| HeaderValue::try_from(text).ok();
+    for (name, text) in [
+        (QUERY_CACHE_KEY, kept.key.to_string()),
+        (QUERY_FAMILY_CACHE_KEY, kept.family.to_string()),
+        (CACHE_CONTROL, format!("max-age={}", kept.left.as_secs())),
+    ] {
+        if let Some(value) = value(text) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The answers to a batch, in order. Each stands for itself, so the status is

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
-use super::respond::Refusal;
+use super::respond::{Refusal, set_kept};
 use crate::base::{ApiError, Code};
 use crate::engine::{GraphqlRequest, GraphqlResponse};
 use crate::graphql::TypeExpr;
@@ -156,6 +156,9 @@ pub(super) fn respond(answer: GraphqlResponse) -> Result<Response, Refusal> {
     }
     let mut response = Response::new(Body::from(answer.data.unwrap_or_default()));
     let headers = response.headers_mut();
+    if let Some(kept) = &answer.kept {
+        set_kept(headers, kept);
+    }
     super::respond::set_cookies(headers, answer.cookies);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     // Rows of one caller must not be kept for another.

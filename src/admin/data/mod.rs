@@ -134,6 +134,7 @@ impl<'a> Subject<'a> {
             name: None,
             roots: vec![Root { key: ROOT.into(), field }],
             checks: Vec::new(),
+            cached: None,
         };
         let data = self.engine.run_bound(self.session, &self.schema, operation, variables).await?;
         // `{"root":…}`

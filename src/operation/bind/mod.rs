@@ -29,18 +29,23 @@ use crate::graphql::{
 };
 use crate::schema::RoleSchema;
 use crate::schema::introspection::meta;
-use crate::schema::scalars::BOOLEAN;
+use crate::schema::scalars::{BOOLEAN, INT};
 use crate::schema::types::{
-    FieldKind, InputType, Root as TypeRoot, RootField, RootKind, TypeId, TypeRef,
+    FieldKind, InputType, Root as TypeRoot, RootField, RootKind, ScalarId, TypeId, TypeRef,
 };
 
 use super::error::{BindError, Problem};
 use super::input::{Input, Operand};
-use super::model::{LeafCheck, Operation, Read, Root, RootSelection, Rows};
+use super::model::{Cached, LeafCheck, Operation, Read, Root, RootSelection, Rows};
 use super::variables::{Declaration, Environment, VariableValue, literal};
 
 /// Fragments and inline fragments inside each other, at one level of fields.
 const MAX_NESTED_FRAGMENTS: usize = 64;
+
+/// Lets a query be answered from what is kept.
+const CACHED: &str = "cached";
+/// Its `ttl` where none is given, in seconds.
+const DEFAULT_TTL: &str = "60";
 
 /// Allows several root fields in a subscription.
 const MULTIPLE_ROOTS: &str = "_multiple_top_level_fields";
@@ -111,6 +116,10 @@ pub fn bind<'a>(
         OperationKind::Subscription => "a subscription",
     };
     binder.directives(&operation.directives, place)?;
+    let cached = match operation.directives.iter().find(|found| &*found.name == CACHED) {
+        Some(directive) => Some(binder.cached(directive)?),
+        None => None,
+    };
     let root = TypeRoot::from(operation.kind);
     let mut roots = Vec::new();
     binder.path.push_key("selectionSet");
@@ -131,6 +140,7 @@ pub fn bind<'a>(
         name: operation.name.clone(),
         roots,
         checks: binder.checks,
+        cached,
     })
 }
 
@@ -325,8 +335,8 @@ impl<'a> Binder<'a> {
                     let condition = self.condition(directive)?;
                     include &= condition == (name == "include");
                 }
-                ("cached", "a query") | (MULTIPLE_ROOTS, "a subscription") => {}
-                ("include" | "skip" | "cached" | MULTIPLE_ROOTS, place) => {
+                (CACHED, "a query") | (MULTIPLE_ROOTS, "a subscription") => {}
+                ("include" | "skip" | CACHED | MULTIPLE_ROOTS, place) => {
                     return Err(self
                         .error(Problem::MisplacedDirective { directive: name.to_owned(), place }));
                 }
@@ -359,6 +369,57 @@ impl<'a> Binder<'a> {
                     Ok(value)
                 }
                 _ => Err(binder.error(no_boolean())),
+            }
+        })
+    }
+
+    /// `@cached(ttl: Int! = 60, refresh: Boolean! = false)`
+    fn cached(&mut self, directive: &Directive) -> Result<Cached, BindError> {
+        self.at(CACHED, |binder| {
+            for (index, (name, _)) in directive.arguments.iter().enumerate() {
+                let again = directive.arguments.iter().skip(index + 1).any(|(n, _)| n == name);
+                if again {
+                    return Err(binder.error(Problem::DuplicateArgument(name.to_string())));
+                }
+                if !matches!(&**name, "ttl" | "refresh") {
+                    return Err(binder.error(Problem::UnknownArgument {
+                        field: CACHED.to_owned(),
+                        argument: name.to_string(),
+                    }));
+                }
+            }
+            binder.at("args", |binder| {
+                let ttl = binder.directive_argument(directive, "ttl", INT)?;
+                let refresh = binder.directive_argument(directive, "refresh", BOOLEAN)?;
+                Ok(Cached {
+                    ttl: ttl
+                        .and_then(operand_of)
+                        .unwrap_or_else(|| Operand::Const(DEFAULT_TTL.into())),
+                    refresh: matches!(refresh, Some(Input::Boolean(true))),
+                })
+            })
+        })
+    }
+
+    /// The value of an argument that has a default; `None` where that counts.
+    fn directive_argument(
+        &mut self,
+        directive: &Directive,
+        name: &'static str,
+        scalar: ScalarId,
+    ) -> Result<Option<Input>, BindError> {
+        let Some((_, value)) = directive.arguments.iter().find(|(given, _)| &**given == name)
+        else {
+            return Ok(None);
+        };
+        self.at(name, |binder| {
+            let ty = TypeRef::non_null(TypeId::Scalar(scalar));
+            match literal(&binder.schema.types, ty, value, binder)
+                .map_err(|error| binder.below(error))?
+            {
+                Some(Input::Null) if scalar == BOOLEAN => Err(binder.error(no_boolean())),
+                Some(Input::Null) => Err(binder.error(no_seconds("null"))),
+                other => Ok(other),
             }
         })
     }
@@ -500,6 +561,11 @@ pub(crate) fn no_limit(found: &'static str) -> Problem {
         ty: "Int".to_owned(),
         found,
     }
+}
+
+/// The problem of a time that is none.
+pub(crate) fn no_seconds(found: &'static str) -> Problem {
+    Problem::Expected { expected: "a 32-bit integer".into(), ty: "Int".to_owned(), found }
 }
 
 /// The problem of a null where only `true` and `false` make sense.

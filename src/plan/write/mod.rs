@@ -88,6 +88,7 @@ pub fn plan(
         slots: Vec::new(),
         checks: operation.checks,
         filters: Vec::new(),
+        cached: None,
         required,
         depends: None,
         stream: None,
