@@ -109,12 +109,14 @@ impl Project {
         watch: Watch,
         options: ProjectOptions,
     ) -> Result<Project, ProjectError> {
-        let stored = pg.has_owner() && options.metadata.is_none();
         let opener = Opener::new(options.config.clone());
         let catalog = watch.current();
+        let is_given = options.metadata.is_some();
         let mut metadata = options.metadata.map(Arc::new);
         let mut version = None;
         let tx = pg.begin_system("read the metadata").await?;
+        // A database that takes no writes may never have been given a place for it.
+        let stored = pg.has_owner() && !is_given && store::is_readable(&tx).await?;
         if stored && let Some(found) = store::load(&tx).await? {
             version = Some(found.version);
             metadata = Some(Arc::new(found.metadata));
