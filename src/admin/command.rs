@@ -149,9 +149,8 @@ impl<'a> Runner<'a> {
                 if let Some(wanted) = command.resource_version {
                     self.at_version(wanted).await?;
                 }
-                let endpoint = self.endpoint;
                 let draft = self.draft().await?;
-                match Box::pin(commands::run(draft, endpoint, name, command)).await {
+                match Box::pin(commands::run(draft, name, command)).await {
                     Some(result) => result.map_err(in_args),
                     None => Err(unknown(&command.name)),
                 }

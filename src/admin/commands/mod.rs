@@ -18,7 +18,7 @@ mod table;
 mod unsupported;
 
 use super::changes;
-use super::command::{Command, Endpoint, Output};
+use super::command::{Command, Output};
 use super::draft::Draft;
 use super::run_sql;
 
@@ -29,11 +29,9 @@ pub(super) use table::default_source;
 /// Runs a command by its name; `None` when there is no such command.
 pub(super) async fn run(
     draft: &mut Draft<'_>,
-    endpoint: Endpoint,
     name: &str,
     command: &Command,
 ) -> Option<Result<Output, ApiError>> {
-    let _ = endpoint;
     let args = match command.args() {
         Ok(args) => args,
         Err(error) => return Some(Err(error)),
