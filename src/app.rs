@@ -169,6 +169,7 @@ impl App {
                 (config.clone(), authenticator),
             )),
             tokio::spawn(pass_on_suspicion(project.clone(), engine.clone())),
+            tokio::spawn(read_after_changes(watch.clone(), engine.clone())),
             tokio::spawn(follow_sources(project.clone())),
         ];
         if logins.given != Given::Restricted
@@ -451,6 +452,14 @@ async fn follow_sources(project: Project) {
         if let Err(error) = result {
             tracing::error!(%error, "the sources cannot be served anew; what is in use stays");
         }
+    }
+}
+
+/// What the log does not tell of, and no other schema either.
+async fn read_after_changes(watch: Watch, engine: Arc<Engine>) {
+    let mut unseen = watch.subscribe_unseen();
+    while unseen.changed().await.is_ok() {
+        engine.live().objects_changed();
     }
 }
 

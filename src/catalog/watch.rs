@@ -74,6 +74,8 @@ impl Drop for Handle {
 struct Shared {
     current: ArcSwap<Catalog>,
     generation: watch::Sender<u64>,
+    /// Grows when objects changed in a way that the catalogue does not show.
+    unseen: watch::Sender<u64>,
     /// The highest generation that was given out.
     last: AtomicU64,
     /// Something changed for sure, or may have.
@@ -145,6 +147,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             current: ArcSwap::from_pointee(catalog),
             generation: watch::Sender::new(1),
+            unseen: watch::Sender::new(0),
             last: AtomicU64::new(1),
             wake: Notify::new(),
             suspect: Notify::new(),
@@ -176,6 +179,13 @@ impl Watch {
     /// Yields the generation whenever a new catalogue has been swapped in.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.shared.generation.subscribe()
+    }
+
+    /// Yields whenever objects changed and the catalogue is what it was. Rows
+    /// may be others nevertheless: `ALTER TABLE … ALTER … TYPE … USING`
+    /// rewrites them.
+    pub fn subscribe_unseen(&self) -> watch::Receiver<u64> {
+        self.0.shared.unseen.subscribe()
     }
 
     /// Refreshes that failed since the start.
@@ -299,6 +309,7 @@ impl Watcher {
             let (version, mut catalog) = fetch(&self.pg, &self.config).await?;
             self.seen = version;
             if catalog.fingerprint == current.fingerprint {
+                self.shared.unseen.send_modify(|count| *count += 1);
                 return Ok(());
             }
             catalog.generation = self.shared.next_generation();

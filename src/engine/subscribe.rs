@@ -282,16 +282,20 @@ impl Engine {
             publisher.offer(&state, &update, first.snapshot.as_ref());
         }
         let same = match groups.last_of(&shared.key) {
-            Some(last) if last == state => Some(true),
+            Some(last) if last == state => Ok(Some(true)),
             _ => same_bytes(first, &*own, &*shared.reader).await,
         };
         match same {
-            Some(true) => {}
-            Some(false) => {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => {
                 self.subscriptions.refuse_sharing(shared.id, &role, &operation);
                 return alone(own, interest);
             }
-            None => return alone(own, interest),
+            Ok(None) => return alone(own, interest),
+            Err(error) => {
+                tracing::debug!(%error, detail = error.detail, "a shared reading was not compared");
+                return alone(own, interest);
+            }
         }
         let engine = Arc::downgrade(self);
         let mismatch = Arc::new(move || {

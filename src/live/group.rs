@@ -368,10 +368,22 @@ impl Group {
         };
         let Some(own) = own else { return true };
         self.count(|counts| &counts.audits);
-        match own.read().await {
-            Ok(first) if first.data == reading.data => true,
-            Ok(first) => same_bytes(first, &*own, &*self.parts.reader).await != Some(false),
-            Err(_) => true,
+        let same = match own.read().await {
+            Ok(first) if first.data == reading.data => Ok(Some(true)),
+            Ok(first) => same_bytes(first, &*own, &*self.parts.reader).await,
+            Err(error) => Err(error),
+        };
+        match same {
+            Ok(same) => same != Some(false),
+            Err(error) if may_pass(&error) => {
+                tracing::debug!(%error, detail = error.detail, "a shared reading was not compared");
+                true
+            }
+            // By itself the member would be refused what the others get.
+            Err(error) => {
+                tracing::debug!(%error, detail = error.detail, "a member of a group is refused");
+                false
+            }
         }
     }
 
@@ -382,8 +394,20 @@ impl Group {
     }
 }
 
+/// Whether an error says nothing about the one who reads.
+fn may_pass(error: &ApiError) -> bool {
+    matches!(
+        error.code,
+        Code::ServiceUnavailable
+            | Code::TimeLimitExceeded
+            | Code::ConcurrentUpdate
+            | Code::Unexpected
+    )
+}
+
 /// Whether two readers give the same bytes; `None` when data changes too fast
-/// to tell, or cannot be read. `before` is the first reading of `own`.
+/// to tell, the error when one of them cannot read. `before` is the first
+/// reading of `own`.
 ///
 /// Each reading is a transaction of its own, under one identity. Where one
 /// reader gave the same before and after the other gave something else, they
@@ -392,20 +416,92 @@ pub(crate) async fn same_bytes(
     mut before: Reading,
     own: &dyn Reader,
     shared: &dyn Reader,
-) -> Option<bool> {
+) -> Result<Option<bool>, ApiError> {
     for _ in 0..5 {
-        let other = shared.read().await.ok()?;
+        let other = shared.read().await?;
         if other.data == before.data {
-            return Some(true);
+            return Ok(Some(true));
         }
-        let after = own.read().await.ok()?;
+        let after = own.read().await?;
         if after.data == other.data {
-            return Some(true);
+            return Ok(Some(true));
         }
         if after.data == before.data {
-            return Some(false);
+            return Ok(Some(false));
         }
         before = after;
     }
-    None
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::live::subscription::channel;
+    use crate::session::claims::anonymous_session;
+
+    struct Says(&'static str);
+
+    impl Reader for Says {
+        fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
+            let data = Bytes::from_static(self.0.as_bytes());
+            Box::pin(async { Ok(Reading { data, snapshot: None }) })
+        }
+    }
+
+    struct Refuses(Code);
+
+    impl Reader for Refuses {
+        fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
+            let error = ApiError::new(self.0, "refused");
+            Box::pin(async { Err(error) })
+        }
+    }
+
+    /// Whether a group that reads "shared" ends because of a member's own
+    /// reading.
+    async fn is_dissolved(own: impl Reader) -> bool {
+        let groups = Arc::new(Groups::new(Arc::default(), Duration::from_millis(1)));
+        let (publisher, _subscription) = channel(Arc::new(anonymous_session("user")), None);
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = told.clone();
+        let joining = Joining { publisher, own: Some(Arc::new(own)) };
+        let membership = groups.join([0; 32], joining, || Parts {
+            reader: Arc::new(Says("shared")),
+            interest: Interest { opaque: true, ..Interest::default() },
+            mismatch: Arc::new(move || tell.store(true, Ordering::Relaxed)),
+        });
+        let audited = async {
+            while groups.counts.audits.load(Ordering::Relaxed) < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let dissolved = tokio::select! {
+            () = membership.dissolved() => true,
+            () = audited => false,
+        };
+        assert_eq!(told.load(Ordering::Relaxed), dissolved);
+        dissolved
+    }
+
+    #[tokio::test]
+    async fn an_audit_ends_a_group_that_a_member_does_not_agree_with() {
+        assert!(!is_dissolved(Says("shared")).await);
+        assert!(is_dissolved(Says("own")).await);
+        assert!(is_dissolved(Refuses(Code::PermissionError)).await);
+        assert!(!is_dissolved(Refuses(Code::ServiceUnavailable)).await);
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_fails_is_no_answer() {
+        let before = || Reading { data: Bytes::from_static(b"a"), snapshot: None };
+        let same = same_bytes(before(), &Says("a"), &Says("a")).await;
+        assert_eq!(same.expect("reads"), Some(true));
+        let differ = same_bytes(before(), &Says("a"), &Says("b")).await;
+        assert_eq!(differ.expect("reads"), Some(false));
+        let failed = same_bytes(before(), &Says("a"), &Refuses(Code::PermissionError)).await;
+        assert!(failed.is_err());
+    }
 }

@@ -101,6 +101,12 @@ impl Live {
         self.router.reconsider();
     }
 
+    /// Objects have changed in a way that may have changed rows, too: everybody
+    /// reads again, in turn.
+    pub fn objects_changed(&self) {
+        self.router.ring_all();
+    }
+
     pub(crate) fn groups(&self) -> &Arc<Groups> {
         &self.groups
     }

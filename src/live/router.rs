@@ -118,10 +118,10 @@ impl Wake {
         self.ready.notify_one();
     }
 
-    fn all(&self) {
+    fn all(&self, urgent: bool) {
         let mut pending = lock(&self.pending);
         pending.all = true;
-        pending.urgent = true;
+        pending.urgent |= urgent;
         drop(pending);
         self.ready.notify_one();
     }
@@ -143,7 +143,7 @@ impl Ticket {
 
     /// Reads again for a reason of the group's own.
     pub(super) fn ring(&self) {
-        self.wake.all();
+        self.wake.all(true);
     }
 
     pub(super) fn take(&self) -> Pending {
@@ -293,7 +293,7 @@ impl Inner {
         for registered in self.groups.values() {
             let covered = self.is_covered(&registered.interest);
             if registered.wake.covered.swap(covered, Ordering::AcqRel) != covered {
-                registered.wake.all();
+                registered.wake.all(true);
             }
         }
     }
@@ -368,6 +368,12 @@ impl Router {
     pub(super) fn reconsider(&self) {
         lock(&self.inner).refused.clear();
         self.wanted.notify_one();
+    }
+
+    /// Every group reads again; nobody knows whether that concerns it.
+    pub(super) fn ring_all(&self) {
+        let inner = lock(&self.inner);
+        inner.groups.values().for_each(|registered| registered.wake.all(false));
     }
 
     /// The columns of a table by which groups tell rows apart; `None` when

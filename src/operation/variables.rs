@@ -90,7 +90,9 @@ fn resolve(types: &Types, ty: &TypeExpr) -> Result<TypeRef, Problem> {
     let base = named(name)?;
     let wrap = match depth {
         // `[T]` is taken for `[T!]`; a null inside is refused when it comes.
-        1 if !matches!(base, TypeId::Custom(_)) => Wrap::List { non_null: non_null >> 1 & 1 == 1 },
+        1 if !matches!(base, TypeId::Custom(_) | TypeId::Table(_, TableType::StreamCursor)) => {
+            Wrap::List { non_null: non_null >> 1 & 1 == 1 }
+        }
         // Nothing but actions takes lists of lists.
         2.. if types.tracked().actions.list.is_empty() => {
             return Err(Problem::NotAnInput(ty.to_string()));
@@ -275,6 +277,7 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 // One value stands for a list of it.
                 let elements = if kind == JsonKind::List { json_elements(raw)? } else { vec![raw] };
                 let item = TypeRef::non_null(ty.base);
+                let may_be_null = has_nullable_items(ty);
                 if let Some(TypeDef::Scalar(scalar)) = self.types.get(ty.base)
                     && scalar.codec != Codec::Boolean
                 {
@@ -304,6 +307,12 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 for (index, element) in elements.into_iter().enumerate() {
                     path.push_index(index);
                     let kind = json_kind(element);
+                    if kind == JsonKind::Null && may_be_null {
+                        self.shape.push(b'n');
+                        out.extend(BUILD.then_some(Input::Null));
+                        path.pop();
+                        continue;
+                    }
                     if kind == JsonKind::Null {
                         return Err(unexpected_null(self.types, item));
                     }
@@ -523,7 +532,16 @@ fn enum_word<'d>(def: &'d EnumType, raw: &RawValue, kind: JsonKind) -> Result<&'
 
 /// Whether a value is for handlers of actions, and not for statements.
 fn is_of_actions(ty: TypeRef) -> bool {
-    matches!(ty.base, TypeId::Custom(_)) || matches!(ty.wrap, Wrap::Deep(_))
+    matches!(ty.base, TypeId::Custom(_)) || matches!(ty.wrap, Wrap::Deep(_)) && !is_cursor(ty)
+}
+
+fn is_cursor(ty: TypeRef) -> bool {
+    matches!(ty.base, TypeId::Table(_, TableType::StreamCursor))
+}
+
+/// Of cursors alone among what is not an action's.
+fn has_nullable_items(ty: TypeRef) -> bool {
+    ty.item().is_some_and(|item| !item.is_non_null())
 }
 
 /// The problem of a null where the type wants a value.
@@ -603,6 +621,7 @@ fn place(
         value => match ty.wrap {
             Wrap::Nullable | Wrap::NonNull => item(types, ty, value, environment, path).map(Some),
             Wrap::List { .. } => list(types, ty, value, environment, path).map(Some),
+            Wrap::Deep(_) if is_cursor(ty) => list(types, ty, value, environment, path).map(Some),
             Wrap::Deep(_) => deep(types, ty, value, environment, path).map(Some),
         },
     }
@@ -646,6 +665,8 @@ fn fits(types: &Types, declaration: &Declaration, ty: TypeRef) -> bool {
     let inner = (1_u16 << wanted) - 1;
     let items_ok = u16::from(bits) & inner & !u16::from(strict) == 0;
     let shape = match (declaration.ty.wrap, ty.wrap) {
+        // One cursor stands for a list of them.
+        (Wrap::Nullable | Wrap::NonNull, Wrap::Deep(_)) if is_cursor(ty) => true,
         (Wrap::Deep(_), _) | (_, Wrap::Deep(_)) => depth == wanted && items_ok,
         (Wrap::List { .. }, Wrap::List { .. }) => true,
         (Wrap::List { .. }, _) => false,
@@ -680,6 +701,7 @@ fn list(
     for (index, value) in items.iter().enumerate() {
         path.push_index(index);
         match place(types, TypeRef::non_null(ty.base), value, environment, path)? {
+            None | Some(Input::Null) if has_nullable_items(ty) => out.push(Input::Null),
             None | Some(Input::Null) => {
                 let ty = TypeRef::non_null(ty.base);
                 return Err(BindError::here(unexpected_null(types, ty)));

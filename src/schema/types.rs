@@ -522,6 +522,11 @@ impl TypeRef {
         TypeRef { base, wrap: Wrap::List { non_null: true } }
     }
 
+    /// A list that is never null, of items that may be.
+    pub const fn non_null_list_of_nullable(base: TypeId) -> Self {
+        TypeRef { base, wrap: Wrap::Deep(Nesting { depth: 1, non_null: 0b10 }) }
+    }
+
     pub const fn or_null(base: TypeId, non_null: bool) -> Self {
         TypeRef { base, wrap: if non_null { Wrap::NonNull } else { Wrap::Nullable } }
     }

@@ -71,6 +71,37 @@ async fn a_changed_policy_is_followed() {
     assert_eq!(ended["type"], "error", "{ended}");
 }
 
+/// Of which the log tells nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_change_of_the_schema_makes_others_are_noticed() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    server.until_woken(1).await;
+    // The same type as before, and other values.
+    server.sql("alter table notes alter column body type text using upper(body)").await;
+    until_state(&mut client, "notes", &json!([{"body": "OF A"}])).await;
+    let mut papers = server.client("a", "1").await;
+    subscribe(&mut papers, "p", "subscription { papers { title } }").await;
+    assert_eq!(state(&mut papers, "p", "papers").await, json!([]));
+    server
+        .sql(
+            "create or replace function is_open(file int) returns boolean language plpgsql stable as
+               $$ begin return not exists (select from gates g where g.file = is_open.file and g.is_open); end $$",
+        )
+        .await;
+    until_state(&mut papers, "papers", &json!([{"title": "secret"}])).await;
+    let mut parts = server.client("a", "1").await;
+    subscribe(&mut parts, "p", "subscription { parts { name } }").await;
+    assert_eq!(state(&mut parts, "p", "parts").await, json!([]));
+    server.sql("create table parts_west (like parts including all); insert into parts_west values (1, 'west', 'w')").await;
+    server.sql("alter table parts attach partition parts_west for values in ('west')").await;
+    until_state(&mut parts, "parts", &json!([{"name": "w"}])).await;
+    server.sql("alter table parts detach partition parts_west").await;
+    until_state(&mut parts, "parts", &json!([])).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_servers_each_follow_the_log() {
     let first = Server::start(&[]).await;

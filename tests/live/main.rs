@@ -15,8 +15,12 @@ mod client;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod processes;
 mod restarts;
+#[path = "../served/mod.rs"]
+mod served;
 mod sharing;
+mod sockets;
 mod streams;
 mod writers;
 

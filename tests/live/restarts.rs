@@ -18,10 +18,17 @@ struct Own {
 
 impl Own {
     async fn start(name: &str) -> Own {
+        Own::start_with(name, &[]).await
+    }
+
+    /// With settings of Postgres.
+    async fn start_with(name: &str, settings: &[(&str, &str)]) -> Own {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("live-{name}-{}", std::process::id()));
         let mut options = ClusterOptions::new(folder, "live");
         options.durable = false;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        options.settings = settings.iter().map(owned).collect();
         let started = Cluster::start(&options).expect("a PostgreSQL server");
         let cluster = Some(started);
         let url = cluster.as_ref().unwrap().url();
@@ -133,4 +140,61 @@ async fn a_commit_that_nobody_sees_yet_is_waited_for() {
     own.sql("select pg_reload_conf()").await;
     assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "held"}]));
     writer.await.unwrap();
+}
+
+/// The log is followed too slowly, so Postgres takes the slot away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_is_taken_away_loses_nothing() {
+    let own = Own::start_with(
+        "slot",
+        &[("max_slot_wal_keep_size", "1MB"), ("max_wal_size", "64MB"), ("min_wal_size", "32MB")],
+    )
+    .await;
+    let token = Token::new("user").tenant("a").user("1");
+    let mut client = connect(own.address, &token).await;
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    own.until_woken().await;
+    let gaps = own.app.engine.live().stats().gaps;
+    let url = own.cluster.as_ref().unwrap().url();
+    let (db, connection) =
+        tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let walsender: i32 = db
+        .query_one("select active_pid from pg_replication_slots where active", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let signal = |signal: &str| {
+        let status = std::process::Command::new("kill")
+            .args([signal, &walsender.to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    };
+    signal("-STOP");
+    db.batch_execute(
+        "update notes set body = 'unseen' where id = 1;
+         create table filler (text text);
+         insert into filler select repeat(md5(g::text), 30) from generate_series(1, 80000) g",
+    )
+    .await
+    .unwrap();
+    // It waits until the walsender has let the slot go.
+    let checkpoint = tokio::spawn(async move {
+        db.batch_execute("select pg_switch_wal()").await.unwrap();
+        db.batch_execute("checkpoint").await.unwrap();
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    signal("-CONT");
+    until_state(&mut client, "notes", &json!([{"body": "unseen"}])).await;
+    checkpoint.await.unwrap();
+    let start = Instant::now();
+    while own.app.engine.live().stats().gaps == gaps {
+        assert!(start.elapsed() < PATIENCE, "the slot is taken away");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    own.until_woken().await;
+    own.sql("update notes set body = 'again' where id = 1").await;
+    until_state(&mut client, "notes", &json!([{"body": "again"}])).await;
 }

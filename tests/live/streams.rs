@@ -95,6 +95,24 @@ async fn a_cursor_is_one_column() {
         assert_eq!(refused["payload"][0]["message"], message);
         assert_eq!(refused["payload"][0]["extensions"]["code"], "parse-failed");
     }
+    // A null is no cursor.
+    server.sql("insert into notes values (30, 'a')").await;
+    for (declared, cursor, variable) in [
+        ("", "[null, {initial_value: {id: 29}}]", json!({})),
+        (
+            "($c: [notes_stream_cursor_input]!)",
+            "$c",
+            json!({"c": [{"initial_value": {"id": 29}}, null]}),
+        ),
+        ("($c: notes_stream_cursor_input!)", "$c", json!({"c": {"initial_value": {"id": 29}}})),
+    ] {
+        let query = format!(
+            "subscription Nulls{declared} {{ notes_stream(cursor: {cursor}, batch_size: 1) {{ id }} }}"
+        );
+        stream(&mut client, &query, variable).await;
+        assert_eq!(batch(&mut client).await, [30], "{query}");
+        client.send(json!({"id": "s", "type": "complete"}).to_string()).await;
+    }
     // Nothing comes after null.
     let query = "subscription { notes_stream(cursor: {initial_value: {author: null}}, batch_size: 1) { id } }";
     stream(&mut client, query, json!({})).await;

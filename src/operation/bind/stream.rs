@@ -33,10 +33,12 @@ impl<'a> Binder<'a> {
                 ArgKind::BatchSize => batch = Some(self.count("batch_size", input)?),
                 ArgKind::Cursor => {
                     self.path.push_key("cursor");
-                    if let Input::List(items) = &input {
-                        for item in items.iter().filter(|item| **item != Input::Null) {
-                            self.cursor(arg.ty.base, item, &mut cursors)?;
-                        }
+                    let items = match &input {
+                        Input::List(items) => items.as_slice(),
+                        single => std::slice::from_ref(single),
+                    };
+                    for item in items.iter().filter(|item| **item != Input::Null) {
+                        self.cursor(arg.ty.base, item, &mut cursors)?;
                     }
                     self.path.pop();
                 }

@@ -199,7 +199,7 @@ impl Types {
             argument(
                 "cursor",
                 Some("cursor to stream the results returned by the query"),
-                TypeRef::non_null_list(view.ty(TableType::StreamCursor)),
+                TypeRef::non_null_list_of_nullable(view.ty(TableType::StreamCursor)),
                 ArgKind::Cursor,
             ),
             argument(
