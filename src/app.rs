@@ -128,6 +128,7 @@ impl App {
             },
             infer_function_permissions: config.schema.infer_function_permissions,
             stringify_numbers: config.schema.stringify_numeric_types,
+            json_by_postgres: !config.database.typed_rows,
             only_listed: config.schema.enable_allowlist,
             role_settings: pg.role_settings(&[]),
         };

@@ -172,7 +172,7 @@ impl Engine {
         if keys.iter().all(|keys| keys.get() == "[]") {
             return Ok(keys);
         }
-        let Answer::Statement { source, text, fingerprint } = &plan.answer else {
+        let Answer::Statement { source, text, fingerprint, rows: None } = &plan.answer else {
             return Err(ApiError::internal("rows that belong to an answer have no statement"));
         };
         let role = role_in(schema, *source)?;

@@ -13,7 +13,7 @@ use crate::operation::json::json_entries;
 use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
 use crate::operation::{BindError, Operation, Problem};
-use crate::pg::{PgError, Statement, TextParam, TxContext};
+use crate::pg::{PgError, RowShape, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Plan};
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
@@ -30,6 +30,8 @@ pub(super) struct Ready<'s> {
     pub source: SourceId,
     pub role: &'s SourceRole,
     pub statement: Statement,
+    /// Of a statement that gives rows.
+    pub rows: Option<&'s RowShape>,
     pub params: Vec<TextParam>,
 }
 
@@ -157,10 +159,10 @@ impl Engine {
         session: &Session,
         schema: &'s RoleSchema,
         variables: Option<&RawValue>,
-        plan: &Plan,
+        plan: &'s Plan,
         leaves: Vec<String>,
     ) -> Result<Ready<'s>, ApiError> {
-        let Answer::Statement { source, text, fingerprint } = &plan.answer else {
+        let Answer::Statement { source, text, fingerprint, rows } = &plan.answer else {
             return Err(ApiError::internal("a query without a statement"));
         };
         let role = role_in(schema, *source)?;
@@ -168,7 +170,7 @@ impl Engine {
         let statement =
             Statement { text: text.clone(), fingerprint: *fingerprint, named: plan.is_repeated() };
         let params = Leaves::new(leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
-        Ok(Ready { source: *source, role, statement, params })
+        Ok(Ready { source: *source, role, statement, rows: rows.as_deref(), params })
     }
 
     pub(super) async fn run_ready(
@@ -180,7 +182,10 @@ impl Engine {
         let role = ready.role;
         let context = TxContext::new(session, &role.binding.db_role, &role.settings);
         let pg = self.database(schema, ready.source)?;
-        let answer = pg.query_json(&context, &ready.statement, &ready.params).await;
+        let answer = match ready.rows {
+            None => pg.query_json(&context, &ready.statement, &ready.params).await,
+            Some(shape) => pg.query_rows(&context, &ready.statement, shape, &ready.params).await,
+        };
         answer.map_err(|error| self.refused(error))
     }
 

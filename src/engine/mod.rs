@@ -59,7 +59,7 @@ pub struct GraphqlRequest {
     pub headers: Option<Arc<HeaderMap>>,
 }
 
-/// `data` is JSON text made by Postgres and is never decoded.
+/// `data` is JSON text made by Postgres, or of its rows, and is never decoded.
 #[derive(Debug, Default)]
 pub struct GraphqlResponse {
     pub data: Option<Bytes>,

@@ -322,7 +322,7 @@ impl Engine {
         let operation = plan.operation_name.clone().unwrap_or_else(|| "".into());
         let role_name = session.role.clone();
         let (source, text, fingerprint, depends) = match (&plan.answer, &plan.depends) {
-            (Answer::Statement { source, text, fingerprint }, Some(depends))
+            (Answer::Statement { source, text, fingerprint, rows: None }, Some(depends))
                 if plan.described.is_empty() =>
             {
                 (*source, text, *fingerprint, depends)

@@ -49,6 +49,9 @@ pub enum PgError {
     InDoubt(String),
     #[error("{}: {}", .0.sqlstate, .0.message)]
     Database(Box<DbFault>),
+    /// The answer has more bytes than Postgres makes of one value.
+    #[error("the answer is larger than 1 GiB")]
+    TooLarge,
     /// There is no login of this kind.
     #[error("there is no {0} login; `ringfence migrate` makes it")]
     NoLogin(&'static str),

@@ -7,6 +7,7 @@
 //! connect       opening a connection  ─▶ wire: the bytes under the driver
 //! pool          connections of one login, each with its prepared statements
 //! tx, write     the only doors through which SQL runs
+//! rows, encode  typed columns as the JSON that Postgres would make of them
 //! error         what went wrong  ─▶ sqlstate: what a client is told
 //! script        SQL text of the administrator
 //! listen        notifications              replication   the write-ahead log
@@ -20,12 +21,14 @@
 mod bootstrap;
 mod connect;
 mod dump;
+mod encode;
 mod error;
 mod listen;
 pub mod migrate;
 mod param;
 mod pool;
 mod replication;
+mod rows;
 mod script;
 mod sqlstate;
 mod tls;
@@ -41,11 +44,13 @@ use std::time::Duration;
 
 pub use bootstrap::{BootstrapError, Given, Logins, Urls, bootstrap};
 pub use dump::DumpError;
+pub use encode::is_encoded;
 pub use error::{DbFault, PgError};
 pub use listen::ListenEvent;
 pub use param::TextParam;
 pub use pool::PoolStats;
 pub use replication::{Received, Replication};
+pub use rows::{CellShape, RecordShape, RowShape, ValueShape};
 pub use script::ScriptOutput;
 pub use tls::TlsError;
 pub use tx::{SessionTx, Statement, SystemTx, TxContext};

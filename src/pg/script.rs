@@ -42,9 +42,6 @@ impl SystemTx {
             }
             Ok::<_, Fault>(output)
         };
-        work.await.map_err(|fault| match fault {
-            Fault::Driver(error) => PgError::from_driver(&error),
-            Fault::Ours(error) => error,
-        })
+        work.await.map_err(PgError::from)
     }
 }

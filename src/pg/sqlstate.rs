@@ -40,6 +40,10 @@ pub(super) fn to_api(error: &PgError) -> ApiError {
             "this server has no administrator: it runs without an owner login",
         )
         .with_detail(detail),
+        PgError::TooLarge => ApiError::new(
+            Code::DataException,
+            "the answer is larger than 1 GiB; ask for fewer rows at a time",
+        ),
         PgError::Protocol(_) => ApiError::internal(detail),
     }
 }

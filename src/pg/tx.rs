@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Pg::query_json   one read-only transaction as a session, one round trip
+//! Pg::query_rows   the same, of a statement whose rows become JSON here
 //! Pg::begin_as     SessionTx: a transaction as a session, statement by statement
 //! Pg::begin_system SystemTx: a transaction of our own, with a reason
 //! ```
@@ -35,6 +36,7 @@ use tokio_postgres::{Client, Row, RowStream};
 use super::error::PgError;
 use super::param::{TextParam, TextRef};
 use super::pool::{Frame, Lease, StatementKey, count};
+use super::rows::{RowShape, Writer};
 use super::write::Reply;
 use super::{Mode, Pg};
 use crate::session::settings::SettingsPlan;
@@ -199,20 +201,47 @@ impl Pg {
         Ok(Reply { json: json_of(row)?, second, third })
     }
 
+    /// The JSON of all rows of a statement, put together by `shape`.
+    pub async fn query_rows(
+        &self,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        shape: &RowShape,
+        params: &[TextParam],
+    ) -> Result<Bytes, PgError> {
+        match self.query(ctx, statement, Some(shape), params).await? {
+            Received::Json(json) => Ok(json),
+            Received::Row(row) => json_of(row),
+        }
+    }
+
     async fn query_row(
         &self,
         ctx: &TxContext<'_>,
         statement: &Statement,
         params: &[TextParam],
     ) -> Result<Option<Row>, PgError> {
+        match self.query(ctx, statement, None, params).await? {
+            Received::Row(row) => Ok(row),
+            Received::Json(_) => Err(PgError::Protocol("rows where one was asked for".to_owned())),
+        }
+    }
+
+    async fn query(
+        &self,
+        ctx: &TxContext<'_>,
+        statement: &Statement,
+        shape: Option<&RowShape>,
+        params: &[TextParam],
+    ) -> Result<Received, PgError> {
         let pool = self.pool_for(ctx)?;
         let limit = self.request_timeout();
         let work = async {
             let mut retried = false;
             loop {
                 let mut lease = pool.lease().await?;
-                match self.read(&mut lease, ctx, statement, params).await {
-                    Ok(row) => return Ok(row),
+                match self.read(&mut lease, ctx, statement, shape, params).await {
+                    Ok(received) => return Ok(received),
                     Err(failure) => {
                         let stale = failure.error.is_stale_statement();
                         let lost = !failure.begun && failure.error.is_unavailable();
@@ -239,8 +268,9 @@ impl Pg {
         lease: &mut Lease,
         ctx: &TxContext<'_>,
         statement: &Statement,
+        shape: Option<&RowShape>,
         params: &[TextParam],
-    ) -> Result<Option<Row>, Failure> {
+    ) -> Result<Received, Failure> {
         let values = ctx.values();
         let settings_params = ctx.settings_params(&values);
         let named = statement.named && self.keeps_statements();
@@ -249,7 +279,7 @@ impl Pg {
         let key = statement.key(ctx.role, ctx.role_hash);
         let prepared = if named { lease.connection()?.statements.get(&key) } else { None };
         if named && prepared.is_none() {
-            return Box::pin(self.read_first(lease, ctx, frame, statement, params)).await;
+            return Box::pin(self.read_first(lease, ctx, frame, statement, shape, params)).await;
         }
         if named {
             count(&lease.counters().statement_hits);
@@ -260,12 +290,14 @@ impl Pg {
         let set = run_settings(client, frame, ctx, &settings_params);
         let query = async {
             match &prepared {
-                Some(prepared) => first_row(client.query_raw(prepared, params)).await,
-                None => first_row(client.query_typed_raw(&statement.text, untyped(params))).await,
+                Some(prepared) => receive(client.query_raw(prepared, params), shape).await,
+                None => {
+                    receive(client.query_typed_raw(&statement.text, untyped(params)), shape).await
+                }
             }
         };
         let commit = commit(client, frame);
-        let (begin, set, row, commit) = pipeline!(begin, set, query, commit);
+        let (begin, set, received, commit) = pipeline!(begin, set, query, commit);
         count(&lease.counters().round_trips);
         let begun = begin.is_ok();
         if begun {
@@ -275,12 +307,12 @@ impl Pg {
         let result = begin
             .map_err(driver)
             .and(set.map_err(|error| PgError::from_settings(&error)))
-            .and(row.map_err(driver))
-            .and_then(|row| commit.map(|()| row).map_err(driver));
+            .and(received.map_err(PgError::from))
+            .and_then(|received| commit.map(|()| received).map_err(driver));
         match result {
-            Ok(row) => {
+            Ok(received) => {
                 lease.set_idle();
-                Ok(row)
+                Ok(received)
             }
             Err(error) => {
                 forget_stale(lease, &key, &error);
@@ -298,8 +330,9 @@ impl Pg {
         ctx: &TxContext<'_>,
         frame: Option<&Frame>,
         statement: &Statement,
+        shape: Option<&RowShape>,
         params: &[TextParam],
-    ) -> Result<Option<Row>, Failure> {
+    ) -> Result<Received, Failure> {
         let begun = self.begin_and_prepare(lease, ctx, frame, Mode::ReadOnly, Some(statement));
         let prepared = match begun.await {
             Ok(Some(prepared)) => prepared,
@@ -310,16 +343,17 @@ impl Pg {
             }
         };
         let client = lease.client()?;
-        let query = first_row(client.query_raw(&prepared, params));
+        let query = receive(client.query_raw(&prepared, params), shape);
         let commit = commit(client, frame);
-        let (row, commit) = pipeline!(query, commit);
+        let (received, commit) = pipeline!(query, commit);
         count(&lease.counters().round_trips);
-        let result =
-            row.and_then(|row| commit.map(|()| row)).map_err(|error| PgError::from_driver(&error));
+        let result = received.map_err(PgError::from).and_then(|received| {
+            commit.map(|()| received).map_err(|error| PgError::from_driver(&error))
+        });
         match result {
-            Ok(row) => {
+            Ok(received) => {
                 lease.set_idle();
-                Ok(row)
+                Ok(received)
             }
             Err(error) => {
                 forget_stale(lease, &statement.key(ctx.role, ctx.role_hash), &error);
@@ -751,6 +785,15 @@ impl From<PgError> for Fault {
     }
 }
 
+impl From<Fault> for PgError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Driver(error) => PgError::from_driver(&error),
+            Fault::Ours(error) => error,
+        }
+    }
+}
+
 /// Ends a transaction; the lease is idle when the answer was good.
 async fn finish(lease: &mut Lease, command: &'static str) -> Result<(), PgError> {
     count(&lease.counters().round_trips);
@@ -893,6 +936,28 @@ pub(super) async fn first_row(
     stream: impl Future<Output = DriverResult<RowStream>>,
 ) -> DriverResult<Option<Row>> {
     drain(stream).await.map(|(row, _)| row)
+}
+
+/// What is kept of the rows of a statement.
+enum Received {
+    /// The first one.
+    Row(Option<Row>),
+    /// The JSON of all.
+    Json(Bytes),
+}
+
+/// Reads all rows of a statement; what becomes of them is for `shape` to say.
+async fn receive(
+    stream: impl Future<Output = DriverResult<RowStream>>,
+    shape: Option<&RowShape>,
+) -> Result<Received, Fault> {
+    let Some(shape) = shape else { return Ok(Received::Row(first_row(stream).await?)) };
+    let mut stream = pin!(stream.await?);
+    let mut writer = Writer::new(shape);
+    while let Some(row) = stream.try_next().await? {
+        writer.add(&row)?;
+    }
+    Ok(Received::Json(writer.finish()))
 }
 
 /// Reads all answers of a statement: its first row and the affected rows.

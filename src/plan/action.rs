@@ -13,7 +13,6 @@
 //! Each relationship that is selected gets the keys of all objects, in order,
 //! and gives what belongs to each in the same order.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -70,13 +69,11 @@ pub(super) fn plan(
     }
     planner.check_parameters()?;
     let keys = fields.iter().map(|(key, _)| key.clone()).collect();
-    let text: Arc<str> = object(outer, fields, Select::default())?.to_string().into();
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    let text = object(outer, fields, Select::default())?.to_string();
     let plan = Plan {
         kind: OperationKind::Query,
         operation_name: None,
-        answer: Answer::Statement { source, text, fingerprint: hasher.finish() },
+        answer: Answer::statement(source, text, None),
         described: Vec::new(),
         depends: None,
         filters: Vec::new(),

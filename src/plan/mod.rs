@@ -1,9 +1,11 @@
 //! Floor 4: [`Operation`](crate::operation::Operation) → one SQL statement
-//! that returns the whole `data` object as one JSON value.
+//! that returns the whole `data` object as one JSON value, or the rows that it
+//! is made of.
 //!
 //! ```text
 //! read        the roots of a query              write       those of a mutation
 //! rows        lists and rows, their fields      aggregate   aggregates
+//! typed       lists as typed columns
 //! predicate   conditions                        order       orders
 //! call        functions                         planner     aliases, parameters
 //! script      several statements in a row       cache       plans that ran before
@@ -26,9 +28,12 @@ mod rows;
 pub mod script;
 mod source;
 mod stream;
+mod typed;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,6 +44,7 @@ use crate::graphql::OperationKind;
 use crate::operation::Operation;
 use crate::operation::input::Operand;
 use crate::operation::model::{Cached, LeafCheck, Root, RootSelection};
+use crate::pg::RowShape;
 use crate::schema::RoleSchema;
 use crate::schema::introspection::{Asked, Selected, Selection};
 use crate::schema::predicate::JsonPart;
@@ -197,6 +203,9 @@ pub enum Answer {
         source: SourceId,
         text: Arc<str>,
         fingerprint: u64,
+        /// Of rows of typed columns: what the JSON around them is. The
+        /// statement gives one JSON value where there is none.
+        rows: Option<Box<RowShape>>,
     },
     /// Of mutations.
     Script(Script),
@@ -205,6 +214,15 @@ pub enum Answer {
     /// Of operations with actions in them: one after the other, by position
     /// among the roots.
     Parts(Vec<Part>),
+}
+
+impl Answer {
+    fn statement(source: SourceId, text: String, rows: Option<RowShape>) -> Self {
+        let text: Arc<str> = text.into();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Answer::Statement { source, text, fingerprint: hasher.finish(), rows: rows.map(Box::new) }
+    }
 }
 
 /// A part of an operation that runs by itself.
@@ -304,7 +322,9 @@ impl Plan {
     pub fn weight(&self) -> usize {
         let text = match &self.answer {
             Answer::Constant(bytes) => bytes.len(),
-            Answer::Statement { text, .. } => text.len(),
+            Answer::Statement { text, rows, .. } => {
+                text.len() + rows.as_ref().map_or(0, |rows| rows.weight())
+            }
             Answer::Script(script) => script.weight(),
             Answer::Several(plans) => plans.iter().map(Plan::weight).sum(),
             Answer::Parts(parts) => parts

@@ -16,7 +16,7 @@ use super::planner::{Planner, RowRef, own_type};
 use super::{Form, PlanError, Slot};
 
 /// What Postgres lets one SELECT return, with some room.
-const MAX_COLUMNS: usize = 1_600;
+pub(super) const MAX_COLUMNS: usize = 1_600;
 
 impl Planner<'_> {
     /// Where rows come from.
@@ -115,15 +115,25 @@ impl Planner<'_> {
         &mut self,
         row: RowRef,
         from: From,
-        mut conditions: Vec<Expr>,
+        conditions: Vec<Expr>,
         selection: &[Selected],
     ) -> Result<Expr, PlanError> {
         let record = self.aliases.fresh();
-        conditions.push(self.permitted(row)?);
-        let base =
-            Select { from: Some(from), filter: Some(Expr::and(conditions)), ..Select::default() };
+        let base = self.base_of_one(row, from, conditions)?;
         let fields = self.fields(row, selection)?;
         Ok(Expr::Scalar(Box::new(object(record, fields, base)?)))
+    }
+
+    /// The row that an object is about, without what is selected of it.
+    pub(super) fn base_of_one(
+        &mut self,
+        row: RowRef,
+        from: From,
+        mut conditions: Vec<Expr>,
+    ) -> Result<Select, PlanError> {
+        conditions.push(self.permitted(row)?);
+        let filter = Some(Expr::and(conditions));
+        Ok(Select { from: Some(from), filter, ..Select::default() })
     }
 
     pub(super) fn by_key(
@@ -180,7 +190,7 @@ impl Planner<'_> {
         Ok(out)
     }
 
-    fn field(&mut self, row: RowRef, field: &SelectedField) -> Result<Expr, PlanError> {
+    pub(super) fn field(&mut self, row: RowRef, field: &SelectedField) -> Result<Expr, PlanError> {
         Ok(match field {
             SelectedField::Typename(name) => Expr::Text(name.to_string()),
             SelectedField::Column { column, path } => {

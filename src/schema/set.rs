@@ -38,6 +38,8 @@ pub struct SchemaOptions {
     pub infer_function_permissions: bool,
     /// Numbers that a double cannot hold are shown as text.
     pub stringify_numbers: bool,
+    /// All of an answer is made JSON by Postgres, lists too.
+    pub json_by_postgres: bool,
     /// Whether roles other than the administrator may run only operations of
     /// the allow list.
     pub only_listed: bool,
@@ -96,6 +98,7 @@ pub struct RoleSchema {
     tracked: Arc<Tracked>,
     sources: Vec<SourceRole>,
     stringify_numbers: bool,
+    typed_rows: bool,
     only_listed: bool,
     metadata_version: Option<i64>,
 }
@@ -259,6 +262,7 @@ impl SchemaSet {
             tracked: self.tracked.clone(),
             sources,
             stringify_numbers: self.options.stringify_numbers,
+            typed_rows: !self.options.json_by_postgres,
             only_listed: self.options.only_listed
                 && key.bindings.iter().any(|b| b.source != SchemaSource::Everything),
             metadata_version: self.metadata_version,
@@ -449,6 +453,11 @@ impl RoleSchema {
         let oid = self.column(table, column)?.type_oid;
         let source = self.tracked.table(table)?.source;
         self.tracked.scalars.of_type(source, oid).map(Arc::as_ref)
+    }
+
+    /// Whether lists may come as typed columns.
+    pub fn typed_rows(&self) -> bool {
+        self.typed_rows
     }
 
     /// Whether values of a type are shown as text because JSON's numbers may

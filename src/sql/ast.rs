@@ -192,6 +192,8 @@ pub enum Expr {
     AllRows(Box<Expr>, BinaryOp, Box<Select>),
     /// `ARRAY[…]::type`
     Array(Vec<Expr>, SqlType),
+    /// `ARRAY(SELECT …)`
+    ArrayOf(Box<Select>),
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),

@@ -218,6 +218,7 @@ impl fmt::Display for Expr {
                 comma_separated(f, items)?;
                 write!(f, "]::{ty}")
             }
+            Expr::ArrayOf(select) => write!(f, "ARRAY({select})"),
             Expr::And(parts) => joined(f, parts, " AND "),
             Expr::Or(parts) => joined(f, parts, " OR "),
             Expr::Not(inner) => write!(f, "(NOT {inner})"),

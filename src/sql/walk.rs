@@ -96,7 +96,9 @@ fn in_expr(expr: &Expr, alias: Alias, out: &mut ColumnsRead) {
         | Expr::Bytewise(inner)
         | Expr::Cast(inner, _) => in_expr(inner, alias, out),
         Expr::Apply(call) => in_call(call, alias, out),
-        Expr::Exists(select) | Expr::Scalar(select) => in_select(select, alias, out),
+        Expr::Exists(select) | Expr::Scalar(select) | Expr::ArrayOf(select) => {
+            in_select(select, alias, out);
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Caller {
     }
 }
 
-async fn engine(db: &TestDb) -> Arc<Engine> {
+async fn engine(db: &TestDb, json_by_postgres: bool) -> Arc<Engine> {
     let mut options = Options::new(db.authenticator_url().parse().expect("a URL"));
     options.owner = Some(db.owner_url().parse().expect("a URL"));
     // Small, so that callers follow each other on each connection.
@@ -87,6 +87,7 @@ async fn engine(db: &TestDb) -> Arc<Engine> {
             authenticator: harness::AUTHENTICATOR.to_owned(),
             allow_unsafe: false,
         },
+        json_by_postgres,
         ..SchemaOptions::default()
     };
     let limits = EngineLimits {
@@ -118,7 +119,7 @@ fn session(role: &str, tenant: Option<&str>) -> Session {
 async fn world() -> (TestDb, Arc<Engine>, Vec<Caller>, Model) {
     let db = TestDb::new(include_str!("../golden/fixture.sql")).await;
     db.psql(include_str!("rows.sql")).expect("the rows go in");
-    let engine = engine(&db).await;
+    let engine = engine(&db, false).await;
     let mut callers = Vec::new();
     for (role, db_role, tenant) in CALLERS {
         let model = model::model(role == "editor");
@@ -156,9 +157,13 @@ fn request(operation: &Operation) -> GraphqlRequest {
 
 /// The answer as text without the white space between tokens.
 async fn answer(engine: &Engine, caller: &Caller, operation: &Operation) -> String {
+    compact(&exact_answer(engine, caller, operation).await)
+}
+
+async fn exact_answer(engine: &Engine, caller: &Caller, operation: &Operation) -> String {
     let response = engine.execute(&caller.session, request(operation)).await;
     match response.data {
-        Some(data) => compact(std::str::from_utf8(&data).expect("UTF-8")),
+        Some(data) => String::from_utf8(data.to_vec()).expect("UTF-8"),
         None => {
             let error = &response.errors[0];
             let detail = error.detail.as_deref().unwrap_or(&error.message);
@@ -264,6 +269,26 @@ async fn generated_operations_answer_as_the_rows_that_psql_sees() {
     }
     // Operations that find nothing would prove nothing.
     assert!(rows_seen > operations.len(), "the operations found {rows_seen} objects in all");
+}
+
+#[tokio::test]
+async fn typed_columns_and_json_of_postgres_are_the_same_bytes() {
+    let (db, typed, callers, everything) = world().await;
+    let whole = engine(&db, true).await;
+    let mut rows_seen = 0;
+    for seed in seeds() {
+        let caller = &callers[usize::try_from(seed).unwrap() % callers.len()];
+        let operation = Generator::new(seed, &caller.model, &everything).operation();
+        // Each root by itself, since only one list alone comes as columns.
+        for root in operation.roots.clone() {
+            let alone = Operation { roots: vec![root], fragments: operation.fragments.clone() };
+            let one = exact_answer(&typed, caller, &alone).await;
+            let other = exact_answer(&whole, caller, &alone).await;
+            assert_eq!(one, other, "DIFFERENTIAL_SEED={seed}: {:?}", alone.render());
+            rows_seen += one.matches("}, {").count();
+        }
+    }
+    assert!(rows_seen > 1_000, "the lists had {rows_seen} rows in all");
 }
 
 #[tokio::test]

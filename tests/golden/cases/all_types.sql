@@ -1,11 +1,6 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."id", _1."small", _1."big", _1."exact", pg_catalog.to_json(_1."single"), pg_catalog.to_json(_1."double"), _1."flag", _1."label", _1."fixed", pg_catalog.to_json(_1."raw"), _1."day", pg_catalog.to_json(_1."moment"), _1."local", pg_catalog.to_json(_1."clock"), pg_catalog.to_json(_1."span"), _1."doc", _1."docb", pg_catalog.to_json(_1."numbers"), pg_catalog.to_json(_1."words"), pg_catalog.to_json(_1."state"), pg_catalog.to_json(_1."states"), pg_catalog.to_json(_1."place"), pg_catalog.to_json(_1."net"), pg_catalog.to_json(_1."spot"), pg_catalog.to_json(_1."period"), pg_catalog.to_json(_1."bits"), pg_catalog.to_json(_1."cash"), _1."key", pg_catalog.to_json(_1."words_of"), pg_catalog.to_json(_1."count")
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
-    FROM (
-      SELECT _1."id" AS "id", _1."small" AS "small", _1."big" AS "big", _1."exact" AS "exact", _1."single" AS "single", _1."double" AS "double", _1."flag" AS "flag", _1."label" AS "label", _1."fixed" AS "fixed", _1."raw" AS "raw", _1."day" AS "day", _1."moment" AS "moment", _1."local" AS "local", _1."clock" AS "clock", _1."span" AS "span", _1."doc" AS "doc", _1."docb" AS "docb", _1."numbers" AS "numbers", _1."words" AS "words", _1."state" AS "state", _1."states" AS "states", _1."place" AS "place", _1."net" AS "net", _1."spot" AS "spot", _1."period" AS "period", _1."bits" AS "bits", _1."cash" AS "cash", _1."key" AS "key", _1."words_of" AS "words_of", _1."count" AS "count"
-      FROM "public"."kinds" AS _1
-      ORDER BY _1."id" ASC
-    ) AS _2
-  ) AS "kinds"
-) AS _0
+  SELECT _0."id" AS "id", _0."small" AS "small", _0."big" AS "big", _0."exact" AS "exact", _0."single" AS "single", _0."double" AS "double", _0."flag" AS "flag", _0."label" AS "label", _0."fixed" AS "fixed", _0."raw" AS "raw", _0."day" AS "day", _0."moment" AS "moment", _0."local" AS "local", _0."clock" AS "clock", _0."span" AS "span", _0."doc" AS "doc", _0."docb" AS "docb", _0."numbers" AS "numbers", _0."words" AS "words", _0."state" AS "state", _0."states" AS "states", _0."place" AS "place", _0."net" AS "net", _0."spot" AS "spot", _0."period" AS "period", _0."bits" AS "bits", _0."cash" AS "cash", _0."key" AS "key", _0."words_of" AS "words_of", _0."count" AS "count"
+  FROM "public"."kinds" AS _0
+  ORDER BY _0."id" ASC
+) AS _1

@@ -1,44 +1,39 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."name", _1."manager", _1."tasks_by_owner_id"
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
+  SELECT _0."name" AS "name", (
+    SELECT ROW(_3."name")
     FROM (
-      SELECT _1."name" AS "name", (
-        SELECT pg_catalog.row_to_json(_4.*)
+      SELECT _2."name" AS "name"
+      FROM "public"."users" AS _2
+      WHERE (_2."id" OPERATOR(pg_catalog.=) _0."manager_id")
+    ) AS _3
+  ) AS "manager", ARRAY(
+    SELECT ROW(_5."title", _5."comments")
+    FROM (
+      SELECT _4."title" AS "title", ARRAY(
+        SELECT ROW(_7."n", _7."body", _7."author")
         FROM (
-          SELECT _3."name" AS "name"
-          FROM "public"."users" AS _3
-          WHERE (_3."id" OPERATOR(pg_catalog.=) _1."manager_id")
-        ) AS _4
-      ) AS "manager", (
-        SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_6.*)), '[]')
-        FROM (
-          SELECT _5."title" AS "title", (
-            SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_8.*)), '[]')
+          SELECT _6."n" AS "n", _6."body" AS "body", (
+            SELECT ROW(_9."name")
             FROM (
-              SELECT _7."n" AS "n", _7."body" AS "body", (
-                SELECT pg_catalog.row_to_json(_10.*)
-                FROM (
-                  SELECT _9."name" AS "name"
-                  FROM "public"."users" AS _9
-                  WHERE ((_9."tenant_id" OPERATOR(pg_catalog.=) _7."tenant_id") AND (_9."id" OPERATOR(pg_catalog.=) _7."author_id"))
-                ) AS _10
-              ) AS "author"
-              FROM "public"."comments" AS _7
-              WHERE ((_7."task_id" OPERATOR(pg_catalog.=) _5."id") AND (_7."body" OPERATOR(pg_catalog.<>) ($1)::"pg_catalog"."text"))
-              ORDER BY _7."n" ASC
-            ) AS _8
-          ) AS "comments"
-          FROM "public"."tasks" AS _5
-          WHERE (_5."owner_id" OPERATOR(pg_catalog.=) _1."id")
-          ORDER BY _5."id" DESC
-          LIMIT 1
-          OFFSET 0
-        ) AS _6
-      ) AS "tasks_by_owner_id"
-      FROM "public"."users" AS _1
-      ORDER BY _1."id" ASC
-    ) AS _2
-  ) AS "users"
-) AS _0
+              SELECT _8."name" AS "name"
+              FROM "public"."users" AS _8
+              WHERE ((_8."tenant_id" OPERATOR(pg_catalog.=) _6."tenant_id") AND (_8."id" OPERATOR(pg_catalog.=) _6."author_id"))
+            ) AS _9
+          ) AS "author"
+          FROM "public"."comments" AS _6
+          WHERE ((_6."task_id" OPERATOR(pg_catalog.=) _4."id") AND (_6."body" OPERATOR(pg_catalog.<>) ($1)::"pg_catalog"."text"))
+          ORDER BY _6."n" ASC
+        ) AS _7
+      ) AS "comments"
+      FROM "public"."tasks" AS _4
+      WHERE (_4."owner_id" OPERATOR(pg_catalog.=) _0."id")
+      ORDER BY _4."id" DESC
+      LIMIT 1
+      OFFSET 0
+    ) AS _5
+  ) AS "tasks_by_owner_id"
+  FROM "public"."users" AS _0
+  ORDER BY _0."id" ASC
+) AS _1
 -- $1 = Some("First")

@@ -1,10 +1,5 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."id"
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
-    FROM (
-      SELECT _1."id" AS "id"
-      FROM "public"."tasks" AS _1
-    ) AS _2
-  ) AS "tasks"
-) AS _0
+  SELECT _0."id" AS "id"
+  FROM "public"."tasks" AS _0
+) AS _1

@@ -1,12 +1,7 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."order", _1."user"
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
-    FROM (
-      SELECT _1."order" AS "order", _1."user" AS "user", 'Select' AS "__typename"
-      FROM "public"."Select" AS _1
-      WHERE (_1."user" OPERATOR(pg_catalog.=) ($1)::"pg_catalog"."text")
-    ) AS _2
-  ) AS "Select"
-) AS _0
+  SELECT _0."order" AS "order", _0."user" AS "user"
+  FROM "public"."Select" AS _0
+  WHERE (_0."user" OPERATOR(pg_catalog.=) ($1)::"pg_catalog"."text")
+) AS _1
 -- $1 = Some("z")

@@ -1,25 +1,20 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."id", _1."profiles"
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
+  SELECT _0."id" AS "id", (
+    SELECT ROW(_3."bio", _3."user")
     FROM (
-      SELECT _1."id" AS "id", (
-        SELECT pg_catalog.row_to_json(_4.*)
+      SELECT _2."bio" AS "bio", (
+        SELECT ROW(_5."name")
         FROM (
-          SELECT _3."bio" AS "bio", (
-            SELECT pg_catalog.row_to_json(_6.*)
-            FROM (
-              SELECT _5."name" AS "name"
-              FROM "public"."users" AS _5
-              WHERE (_5."id" OPERATOR(pg_catalog.=) _3."user_id")
-            ) AS _6
-          ) AS "user"
-          FROM "public"."profiles" AS _3
-          WHERE (_3."user_id" OPERATOR(pg_catalog.=) _1."id")
-        ) AS _4
-      ) AS "profiles"
-      FROM "public"."users" AS _1
-      ORDER BY _1."id" ASC
-    ) AS _2
-  ) AS "users"
-) AS _0
+          SELECT _4."name" AS "name"
+          FROM "public"."users" AS _4
+          WHERE (_4."id" OPERATOR(pg_catalog.=) _2."user_id")
+        ) AS _5
+      ) AS "user"
+      FROM "public"."profiles" AS _2
+      WHERE (_2."user_id" OPERATOR(pg_catalog.=) _0."id")
+    ) AS _3
+  ) AS "profiles"
+  FROM "public"."users" AS _0
+  ORDER BY _0."id" ASC
+) AS _1

@@ -1,11 +1,6 @@
-SELECT pg_catalog.row_to_json(_0.*)
+SELECT _1."id", _1."title"
 FROM (
-  SELECT (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
-    FROM (
-      SELECT _1."id" AS "id", _1."title" AS "title"
-      FROM "public"."open_tasks" AS _1
-      ORDER BY _1."id" ASC
-    ) AS _2
-  ) AS "open_tasks"
-) AS _0
+  SELECT _0."id" AS "id", _0."title" AS "title"
+  FROM "public"."open_tasks" AS _0
+  ORDER BY _0."id" ASC
+) AS _1

@@ -1,0 +1,201 @@
+//! Lists as typed columns, of which [`crate::pg`] makes the JSON.
+//!
+//! ```sql
+//! SELECT _1."id", to_json(_1."created_at"), _1."comments" FROM (
+//!   SELECT _0."id" AS "id", _0."created_at" AS "created_at", ARRAY(
+//!     SELECT ROW(_3."body") FROM (SELECT … ORDER BY … LIMIT …) AS _3) AS "comments"
+//!   FROM "app"."tasks" AS _0 WHERE … ORDER BY … LIMIT …) AS _1
+//! ```
+//!
+//! The rows, their order and who may see them are those of [`super::rows`]; only
+//! the output differs. Nested lists and objects come as records; aggregates, and
+//! values without an encoder in the server, as JSON.
+
+use crate::catalog::model::ColumnId;
+use crate::operation::input::Operand;
+use crate::operation::model::{ListArgs, Rows, Selected, SelectedField};
+use crate::pg::{CellShape, RecordShape, RowShape, ValueShape, is_encoded};
+use crate::schema::tracked::Cardinality;
+use crate::sql::ident::MAX_IDENT_BYTES;
+use crate::sql::{Expr, From, Ident, Select, SelectItem};
+
+use super::PlanError;
+use super::planner::{Planner, RowRef};
+use super::rows::MAX_COLUMNS;
+
+/// A value of a row as the server gets it.
+struct Typed {
+    expr: Expr,
+    value: ValueShape,
+    /// `to_json` is still to be applied.
+    opaque: bool,
+}
+
+impl Typed {
+    /// Of a type that has an encoder.
+    fn plain(expr: Expr) -> Self {
+        Typed { expr, value: ValueShape::Scalar, opaque: false }
+    }
+
+    fn opaque(expr: Expr) -> Self {
+        Typed { expr, value: ValueShape::Scalar, opaque: true }
+    }
+}
+
+/// Whether rows can come as typed columns: something must be selected of them.
+pub(super) fn has_columns(selection: &[Selected]) -> bool {
+    selection.iter().any(|selected| !matches!(selected.field, SelectedField::Typename(_)))
+}
+
+impl Planner<'_> {
+    /// The statement of a query whose only root is a list.
+    pub(super) fn typed_list(
+        &mut self,
+        key: &str,
+        rows: &Rows,
+    ) -> Result<(Select, RowShape), PlanError> {
+        let (row, from) = self.source(rows.table, &rows.source)?;
+        let cap = self.row_cap(row.table)?;
+        let base = self.base(row, from, Vec::new(), &rows.args, cap)?;
+        let (values, from, record) = self.records(row, base, &rows.selection)?;
+        let items = values.into_iter().map(|expr| SelectItem { expr, name: None }).collect();
+        let select = Select { items, from: Some(from), ..Select::default() };
+        let before = format!("{{\"{key}\":[").into();
+        Ok((select, RowShape { before, record, after: "]}".into() }))
+    }
+
+    /// The values of the rows of `base`, where they come from, and what the
+    /// object around them looks like.
+    fn records(
+        &mut self,
+        row: RowRef,
+        mut base: Select,
+        selection: &[Selected],
+    ) -> Result<(Vec<Expr>, From, RecordShape), PlanError> {
+        if selection.len() > MAX_COLUMNS {
+            return Err(PlanError::TooManyFields);
+        }
+        let alias = self.aliases.fresh();
+        let mut values = Vec::with_capacity(selection.len());
+        let mut cells = Vec::with_capacity(selection.len());
+        let readable = selection.iter().all(|selected| selected.key.len() <= MAX_IDENT_BYTES);
+        let mut lead = String::from("{");
+        for (index, selected) in selection.iter().enumerate() {
+            if index > 0 {
+                lead.push(',');
+            }
+            lead.push('"');
+            lead.push_str(&selected.key);
+            lead.push_str("\":");
+            let typed = match &selected.field {
+                SelectedField::Typename(name) => {
+                    lead.push('"');
+                    lead.push_str(name);
+                    lead.push('"');
+                    continue;
+                }
+                field => self.typed(row, field)?,
+            };
+            let name = match readable {
+                true => Ident::new(selected.key.clone())?,
+                false => Ident::new(format!("c{}", values.len()))?,
+            };
+            base.items.push(SelectItem { expr: typed.expr, name: Some(name.clone()) });
+            let column = Expr::Column(alias, name);
+            values.push(match typed.opaque {
+                true => Expr::Call("to_json", vec![column]),
+                false => column,
+            });
+            let lead = std::mem::take(&mut lead).into();
+            cells.push(CellShape { lead, value: typed.value });
+        }
+        lead.push('}');
+        let from = From::Select { select: Box::new(base), alias };
+        Ok((values, from, RecordShape { cells, end: lead.into() }))
+    }
+
+    fn typed(&mut self, row: RowRef, field: &SelectedField) -> Result<Typed, PlanError> {
+        match field {
+            SelectedField::Column { column, path } => {
+                self.typed_column(row, *column, path.as_ref(), field)
+            }
+            SelectedField::ComputedScalar { .. } => Ok(Typed::opaque(self.field(row, field)?)),
+            SelectedField::Relationship { index, args, selection } if has_columns(selection) => {
+                let relationship = self.relationship(row.table, *index)?;
+                let other = self.fresh(relationship.target);
+                let from = self.from(other)?;
+                let join = self.join(row, relationship, other)?;
+                match relationship.cardinality {
+                    Cardinality::Array => self.typed_rows(other, from, join, args, selection),
+                    Cardinality::Object => self.typed_one(other, from, join, selection),
+                }
+            }
+            SelectedField::ComputedRows { index, args, list, selection }
+                if has_columns(selection) =>
+            {
+                let (other, from) = self.computed_rows(row, *index, args)?;
+                self.typed_rows(other, from, Vec::new(), list, selection)
+            }
+            SelectedField::Typename(_)
+            | SelectedField::Relationship { .. }
+            | SelectedField::ComputedRows { .. }
+            | SelectedField::Aggregate { .. } => Ok(Typed::plain(self.field(row, field)?)),
+        }
+    }
+
+    fn typed_column(
+        &mut self,
+        row: RowRef,
+        column: ColumnId,
+        path: Option<&Operand>,
+        field: &SelectedField,
+    ) -> Result<Typed, PlanError> {
+        let scalar = self.scalar(row.table, column)?;
+        let stored = self.table(row.table)?.column(column).ok_or(PlanError::Missing("a column"))?;
+        // What a path leads to is JSON, and a number shown as text is text.
+        let plain =
+            path.is_some() || self.schema.stringifies(scalar) || is_encoded(stored.type_oid);
+        let expr = self.field(row, field)?;
+        Ok(if plain { Typed::plain(expr) } else { Typed::opaque(expr) })
+    }
+
+    fn typed_rows(
+        &mut self,
+        row: RowRef,
+        from: From,
+        conditions: Vec<Expr>,
+        args: &ListArgs,
+        selection: &[Selected],
+    ) -> Result<Typed, PlanError> {
+        let cap = self.row_cap(row.table)?;
+        let base = self.base(row, from, conditions, args, cap)?;
+        let (select, record) = self.record_of(row, base, selection)?;
+        let expr = Expr::ArrayOf(Box::new(select));
+        Ok(Typed { expr, value: ValueShape::List(record), opaque: false })
+    }
+
+    fn typed_one(
+        &mut self,
+        row: RowRef,
+        from: From,
+        conditions: Vec<Expr>,
+        selection: &[Selected],
+    ) -> Result<Typed, PlanError> {
+        let base = self.base_of_one(row, from, conditions)?;
+        let (select, record) = self.record_of(row, base, selection)?;
+        let expr = Expr::Scalar(Box::new(select));
+        Ok(Typed { expr, value: ValueShape::Object(record), opaque: false })
+    }
+
+    /// `SELECT ROW(…) FROM (…)`
+    fn record_of(
+        &mut self,
+        row: RowRef,
+        base: Select,
+        selection: &[Selected],
+    ) -> Result<(Select, RecordShape), PlanError> {
+        let (values, from, record) = self.records(row, base, selection)?;
+        let items = vec![SelectItem { expr: Expr::Tuple(values), name: None }];
+        Ok((Select { items, from: Some(from), ..Select::default() }, record))
+    }
+}
