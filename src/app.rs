@@ -101,7 +101,7 @@ impl App {
     /// Connects, migrates where there is an owner, checks the logins, loads the
     /// catalogue and follows it.
     pub async fn start(config: Config) -> Result<App, AppError> {
-        let (pg, logins) = Pg::start(&config.database, &config.schema.expose).await?;
+        let (pg, logins) = Pg::start(&config.database, (&config.schema).into()).await?;
         if logins.given == Given::Restricted && config.auth.admin_secret.is_some() {
             tracing::warn!(
                 "auth.admin_secret is set, but there is no administrator: database.url is a restricted login; \

@@ -17,7 +17,7 @@ use std::time::Duration;
 use ringfence::base::{ApiError, Code};
 use ringfence::cluster::{Cluster, ClusterOptions};
 use ringfence::config::Config;
-use ringfence::pg::migrate::{self, MigrateError, Scope};
+use ringfence::pg::migrate::{self, MigrateError, Scope, Wanted};
 use ringfence::pg::{
     BootstrapError, ConnectionString, Given, ListenEvent, Logins, Options, Pg, Statement,
     TxContext, Urls, bootstrap,
@@ -88,8 +88,12 @@ fn schemas() -> Vec<String> {
     vec!["public".to_owned(), "no \"such\" schema".to_owned()]
 }
 
+fn wanted(schemas: &[String]) -> Wanted<'_> {
+    Wanted { schemas, supabase_helpers: false }
+}
+
 async fn boot(urls: &Urls) -> Logins {
-    bootstrap(urls, &schemas()).await.unwrap_or_else(|error| panic!("{error}"))
+    bootstrap(urls, wanted(&schemas())).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn pg(logins: &Logins) -> Pg {
@@ -114,7 +118,13 @@ fn session(authority: Authority, tenant: &str) -> Session {
 }
 
 async fn ask(pg: &Pg, session: &Session, role: &str, sql: &str) -> String {
-    let names = ["app.tenant_id", "hasura.user.id", "hasura.user", "request.jwt.claims"];
+    let names = [
+        "app.tenant_id",
+        "hasura.user.id",
+        "hasura.user.role",
+        "hasura.user",
+        "request.jwt.claims",
+    ];
     let settings = SettingsPlan::new(&BTreeSet::from(names.map(str::to_owned)), &[]);
     let ctx = TxContext::new(session, role, &settings);
     let bytes = pg
@@ -154,7 +164,7 @@ async fn is_refused(url: &ConnectionString) -> bool {
 async fn the_life_of_a_database() {
     let server = Server::start();
     let root = server.client("test").await;
-    for name in ["one", "two", "three", "four", "five"] {
+    for name in ["one", "two", "three", "four", "five", "supabase"] {
         root.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
     }
     let rows = root
@@ -179,6 +189,7 @@ async fn the_life_of_a_database() {
     privileged_login_alone(&server).await;
     passwords_are_not_logged(&server).await;
     second_database_of_the_cluster(&server).await;
+    helpers_of_supabase(&server).await;
     owner_without_superuser(&server).await;
     owner_without_createrole(&server).await;
     restricted_login_alone(&server).await;
@@ -205,9 +216,10 @@ async fn passwords_are_not_logged(server: &Server) {
 async fn privileged_login_alone(server: &Server) {
     let client = server.database("one", "postgres").await;
     let urls = Arc::new(urls(&server.superuser("one"), None));
-    let printed = migrate::print(&urls.url, Scope { request_login: None, schemas: &schemas() })
-        .await
-        .unwrap();
+    let printed =
+        migrate::print(&urls.url, Scope { request_login: None, wanted: wanted(&schemas()) })
+            .await
+            .unwrap();
     assert!(printed.contains("create role ringfence_authenticator login noinherit"), "{printed}");
     assert!(printed.contains("create function ringfence.tenant_id()"), "{printed}");
     assert_eq!(traces(&client).await, Vec::<String>::new(), "printing changes nothing");
@@ -233,9 +245,10 @@ async fn privileged_login_alone(server: &Server) {
 
     let again = boot(&urls).await;
     assert_eq!(again.report.done, Vec::<String>::new(), "nothing is left to do");
-    let printed = migrate::print(&urls.url, Scope { request_login: None, schemas: &schemas() })
-        .await
-        .unwrap();
+    let printed =
+        migrate::print(&urls.url, Scope { request_login: None, wanted: wanted(&schemas()) })
+            .await
+            .unwrap();
     let (comment, rest): (Vec<&str>, Vec<&str>) =
         printed.lines().partition(|line| line.starts_with("-- "));
     assert_eq!(rest, ["set lock_timeout = '2s';"]);
@@ -320,6 +333,55 @@ async fn privileged_login_alone(server: &Server) {
     assert!(!is_refused(&repaired.request).await);
 }
 
+/// `schema.supabase_helpers`: policies of Supabase know the caller; a schema
+/// `auth` of somebody else is left as it is.
+async fn helpers_of_supabase(server: &Server) {
+    const USER: &str = "7d0e5d31-1f0a-4a54-9e57-0b3a2d1c8f11";
+    let client = server.database("supabase", "postgres").await;
+    let urls = urls(&server.superuser("supabase"), None);
+    let schemas = schemas();
+    let wanted = Wanted { schemas: &schemas, supabase_helpers: true };
+    let logins = bootstrap(&urls, wanted).await.unwrap();
+    assert_eq!(logins.report.missing, []);
+    let again = bootstrap(&urls, wanted).await.unwrap();
+    assert_eq!(again.report.done, Vec::<String>::new(), "nothing is left to do");
+    let login = logins.request.user().unwrap();
+    client
+        .batch_execute(&format!(
+            "create role rf_supabase; grant rf_supabase to {login}; grant select on notes to rf_supabase;
+             update notes set owner = '{USER}' where id = 2;
+             create policy own on notes using (owner::uuid = (select auth.uid())
+               and (select auth.role()) = 'user' and (select auth.jwt() ->> 'sub') = 's1')"
+        ))
+        .await
+        .unwrap();
+    let pg = pg(&logins);
+    let known = Session { user: Some(USER.into()), ..session(Authority::Request, "a") };
+    let ids = "select json_agg(id) from notes where id = 2";
+    assert_eq!(ask(&pg, &known, "rf_supabase", ids).await, "[2]");
+    let unknown = Session { user: None, claims: None, ..known };
+    let helpers = "select json_build_array(auth.uid(), auth.role(), auth.jwt())";
+    assert_eq!(ask(&pg, &unknown, "rf_supabase", helpers).await, r#"[null, "user", null]"#);
+
+    client.batch_execute("drop policy own on notes").await.unwrap();
+    pg.close();
+    migrate::remove(&urls.url, None).await.unwrap();
+    let left: bool =
+        client.query_one("select to_regnamespace('auth') is null", &[]).await.unwrap().get(0);
+    assert!(left, "the schema is gone");
+    client.batch_execute("create schema auth; create table auth.users (id uuid)").await.unwrap();
+    let logins = bootstrap(&urls, wanted).await.unwrap();
+    let [missing] = logins.report.missing.as_slice() else { panic!("{:?}", logins.report) };
+    assert!(missing.sql.contains("left as it is"), "{missing:?}");
+    migrate::remove(&urls.url, None).await.unwrap();
+    let users: i64 = client.query_one("select count(*) from auth.users", &[]).await.unwrap().get(0);
+    assert_eq!(users, 0, "the foreign schema stays");
+    client
+        .batch_execute("drop owned by rf_supabase; drop role rf_supabase; drop schema auth cascade")
+        .await
+        .unwrap();
+}
+
 /// Logins are per database, so a second one has its own.
 async fn second_database_of_the_cluster(server: &Server) {
     server.database("two", "postgres").await;
@@ -367,8 +429,11 @@ async fn owner_without_superuser(server: &Server) {
         ("database.owner_url", &server.url("rf_owner", "pw", "three")),
     ])
     .expect("valid");
-    let error =
-        Pg::start(&config.database, &schemas()).await.err().expect("a wrong password").to_string();
+    let error = Pg::start(&config.database, wanted(&schemas()))
+        .await
+        .err()
+        .expect("a wrong password")
+        .to_string();
     assert!(error.contains("rf_login@") && !error.contains("wrong"), "{error}");
     let may: bool = client
         .query_one("select pg_has_role('rf_login', 'ringfence_api', 'MEMBER')", &[])
@@ -383,7 +448,7 @@ async fn owner_without_superuser(server: &Server) {
 async fn owner_without_createrole(server: &Server) {
     let client = server.database("four", "rf_plain_owner").await;
     let urls = urls(&server.url("rf_plain_owner", "pw", "four"), None);
-    let error = bootstrap(&urls, &schemas()).await.unwrap_err();
+    let error = bootstrap(&urls, wanted(&schemas())).await.unwrap_err();
     let BootstrapError::Migrate(MigrateError::Roles { login, sql }) = &error else {
         panic!("{error}")
     };
@@ -419,7 +484,8 @@ async fn wrong_pairs(server: &Server) {
     let client = server.database("five", "postgres").await;
     let login = server.url("rf_login", "pw", "five");
     let refused = async |url: &str, owner: &str| {
-        let error = bootstrap(&urls(url, Some(owner)), &schemas()).await.unwrap_err().to_string();
+        let error =
+            bootstrap(&urls(url, Some(owner)), wanted(&schemas())).await.unwrap_err().to_string();
         let left = traces(&client).await;
         assert!(left.iter().all(|trace| trace.starts_with("role")), "{left:?}");
         error
@@ -435,7 +501,8 @@ async fn wrong_pairs(server: &Server) {
     assert!(error.contains("permission denied for database five"), "{error}");
     assert!(error.contains("give the login that owns"), "{error}");
     client.batch_execute("create schema ringfence").await.unwrap();
-    let error = bootstrap(&urls(&login, Some(&owner)), &schemas()).await.unwrap_err().to_string();
+    let error =
+        bootstrap(&urls(&login, Some(&owner)), wanted(&schemas())).await.unwrap_err().to_string();
     assert!(error.contains("permission denied for schema ringfence"), "{error}");
     assert!(!error.contains("``") && !error.contains("db error"), "{error}");
     client.batch_execute("drop schema ringfence").await.unwrap();

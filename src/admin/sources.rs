@@ -188,7 +188,7 @@ impl Opener {
         url.default_connect_timeout(config.connect_timeout);
         let urls = Urls { url, owner: None, allow_unsafe: config.allow_unsafe_roles };
         let schema = &self.config.schema;
-        let logins = bootstrap(&urls, &schema.expose).await.map_err(|e| e.to_string())?;
+        let logins = bootstrap(&urls, schema.into()).await.map_err(|e| e.to_string())?;
         let pg = Pg::new(Options::from_config(&config, &logins)).map_err(|e| e.to_string())?;
         let authenticator = logins.request.user().unwrap_or_default().to_owned();
         let watch =

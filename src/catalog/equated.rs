@@ -127,6 +127,8 @@ fn setting_of(tokens: &[Token]) -> Option<String> {
 
 /// Reads `value := ( value ) | SELECT value [AS name] | NULLIF(value, '')
 /// | current_setting('name'[, true]) | ringfence.tenant_id()`, with casts.
+///
+/// `auth.uid()` is not among them: a schema of that name may be somebody else's.
 struct Value<'a> {
     tokens: &'a [Token],
 }

@@ -164,7 +164,7 @@ async fn with_database(
 
 /// Migrates, and loads the demo where it never was.
 async fn prepare(config: &Config, database: &Database, demo: bool) -> Result<(), CliError> {
-    let (pg, logins) = Pg::start(&config.database, &config.schema.expose).await?;
+    let (pg, logins) = Pg::start(&config.database, (&config.schema).into()).await?;
     let known = database.marker.exists() && database.started != Started::Created;
     if demo && !known {
         let login = logins.request.user().unwrap_or_default();

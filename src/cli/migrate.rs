@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::settings::{SettingsArgs, flag};
 use super::{CliError, note, print};
-use crate::pg::migrate::{self, Missing, Report, Scope};
+use crate::pg::migrate::{self, Missing, Report, Scope, Wanted};
 use crate::pg::{Urls, bootstrap};
 
 #[derive(Debug, Args)]
@@ -26,9 +26,9 @@ pub(super) async fn run(settings: &SettingsArgs, args: &MigrateArgs) -> Result<(
     let config =
         settings.load(url.map(|url| flag("--database-url", "database.url", url)).collect())?;
     let urls = Urls::from_config(&config.database)?;
-    let schemas = &config.schema.expose;
+    let wanted = Wanted::from(&config.schema);
     if !args.print && !args.remove {
-        let logins = bootstrap(&urls, schemas).await?;
+        let logins = bootstrap(&urls, wanted).await?;
         if logins.owner.is_none() {
             return Err(no_owner());
         }
@@ -37,7 +37,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &MigrateArgs) -> Result<(
     let (owner, request_login) = urls.owner().await?.ok_or_else(no_owner)?;
     match (args.print, args.remove) {
         (true, true) => print(&migrate::print_remove(owner, request_login).await?),
-        (true, false) => print(&migrate::print(owner, Scope { request_login, schemas }).await?),
+        (true, false) => print(&migrate::print(owner, Scope { request_login, wanted }).await?),
         (false, _) => {
             let removed = migrate::remove(owner, request_login).await?;
             for sql in &removed.done {

@@ -35,6 +35,9 @@ section! {
         /// Whether roles may run only operations of the allow list; the administrator runs anything.
         enable_allowlist: bool = "false",
             env ["HASURA_GRAPHQL_ENABLE_ALLOWLIST" => same];
+        /// Whether `auth.uid()`, `auth.role()` and `auth.jwt()` are made, under which policies written
+        /// for Supabase know the caller; not where a schema `auth` is there already.
+        supabase_helpers: bool = "false";
         /// Names of the columns that hold the tenant; a table with one and without row-level
         /// security is a finding.
         tenant_columns: Vec<String> = "tenant_id";

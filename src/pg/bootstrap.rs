@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::migrate::{self, MigrateError, Report, Scope, Session};
+use super::migrate::{self, MigrateError, Report, Scope, Session, Wanted};
 use super::url::{ConnectionString, UrlError};
 use super::{Options, Pg, PgError, Pooler};
 use crate::config::DatabaseConfig;
@@ -108,7 +108,7 @@ impl Urls {
 }
 
 /// Finds the logins, and migrates where there is an owner.
-pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, BootstrapError> {
+pub async fn bootstrap(urls: &Urls, wanted: Wanted<'_>) -> Result<Logins, BootstrapError> {
     let Some((owner, request_login)) = urls.owner().await? else {
         return Ok(Logins {
             given: Given::Restricted,
@@ -125,7 +125,7 @@ pub async fn bootstrap(urls: &Urls, schemas: &[String]) -> Result<Logins, Bootst
     if request_login.is_some() {
         check_pair(urls, owner).await?;
     }
-    let outcome = migrate::run(owner, Scope { request_login, schemas }).await?;
+    let outcome = migrate::run(owner, Scope { request_login, wanted }).await?;
     let given = if request_login.is_some() { Given::Both } else { Given::Privileged };
     let request = match (given, &outcome.authenticator) {
         (Given::Privileged, Some(login)) => login.url(owner),
@@ -173,9 +173,9 @@ impl Pg {
     /// the pools over them.
     pub async fn start(
         config: &DatabaseConfig,
-        schemas: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<(Pg, Logins), BootstrapError> {
-        let logins = bootstrap(&Urls::from_config(config)?, schemas).await?;
+        let logins = bootstrap(&Urls::from_config(config)?, wanted).await?;
         Ok((Pg::new(Options::from_config(config, &logins))?, logins))
     }
 

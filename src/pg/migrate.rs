@@ -19,6 +19,7 @@ use super::connect::Connector;
 use super::error::PgError;
 use super::param::TextRef;
 use super::url::ConnectionString;
+use crate::config::SchemaConfig;
 
 mod embedded {
     refinery::embed_migrations!("sql");
@@ -86,8 +87,22 @@ pub struct Report {
 pub struct Scope<'a> {
     /// The login of requests when there is one; else `migrate` makes it.
     pub request_login: Option<&'a str>,
+    pub wanted: Wanted<'a>,
+}
+
+/// What the settings ask of a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
     /// The exposed schemas.
     pub schemas: &'a [String],
+    /// `auth.uid()`, `auth.role()` and `auth.jwt()`, as Supabase names them.
+    pub supabase_helpers: bool,
+}
+
+impl<'a> From<&'a SchemaConfig> for Wanted<'a> {
+    fn from(config: &'a SchemaConfig) -> Self {
+        Wanted { schemas: &config.expose, supabase_helpers: config.supabase_helpers }
+    }
 }
 
 /// A login that `migrate` made.
@@ -511,6 +526,13 @@ fn missing(kind: &str, sql: String) -> Missing {
         "admin_policy" => {
             ("a policy for the admin", "the admin does not see the rows of this table")
         }
+        "supabase" => {
+            ("schema auth", "policies cannot call auth.uid(), auth.role() and auth.jwt()")
+        }
+        "supabase_taken" => (
+            "schema auth",
+            "schema.supabase_helpers asks for it, but somebody else's schema has the name",
+        ),
         "admin" => ("grants to the admin", "the admin cannot use these objects"),
         _ => ("usage of the helper functions", "policies of other owners cannot call them"),
     };
@@ -528,8 +550,9 @@ async fn plan(
         .or_else(|| outcome.authenticator.as_ref().map(|login| login.role.clone()))
         .unwrap_or_default();
     let admin = outcome.admin.as_ref().map(|login| login.role.clone()).unwrap_or_default();
-    let schemas = serde_json::Value::from(scope.schemas.to_vec()).to_string();
-    session.json(include_str!("plan.sql"), &[&request, &admin, &schemas]).await
+    let schemas = serde_json::Value::from(scope.wanted.schemas.to_vec()).to_string();
+    let supabase = scope.wanted.supabase_helpers.to_string();
+    session.json(include_str!("plan.sql"), &[&request, &admin, &schemas, &supabase]).await
 }
 
 /// Runs what `plan.sql` finds missing.
@@ -541,6 +564,10 @@ async fn finish(
     let steps = plan(session, scope, outcome).await?;
     let mut roles = String::new();
     for Step { kind, sql } in steps {
+        if kind == "supabase_taken" {
+            outcome.report.missing.push(missing(&kind, sql));
+            continue;
+        }
         match session.try_run(&sql).await {
             Ok(()) => outcome.report.done.push(sql),
             Err(error) if kind == "role" && refused(&error) => {

@@ -1,5 +1,6 @@
 -- What is still missing in this database, as statements, in order.
--- $1 the login of requests, $2 the admin's login (empty for none), $3 the exposed schemas (JSON).
+-- $1 the login of requests, $2 the admin's login (empty for none), $3 the exposed schemas (JSON),
+-- $4 whether the helpers of Supabase are wanted.
 -- Role steps need CREATEROLE or the ADMIN option; the others are optional:
 -- without them something is lost, which `kind` names.
 with
@@ -23,6 +24,20 @@ owned as (
   join pg_class c on c.relnamespace = e.oid
   cross join facts f
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and pg_has_role(f.me, c.relowner, 'USAGE')
+),
+-- Schema `auth` is ours when its comment says so.
+auth (missing, ours) as (
+  select to_regnamespace('auth') is null,
+         coalesce(obj_description(to_regnamespace('auth'), 'pg_namespace') like 'ringfence: %', false)
+),
+helper (name, returns, body, description) as (
+  values
+    ('uid', 'uuid', $helper$nullif(pg_catalog.current_setting('hasura.user.id', true), '')::uuid$helper$,
+     'The user of the caller, or NULL'),
+    ('role', 'text', $helper$nullif(pg_catalog.current_setting('hasura.user.role', true), '')$helper$,
+     'The role of the caller in the API, or NULL'),
+    ('jwt', 'jsonb', $helper$nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb$helper$,
+     'The claims of the caller''s token, or NULL')
 ),
 step (ord, kind, sql) as (
   select m.ord, 'role',
@@ -50,6 +65,28 @@ step (ord, kind, sql) as (
   where n.nspname = 'ringfence'
     and not exists (
       select from aclexplode(n.nspacl) a where a.grantee = 0 and a.privilege_type = 'USAGE')
+
+  union all
+  select 36, 'supabase', s.sql
+  from auth a
+  cross join (values ('create schema auth; '
+                      || $$comment on schema auth is 'ringfence: helpers under their names in Supabase'; $$
+                      || 'grant usage on schema auth to public')) s (sql)
+  where $4::text::bool and a.missing
+
+  union all
+  select 37, 'supabase',
+         format('create function auth.%s() returns %s language sql stable parallel safe as $$ select %s $$; '
+                'comment on function auth.%1$s() is %4$L',
+                h.name, h.returns, h.body, h.description)
+  from helper h cross join auth a
+  where $4::text::bool and (a.missing or a.ours) and to_regprocedure(format('auth.%s()', h.name)) is null
+
+  union all
+  select 38, 'supabase_taken',
+         '-- nothing: schema auth was there before and is left as it is'
+  from auth a
+  where $4::text::bool and not a.missing and not a.ours
 
   union all
   select 40, 'admin', format('grant usage on schema %I to ringfence_admin', e.nspname)

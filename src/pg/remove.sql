@@ -21,6 +21,11 @@ ours (name, shared) as (
   union all
   select json_array_elements_text($1::json), false
 ),
+-- The helpers of Supabase, where the schema's comment says that it is ours.
+auth (oid) as (
+  select oid from pg_namespace
+  where nspname = 'auth' and obj_description(oid, 'pg_namespace') like 'ringfence: %'
+),
 role as (select r.oid, r.rolname, o.shared from ours o join pg_roles r on r.rolname = o.name),
 step (ord, sql) as (
   select 10, format('drop event trigger if exists %I', evtname)
@@ -73,6 +78,14 @@ step (ord, sql) as (
   select 41, format('drop table %s', c.oid::regclass)
   from pg_class c
   where c.relnamespace = to_regnamespace('ringfence') and c.relkind in ('r', 'p')
+
+  union all
+  select 45, format('drop function %s', p.oid::regprocedure)
+  from auth a join pg_proc p on p.pronamespace = a.oid
+  where p.proname in ('uid', 'role', 'jwt') and p.pronargs = 0
+
+  union all
+  select 46, 'drop schema auth' from auth
 
   union all
   select 50, 'drop schema ringfence' where to_regnamespace('ringfence') is not null
