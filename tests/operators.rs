@@ -9,6 +9,9 @@
 )]
 
 mod harness;
+#[path = "operators/places.rs"]
+mod places;
+mod served;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -264,7 +264,7 @@ select json_build_object(
     select json_agg(json_build_object(
       'oid', t.oid, 'schema', n.nspname, 'name', t.typname, 'type', t.typtype,
       'category', t.typcategory, 'base', t.typbasetype, 'not_null', t.typnotnull,
-      'relation', t.typrelid,
+      'relation', t.typrelid, 'delimiter', t.typdelim,
       'element', case when t.typelem <> 0 and e.typarray = t.oid then t.typelem else 0 end,
       'comment', d.description, 'extension', m.extname,
       'labels', case when t.typtype = 'e' then

@@ -298,6 +298,7 @@ struct TypeRow<'a> {
     #[serde(rename = "type")]
     kind: char,
     category: char,
+    delimiter: char,
     base: Id,
     not_null: bool,
     element: Id,
@@ -748,6 +749,7 @@ fn add_types(catalog: &mut Catalog, types: List<TypeRow<'_>>, texts: &mut Intern
                 comment: row.comment,
                 kind,
                 category: row.category,
+                delimiter: row.delimiter,
                 not_null: row.not_null,
                 fields: row
                     .fields

@@ -294,6 +294,8 @@ pub struct PgType {
     pub kind: TypeKind,
     /// `typcategory`: `N` numeric, `S` string, …
     pub category: char,
+    /// What stands between values in the text of an array.
+    pub delimiter: char,
     /// A domain that is declared NOT NULL.
     pub not_null: bool,
     /// Attributes of a composite.

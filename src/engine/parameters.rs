@@ -12,6 +12,8 @@ use crate::operation::{BindError, Problem};
 use crate::pg::TextParam;
 use crate::plan::like::Pattern;
 use crate::plan::{Form, Slot};
+use crate::schema::geojson;
+use crate::schema::predicate::JsonPart;
 use crate::session::Session;
 
 /// What a request sends in its variables; each scalar is moved out where it is
@@ -83,10 +85,11 @@ impl<'v> Leaves<'v> {
             Operand::Session(name) => session_value(session, name)?,
             Operand::SessionVariables => session.variables_json(),
             Operand::Leaf(leaf) => self.take(*leaf)?,
-            Operand::Json(parts) => {
-                self.entries().and_then(|sent| fill(parts, sent)).map_err(|problem| {
-                    BindError::new(JsonPath::root().key("variableValues"), problem)
-                })?
+            Operand::Json(parts) => self.spelled_out(parts)?,
+            Operand::GeoJson(parts) => {
+                let text = self.spelled_out(parts)?;
+                geojson::ewkt_of_text(&text)
+                    .map_err(|error| in_variables(Problem::NotGeoJson(error.to_string())))?
             }
             Operand::Earlier(earlier) => return of_earlier(earlier, results),
             // Filled in by who knows.
@@ -110,6 +113,11 @@ impl<'v> Leaves<'v> {
         }))
     }
 
+    /// JSON of the document, with what the request sends for its variables.
+    fn spelled_out(&mut self, parts: &[JsonPart]) -> Result<String, ApiError> {
+        Ok(self.entries().and_then(|sent| fill(parts, sent)).map_err(in_variables)?)
+    }
+
     fn entries(&mut self) -> Result<&[(Cow<'v, str>, &'v RawValue)], Problem> {
         let entries = match self.entries.take() {
             Some(entries) => entries,
@@ -120,6 +128,10 @@ impl<'v> Leaves<'v> {
         };
         Ok(self.entries.insert(entries))
     }
+}
+
+fn in_variables(problem: Problem) -> BindError {
+    BindError::new(JsonPath::root().key("variableValues"), problem)
 }
 
 fn of_earlier(earlier: &Earlier, results: &[Option<Earned>]) -> Result<TextParam, ApiError> {

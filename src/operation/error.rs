@@ -88,6 +88,8 @@ pub enum Problem {
     Unreadable { what: &'static str, expected: &'static str, found: &'static str },
     #[error("A string is expected for type: {0}")]
     StringExpected(String),
+    #[error("{0}")]
+    NotGeoJson(String),
     #[error("invalid input syntax for type boolean: {0:?}")]
     NotABoolean(String),
     #[error(
@@ -167,6 +169,7 @@ impl From<BindError> for ApiError {
             Problem::IntOutOfBounds(_)
             | Problem::Unreadable { .. }
             | Problem::StringExpected(_)
+            | Problem::NotGeoJson(_)
             | Problem::LabelPath
             | Problem::NoCursor
             | Problem::ManyCursors => Code::ParseFailed,

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::graphql::Value;
+use crate::schema::geojson;
 use crate::schema::types::{Codec, ScalarType};
 
 use super::error::Problem;
@@ -59,6 +60,9 @@ pub(crate) fn scalar_from_json(scalar: &ScalarType, raw: &RawValue) -> Result<St
     match (scalar.codec, json_kind(raw)) {
         (Codec::Json, _) if has_escaped_nul(text) => Err(Problem::Nul),
         (Codec::Json, _) => Ok(text.to_owned()),
+        (Codec::GeoJson, JsonKind::Object) => {
+            geojson::ewkt_of_text(text).map_err(|error| Problem::NotGeoJson(error.to_string()))
+        }
         (_, JsonKind::String) => from_string(scalar, json_string(raw)?),
         (Codec::Int | Codec::Float | Codec::Number, JsonKind::Number) => from_number(scalar, text),
         (Codec::Boolean, JsonKind::Boolean) => Ok(text.to_owned()),
@@ -330,6 +334,7 @@ mod tests {
             codec,
             sql: SqlType { name, array: false },
             array: pg.starts_with('_'),
+            listed_as_text: pg.starts_with('_'),
             operators: Operators { ltree: pg == "ltree", ..Operators::none() },
             numeric: false,
             extremes: false,

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::base::JsonPath;
 use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
 use crate::schema::Types;
+use crate::schema::geojson;
 use crate::schema::types::{
     Codec, EnumType, InputField, InputKind, Nesting, ScalarType, TableType, TypeDef, TypeId,
     TypeRef, Wrap, Written,
@@ -768,6 +769,15 @@ fn item(
         Some(TypeDef::Scalar(scalar)) => {
             if scalar.codec == Codec::Json {
                 return json_literal(value, environment).map(Input::Scalar);
+            }
+            if scalar.codec == Codec::GeoJson && matches!(value, Value::Object(_)) {
+                return match json_literal(value, environment)? {
+                    Operand::Json(parts) => Ok(Input::Scalar(Operand::GeoJson(parts))),
+                    Operand::Const(text) => geojson::ewkt_of_text(&text)
+                        .map(|text| Input::Scalar(Operand::Const(text.into())))
+                        .map_err(|error| BindError::here(Problem::NotGeoJson(error.to_string()))),
+                    other => Ok(Input::Scalar(other)),
+                };
             }
             let text = scalar_from_literal(scalar, value).map_err(BindError::here)?;
             Ok(if scalar.codec == Codec::Boolean {

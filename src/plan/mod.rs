@@ -104,7 +104,7 @@ impl Slot {
             | Operand::SessionVariables
             | Operand::Earlier(_)
             | Operand::Cursor => 64,
-            Operand::Json(parts) => parts.iter().map(part_weight).sum(),
+            Operand::Json(parts) | Operand::GeoJson(parts) => parts.iter().map(part_weight).sum(),
         }
     }
 }

@@ -8,14 +8,14 @@
 
 use crate::operation::input::Operand;
 use crate::schema::predicate::{
-    AggregatePredicate, CastTarget, CompareValue, Comparison, Predicate, PredicateAggregate,
-    Subject,
+    AggregatePredicate, CompareValue, Comparison, Predicate, PredicateAggregate, Subject,
 };
-use crate::schema::scalars::{BOOLEAN, INT, STRING};
+use crate::schema::scalars::{BOOLEAN, INT};
 use crate::schema::tracked::Returns;
 use crate::schema::types::{Operators, ScalarType};
 use crate::sql::{
-    Apply, ApplyArg, BinaryOp, Expr, From, Ident, QualifiedName, Select, SelectItem, SqlType,
+    Apply, ApplyArg, BinaryOp, Expr, From, Ident, InvalidIdent, QualifiedName, Select, SelectItem,
+    SqlType,
 };
 
 use super::planner::{Planner, RowRef, own_type};
@@ -116,13 +116,14 @@ impl Planner<'_> {
                 };
                 (expr, self.scalar(row.table, *column)?.clone())
             }
-            Subject::Cast(column, CastTarget::Text) => {
+            Subject::Cast(column, target) => {
                 let expr = match scope.voice {
                     Voice::Caller => self.cell(row, *column)?,
                     Voice::Rule => self.column(row, *column)?,
                 };
-                let text = self.named_scalar(STRING)?;
-                (Expr::Cast(Box::new(expr), text.sql.clone()), text)
+                let id = self.schema.tracked().scalars.by_name(target.name());
+                let scalar = self.named_scalar(id.ok_or(PlanError::Missing("a type"))?)?;
+                (Expr::Cast(Box::new(expr), scalar.sql.clone()), scalar)
             }
             Subject::Computed(index) => {
                 let expr = match scope.voice {
@@ -188,12 +189,17 @@ impl Planner<'_> {
         {
             return self.like(left, pattern);
         }
+        if let Some(function) = comparison.function() {
+            return self.compare_places(left, scalar, function, value);
+        }
         let left = Box::new(left);
         let op = operator(scalar, comparison);
         let one = self.right_type(scalar, comparison)?;
         let many = SqlType { array: true, ..one.clone() };
         Ok(match (comparison, value) {
-            (Comparison::In | Comparison::Nin, CompareValue::Array(operand)) if scalar.array => {
+            (Comparison::In | Comparison::Nin, CompareValue::Array(operand))
+                if scalar.listed_as_text =>
+            {
                 let rows = Box::new(self.each(operand, one)?);
                 match comparison {
                     Comparison::In => Expr::AnyRow(left, op, rows),
@@ -245,11 +251,35 @@ impl Planner<'_> {
             (_, CompareValue::Column(_)) => {
                 return Err(PlanError::Missing("the row of a column"));
             }
+            (_, CompareValue::Within(_)) => {
+                return Err(PlanError::Missing("a function of places"));
+            }
         })
     }
 
-    /// `SELECT (x)::type FROM unnest(list) AS x`: Postgres has no arrays of
-    /// arrays, so a list of them is one of their texts.
+    /// A function of PostGIS, which stands in the schema of its type.
+    fn compare_places(
+        &mut self,
+        left: Expr,
+        scalar: &ScalarType,
+        function: &'static str,
+        value: &CompareValue,
+    ) -> Result<Expr, PlanError> {
+        let mut args = vec![left];
+        match value {
+            CompareValue::One(operand) => args.push(self.param(operand, scalar.sql.clone())),
+            CompareValue::Within(within) => {
+                args.push(self.param(&within.from, scalar.sql.clone()));
+                args.push(self.param(&within.distance, own_type("float8", false)?));
+                args.extend(within.use_spheroid.map(Expr::Bool));
+            }
+            _ => return Err(PlanError::Missing("a place")),
+        }
+        Ok(beside(scalar, function, args)?)
+    }
+
+    /// `SELECT (x)::type FROM unnest(list) AS x`, where a list of values is one
+    /// of their texts.
     fn each(&mut self, list: &Operand, ty: SqlType) -> Result<Select, PlanError> {
         let alias = self.aliases.fresh();
         let value = self.param(list, own_type("text", true)?);
@@ -356,6 +386,22 @@ fn operator(scalar: &ScalarType, comparison: Comparison) -> BinaryOp {
     BinaryOp { schema: schema.clone(), symbol: symbol(comparison) }
 }
 
+/// A call of a function that stands in the schema of a type.
+pub(super) fn beside(
+    scalar: &ScalarType,
+    function: &str,
+    args: Vec<Expr>,
+) -> Result<Expr, InvalidIdent> {
+    let schema = scalar.sql.name.schema.clone();
+    Ok(Expr::Apply(Apply {
+        function: QualifiedName { schema, name: Ident::new(function)? },
+        args: args
+            .into_iter()
+            .map(|value| ApplyArg { name: None, value, variadic: false })
+            .collect(),
+    }))
+}
+
 const fn is_pattern(comparison: Comparison) -> bool {
     matches!(
         comparison,
@@ -394,6 +440,16 @@ const fn symbol(comparison: Comparison) -> &'static str {
         Comparison::MatchesFulltext => "@",
         Comparison::JsonbPathExists => "@?",
         Comparison::JsonbPathMatch => "@@",
+        // What an index answers in the place of these functions.
+        Comparison::StContains
+        | Comparison::StCrosses
+        | Comparison::StEquals
+        | Comparison::StIntersects
+        | Comparison::StOverlaps
+        | Comparison::StTouches
+        | Comparison::StWithin
+        | Comparison::StDWithin => "&&",
+        Comparison::St3dIntersects | Comparison::St3dDWithin => "&&&",
     }
 }
 

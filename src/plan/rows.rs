@@ -13,6 +13,7 @@ use crate::sql::ident::MAX_IDENT_BYTES;
 use crate::sql::{Alias, BinaryOp, Expr, From, Ident, Select, SelectItem};
 
 use super::planner::{Planner, RowRef, own_type};
+use super::predicate::beside;
 use super::{Form, PlanError, Slot};
 
 /// What Postgres lets one SELECT return, with some room.
@@ -246,6 +247,9 @@ impl Planner<'_> {
     /// A value as JSON shows it: numbers that a double cannot hold as text,
     /// where the configuration asks for it.
     pub(super) fn shown(&self, value: Expr, scalar: &ScalarType) -> Expr {
+        if scalar.operators.spatial.is_some() {
+            return place(value.clone(), scalar).unwrap_or(value);
+        }
         if self.schema.stringifies(scalar) {
             match own_type("text", false) {
                 Ok(text) => return Expr::Cast(Box::new(value), text),
@@ -254,6 +258,14 @@ impl Planner<'_> {
         }
         value
     }
+}
+
+/// A place as GeoJSON, with the digits and the reference system that Hasura
+/// gives: the long form of `crs` (4), at most 15 digits after the point.
+fn place(value: Expr, scalar: &ScalarType) -> Result<Expr, PlanError> {
+    let args = vec![value, Expr::Int(15), Expr::Int(4)];
+    let text = beside(scalar, "st_asgeojson", args)?;
+    Ok(Expr::Cast(Box::new(text), own_type("json", false)?))
 }
 
 /// `SELECT <json of one row> FROM (<base with fields>) AS row`

@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod build;
+pub(crate) mod geojson;
 mod inherit;
 pub mod introspection;
 pub mod naming;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::tracked::TrackedId;
+use super::types::{Operators, Spatial};
 use crate::catalog::model::ColumnId;
 
 /// A scalar that travels as a parameter.
@@ -19,6 +20,8 @@ pub enum Operand {
     SessionVariables,
     /// JSON that the document spells out around variables.
     Json(Arc<[JsonPart]>),
+    /// GeoJSON that the document spells out around variables.
+    GeoJson(Arc<[JsonPart]>),
     /// What an earlier statement of the same transaction gave.
     Earlier(Earlier),
     /// Where a streaming subscription stands.
@@ -141,6 +144,29 @@ pub enum Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CastTarget {
     Text,
+    Geometry,
+    Geography,
+}
+
+impl CastTarget {
+    /// What a column of a type can be read as.
+    pub const fn of(operators: &Operators) -> Option<CastTarget> {
+        match operators.spatial {
+            Some(Spatial::Geometry) => Some(CastTarget::Geography),
+            Some(Spatial::Geography) => Some(CastTarget::Geometry),
+            None if operators.json => Some(CastTarget::Text),
+            None => None,
+        }
+    }
+
+    /// Its scalar, and the words for it in a condition.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CastTarget::Text => "String",
+            CastTarget::Geometry => "geometry",
+            CastTarget::Geography => "geography",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +176,15 @@ pub enum CompareValue {
     Array(Operand),
     Items(Vec<Operand>),
     Column(ColumnReference),
+    Within(Box<Within>),
+}
+
+/// `{distance: 100, from: {…}, use_spheroid: true}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Within {
+    pub distance: Operand,
+    pub from: Operand,
+    pub use_spheroid: Option<bool>,
 }
 
 /// A column on the right side of an operator.
@@ -273,6 +308,16 @@ pub enum Comparison {
     MatchesFulltext,
     JsonbPathExists,
     JsonbPathMatch,
+    StContains,
+    StCrosses,
+    StEquals,
+    StIntersects,
+    StOverlaps,
+    StTouches,
+    StWithin,
+    St3dIntersects,
+    StDWithin,
+    St3dDWithin,
 }
 
 impl Comparison {
@@ -309,6 +354,16 @@ impl Comparison {
         ("_matches_fulltext", Comparison::MatchesFulltext),
         ("_jsonb_path_exists", Comparison::JsonbPathExists),
         ("_jsonb_path_match", Comparison::JsonbPathMatch),
+        ("_st_contains", Comparison::StContains),
+        ("_st_crosses", Comparison::StCrosses),
+        ("_st_equals", Comparison::StEquals),
+        ("_st_intersects", Comparison::StIntersects),
+        ("_st_overlaps", Comparison::StOverlaps),
+        ("_st_touches", Comparison::StTouches),
+        ("_st_within", Comparison::StWithin),
+        ("_st_3d_intersects", Comparison::St3dIntersects),
+        ("_st_d_within", Comparison::StDWithin),
+        ("_st_3d_d_within", Comparison::St3dDWithin),
     ];
 
     /// Whether the right side is a list of values.
@@ -323,5 +378,27 @@ impl Comparison {
                 | Comparison::DescendantAny
                 | Comparison::MatchesAny
         )
+    }
+
+    /// Whether the right side is a place and a distance from it.
+    pub const fn takes_distance(self) -> bool {
+        matches!(self, Comparison::StDWithin | Comparison::St3dDWithin)
+    }
+
+    /// The function of PostGIS that compares, where no operator does.
+    pub const fn function(self) -> Option<&'static str> {
+        Some(match self {
+            Comparison::StContains => "st_contains",
+            Comparison::StCrosses => "st_crosses",
+            Comparison::StEquals => "st_equals",
+            Comparison::StIntersects => "st_intersects",
+            Comparison::StOverlaps => "st_overlaps",
+            Comparison::StTouches => "st_touches",
+            Comparison::StWithin => "st_within",
+            Comparison::St3dIntersects => "st_3dintersects",
+            Comparison::StDWithin => "st_dwithin",
+            Comparison::St3dDWithin => "st_3ddwithin",
+            _ => return None,
+        })
     }
 }

@@ -13,7 +13,7 @@ use crate::sql::{Ident, InvalidIdent, QualifiedName, SqlType};
 use super::naming::{is_graphql_name, sanitize};
 use super::predicate::Comparison;
 use super::tracked::SourceId;
-use super::types::{AggregateFunction, Codec, Operators, ScalarId, ScalarType};
+use super::types::{AggregateFunction, Codec, Operators, ScalarId, ScalarType, Spatial};
 
 /// Types of `pg_catalog` without an equality operator.
 const WITHOUT_EQUALITY: &[&str] = &[
@@ -120,7 +120,7 @@ impl Scalars {
             out.add(scalar);
         }
         for catalog in catalogs {
-            let by_oid = out.read(catalog);
+            let by_oid = out.read(catalog)?;
             out.by_oid.push(by_oid);
         }
         Ok(out)
@@ -137,7 +137,7 @@ impl Scalars {
         scalar
     }
 
-    fn read(&mut self, catalog: &Catalog) -> HashMap<Oid, Arc<ScalarType>> {
+    fn read(&mut self, catalog: &Catalog) -> Result<HashMap<Oid, Arc<ScalarType>>, InvalidIdent> {
         let mut oids: Vec<Oid> = catalog.types.keys().copied().collect();
         // Types of Postgres itself name themselves first, so that none of a
         // user's can take the name `date`.
@@ -165,6 +165,9 @@ impl Scalars {
                     if scalar.operators.ltree {
                         self.add_companions(&scalar);
                     }
+                    if let Some(spatial) = scalar.operators.spatial {
+                        self.add_other(spatial, &scalar)?;
+                    }
                     by_oid.insert(oid, scalar);
                 }
                 Err(error) => {
@@ -180,7 +183,7 @@ impl Scalars {
                 by_oid.insert(*oid, scalar);
             }
         }
-        by_oid
+        Ok(by_oid)
     }
 
     /// `ltree` is matched against two types that no column need have.
@@ -201,12 +204,32 @@ impl Scalars {
                     array: false,
                 },
                 array: false,
+                listed_as_text: false,
                 operators: Operators::none(),
                 numeric: false,
                 extremes: false,
             };
             self.add(scalar);
         }
+    }
+
+    /// Each type of PostGIS can be read as the other one.
+    fn add_other(&mut self, spatial: Spatial, scalar: &ScalarType) -> Result<(), InvalidIdent> {
+        let (name, spatial) = match spatial {
+            Spatial::Geometry => (GEOGRAPHY, Spatial::Geography),
+            Spatial::Geography => (GEOMETRY, Spatial::Geometry),
+        };
+        if self.by_name.contains_key(name) {
+            return Ok(());
+        }
+        let schema = scalar.sql.name.schema.clone();
+        let mut other = scalar.clone();
+        other.id = ScalarId(self.next());
+        other.name = name.into();
+        other.sql.name = QualifiedName { schema, name: Ident::new(name)? };
+        other.operators.spatial = Some(spatial);
+        self.add(other);
+        Ok(())
     }
 
     /// A scalar of Postgres itself that no table may use, for actions.
@@ -285,6 +308,8 @@ impl Scalars {
 
 const LQUERY: &str = "lquery";
 const LTXTQUERY: &str = "ltxtquery";
+const GEOMETRY: &str = "geometry";
+const GEOGRAPHY: &str = "geography";
 
 impl Operators {
     pub(crate) const fn none() -> Self {
@@ -296,6 +321,7 @@ impl Operators {
             containment: false,
             json: false,
             ltree: false,
+            spatial: None,
             schema: None,
         }
     }
@@ -329,6 +355,15 @@ impl Operators {
             | Comparison::Matches
             | Comparison::MatchesAny
             | Comparison::MatchesFulltext => self.ltree,
+            Comparison::StIntersects | Comparison::StDWithin => self.spatial.is_some(),
+            Comparison::StContains
+            | Comparison::StCrosses
+            | Comparison::StEquals
+            | Comparison::StOverlaps
+            | Comparison::StTouches
+            | Comparison::StWithin
+            | Comparison::St3dIntersects
+            | Comparison::St3dDWithin => matches!(self.spatial, Some(Spatial::Geometry)),
         }
     }
 }
@@ -360,6 +395,7 @@ fn built_in(name: &str, pg: &str, id: ScalarId) -> Result<ScalarType, InvalidIde
             array: false,
         },
         array: false,
+        listed_as_text: false,
         operators: Operators {
             equality: true,
             order: true,
@@ -439,6 +475,13 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
     let compared = if array { pg.strip_prefix('_').unwrap_or(pg) } else { pg };
     let equality = !(own && WITHOUT_EQUALITY.contains(&compared));
     let jsonb = own && pg == "jsonb";
+    let spatial = match pg {
+        _ if ty.extension.as_deref() != Some("postgis") => None,
+        GEOMETRY => Some(Spatial::Geometry),
+        GEOGRAPHY => Some(Spatial::Geography),
+        _ => None,
+    };
+    let codec = if spatial.is_some() { Codec::GeoJson } else { codec };
     let operators = Operators {
         equality,
         order: equality && !WITHOUT_ORDER.contains(&compared),
@@ -447,6 +490,7 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
         containment: jsonb || (array && equality),
         json: jsonb,
         ltree: pg == "ltree" && ty.extension.as_deref() == Some("ltree"),
+        spatial,
         schema: if own || !base { None } else { Some(Ident::new(ty.schema.clone())?) },
     };
     let description = match &ty.kind {
@@ -466,6 +510,7 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
         codec,
         sql: SqlType { name: QualifiedName::new(&ty.schema, &ty.name)?, array: false },
         array,
+        listed_as_text: array || ty.delimiter != ',',
         operators,
         numeric: own && NUMERIC.contains(&pg),
         extremes: match ty.kind {

@@ -28,6 +28,8 @@ pub enum TypeId {
     Comparison(ScalarId),
     /// `<scalar>_cast_exp`
     Cast(ScalarId),
+    /// `st_d_within_input` and its like: a place and a distance from it.
+    Within(ScalarId),
     /// `order_by`
     OrderBy,
     /// `cursor_ordering`
@@ -69,6 +71,7 @@ impl TypeId {
             TypeId::Scalar(_) => Kind::Scalar,
             TypeId::Comparison(_)
             | TypeId::Cast(_)
+            | TypeId::Within(_)
             | TypeId::ComputedArgs(..)
             | TypeId::FunctionArgs(_) => Kind::InputObject,
             TypeId::OrderBy | TypeId::CursorOrdering => Kind::Enum,
@@ -597,6 +600,8 @@ pub enum Codec {
     Number,
     /// Any JSON value.
     Json,
+    /// A geometry as GeoJSON, or a text as PostGIS reads it.
+    GeoJson,
     /// A string or an integer, which is taken as a string (`ID`).
     Id,
     /// A string as Postgres reads it; an array may be a list.
@@ -613,6 +618,9 @@ pub struct ScalarType {
     pub sql: SqlType,
     /// An array of Postgres.
     pub array: bool,
+    /// Lists of values are lists of their texts: Postgres has no arrays of
+    /// arrays, and in arrays of some types there is something else than commas.
+    pub listed_as_text: bool,
     pub operators: Operators,
     /// `_inc` and `sum` take it.
     pub numeric: bool,
@@ -633,8 +641,26 @@ pub struct Operators {
     /// `_has_key` and its like, `_cast`.
     pub json: bool,
     pub ltree: bool,
+    pub spatial: Option<Spatial>,
     /// Schema of the operators when it is not `pg_catalog`.
     pub schema: Option<Ident>,
+}
+
+/// The types of PostGIS that are compared in space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spatial {
+    Geometry,
+    Geography,
+}
+
+impl Spatial {
+    /// The input type of `_st_d_within`.
+    pub const fn within_input(self) -> &'static str {
+        match self {
+            Spatial::Geometry => "st_d_within_input",
+            Spatial::Geography => "st_d_within_geography_input",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -934,6 +960,10 @@ pub enum InputKind {
     /// `_cast`, and inside it the type that is cast to.
     Cast,
     CastTo(super::predicate::CastTarget),
+    /// Of `_st_d_within`.
+    WithinDistance,
+    WithinFrom,
+    WithinSpheroid,
     /// `count` of aggregates.
     Count,
     Function(AggregateFunction),

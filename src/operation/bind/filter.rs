@@ -5,7 +5,7 @@ use crate::operation::input::Input;
 use crate::operation::variables::unexpected_null;
 use crate::schema::predicate::{
     AggregatePredicate, CastTarget, CompareValue, Comparison, Predicate, PredicateAggregate,
-    Subject,
+    Subject, Within,
 };
 use crate::schema::tracked::{Returns, TrackedId};
 use crate::schema::types::{InputKind, TypeId};
@@ -91,6 +91,10 @@ impl Binder<'_> {
                     let negated = *input == Input::Boolean(false);
                     parts.push(Predicate::IsNull { subject: subject.clone(), negated });
                 }
+                InputKind::Compare(comparison) if comparison.takes_distance() => {
+                    let value = self.within(field.ty.base, input)?;
+                    parts.push(Predicate::Compare { subject: subject.clone(), comparison, value });
+                }
                 InputKind::Compare(comparison) => {
                     let value = self.compare_value(comparison, input.clone())?;
                     parts.push(Predicate::Compare { subject: subject.clone(), comparison, value });
@@ -136,6 +140,31 @@ impl Binder<'_> {
                 .ok_or_else(|| self.error(Problem::Schema("an operator takes a scalar"))),
             _ => Err(self.error(Problem::Schema("an operator takes a list"))),
         }
+    }
+
+    /// `{distance: 10, from: {…}}`
+    fn within(&mut self, ty: TypeId, input: &Input) -> Result<CompareValue, BindError> {
+        let (mut distance, mut from, mut use_spheroid) = (None, None, None);
+        for (name, field, input) in self.entries(ty, input)? {
+            self.path.push_key(name.to_string());
+            match (field.kind, input) {
+                (InputKind::WithinSpheroid, Input::Null) => {}
+                (InputKind::WithinSpheroid, Input::Boolean(value)) => use_spheroid = Some(*value),
+                (_, Input::Null) => {
+                    return Err(self.error(unexpected_null(&self.schema.types, field.ty)));
+                }
+                (InputKind::WithinDistance, input) => distance = operand_of(input.clone()),
+                (InputKind::WithinFrom, input) => from = operand_of(input.clone()),
+                _ => return Err(self.error(Problem::Schema("no part of a distance"))),
+            }
+            self.path.pop();
+        }
+        let missing = |name: &str| self.error(Problem::MissingArgument(name.to_owned()));
+        Ok(CompareValue::Within(Box::new(Within {
+            distance: distance.ok_or_else(|| missing("distance"))?,
+            from: from.ok_or_else(|| missing("from"))?,
+            use_spheroid,
+        })))
     }
 
     /// `<relationship>_aggregate: {count: {…}, bool_and: {…}}`

@@ -386,7 +386,8 @@ impl Planner<'_> {
     }
 
     /// Whether values of a column go into an array as text: there are no arrays
-    /// of arrays, and a row in an array comes out as its columns.
+    /// of arrays, a row in an array comes out as its columns, and some types
+    /// want something else than commas between them.
     fn unnests_as_text(&self, table: TrackedId, column: ColumnId) -> Result<bool, PlanError> {
         let tracked = self.schema.tracked();
         let source = tracked
@@ -398,7 +399,9 @@ impl Planner<'_> {
         while let Some(TypeKind::Domain { base }) = ty.map(|ty| &ty.kind) {
             ty = source.catalog.types.get(base);
         }
-        Ok(ty.is_some_and(|ty| matches!(ty.kind, TypeKind::Array { .. } | TypeKind::Composite)))
+        Ok(ty.is_some_and(|ty| {
+            matches!(ty.kind, TypeKind::Array { .. } | TypeKind::Composite) || ty.delimiter != ','
+        }))
     }
 
     /// `unnest(…) AS alias("column", …)`

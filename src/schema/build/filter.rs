@@ -5,10 +5,10 @@ use indexmap::IndexMap;
 
 use super::{Seen, Types, View, input, named_columns, of_column};
 use crate::schema::predicate::{CastTarget, Comparison, ConditionFunction};
-use crate::schema::scalars::{BOOLEAN, INT, STRING};
+use crate::schema::scalars::{BOOLEAN, FLOAT, INT};
 use crate::schema::tracked::{Cardinality, Returns, TrackedTable};
 use crate::schema::types::{
-    EnumType, InputKind, InputType, ScalarType, TableType, TypeId, TypeRef,
+    EnumType, InputKind, InputType, ScalarType, Spatial, TableType, TypeId, TypeRef,
 };
 
 impl Types {
@@ -68,7 +68,11 @@ impl Types {
             let Some(right) = self.tracked().scalars.right_side(scalar, *comparison) else {
                 continue;
             };
-            let right = TypeId::Scalar(right);
+            let right = if comparison.takes_distance() {
+                TypeId::Within(right)
+            } else {
+                TypeId::Scalar(right)
+            };
             let ty = if comparison.takes_list() {
                 TypeRef::list(right)
             } else {
@@ -78,7 +82,7 @@ impl Types {
             field.description = described(*comparison, scalar).map(str::to_owned);
             fields.insert((*word).into(), field);
         }
-        if scalar.operators.json {
+        if CastTarget::of(&scalar.operators).is_some() {
             fields.insert(
                 "_cast".into(),
                 input(TypeRef::nullable(TypeId::Cast(scalar.id)), InputKind::Cast),
@@ -100,17 +104,31 @@ impl Types {
     }
 
     pub(super) fn cast(&self, scalar: &ScalarType) -> Option<InputType> {
-        scalar.operators.json.then(|| InputType {
+        let target = CastTarget::of(&scalar.operators)?;
+        let compared = TypeId::Comparison(self.tracked().scalars.by_name(target.name())?);
+        Some(InputType {
             name: self.name(TypeId::Cast(scalar.id)),
             description: None,
             fields: IndexMap::from([(
-                "String".into(),
-                input(
-                    TypeRef::nullable(TypeId::Comparison(STRING)),
-                    InputKind::CastTo(CastTarget::Text),
-                ),
+                target.name().into(),
+                input(TypeRef::nullable(compared), InputKind::CastTo(target)),
             )]),
         })
+    }
+
+    /// `st_d_within_input`, `st_d_within_geography_input`
+    pub(super) fn within(&self, scalar: &ScalarType) -> Option<InputType> {
+        let spatial = scalar.operators.spatial?;
+        let of = |scalar| TypeRef::non_null(TypeId::Scalar(scalar));
+        let mut fields = IndexMap::from([
+            ("distance".into(), input(of(FLOAT), InputKind::WithinDistance)),
+            ("from".into(), input(of(scalar.id), InputKind::WithinFrom)),
+        ]);
+        if spatial == Spatial::Geography {
+            let ty = TypeRef::nullable(TypeId::Scalar(BOOLEAN));
+            fields.insert("use_spheroid".into(), input(ty, InputKind::WithinSpheroid));
+        }
+        Some(InputType { name: spatial.within_input().into(), description: None, fields })
     }
 
     pub(super) fn enum_comparison(&self, shown: &TrackedTable) -> InputType {
@@ -290,6 +308,36 @@ const fn described(comparison: Comparison, scalar: &ScalarType) -> Option<&'stat
         Comparison::Matches => "does `ltree` match `lquery`?",
         Comparison::MatchesAny => "does `ltree` match any `lquery` in array?",
         Comparison::MatchesFulltext => "does `ltree` match `ltxtquery`?",
+        Comparison::StContains => "does the column contain the given geometry value",
+        Comparison::StCrosses => "does the column cross the given geometry value",
+        Comparison::StEquals => {
+            "is the column equal to given geometry value (directionality is ignored)"
+        }
+        Comparison::StIntersects => match scalar.operators.spatial {
+            Some(Spatial::Geography) => {
+                "does the column spatially intersect the given geography value"
+            }
+            _ => "does the column spatially intersect the given geometry value",
+        },
+        Comparison::StOverlaps => {
+            "does the column 'spatially overlap' (intersect but not completely contain) the given geometry value"
+        }
+        Comparison::StTouches => {
+            "does the column have atleast one point in common with the given geometry value"
+        }
+        Comparison::StWithin => "is the column contained in the given geometry value",
+        Comparison::St3dIntersects => {
+            "does the column spatially intersect the given geometry value in 3D"
+        }
+        Comparison::StDWithin => match scalar.operators.spatial {
+            Some(Spatial::Geography) => {
+                "is the column within a given distance from the given geography value"
+            }
+            _ => "is the column within a given distance from the given geometry value",
+        },
+        Comparison::St3dDWithin => {
+            "is the column within a given 3D distance from the given geometry value"
+        }
         _ => return None,
     })
 }

@@ -39,7 +39,7 @@ use super::tracked::{
 };
 use super::types::{
     ArgDef, ArgKind, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind, InputType,
-    ObjectType, Root, ScalarType, TableType, TypeDef, TypeId, TypeRef,
+    ObjectType, Root, ScalarType, Spatial, TableType, TypeDef, TypeId, TypeRef,
 };
 
 type Slots = Box<[OnceLock<Option<TypeDef>>]>;
@@ -66,6 +66,7 @@ struct Globals {
     scalars: Slots,
     comparisons: Slots,
     casts: Slots,
+    withins: Slots,
     order_by: OnceLock<Option<TypeDef>>,
     cursor_ordering: OnceLock<Option<TypeDef>>,
     functions: Slots,
@@ -89,6 +90,7 @@ impl Types {
             scalars: cells(scalars),
             comparisons: cells(scalars),
             casts: cells(scalars),
+            withins: cells(scalars),
             order_by: OnceLock::new(),
             cursor_ordering: OnceLock::new(),
             functions: cells(tracked.functions.len()),
@@ -111,6 +113,7 @@ impl Types {
             TypeId::Scalar(scalar) => globals.scalars.get(scalar.0 as usize)?,
             TypeId::Comparison(scalar) => globals.comparisons.get(scalar.0 as usize)?,
             TypeId::Cast(scalar) => globals.casts.get(scalar.0 as usize)?,
+            TypeId::Within(scalar) => globals.withins.get(scalar.0 as usize)?,
             TypeId::OrderBy => &globals.order_by,
             TypeId::CursorOrdering => &globals.cursor_ordering,
             TypeId::FunctionArgs(function) => globals.functions.get(function.0 as usize)?,
@@ -143,6 +146,7 @@ impl Types {
             TypeId::Scalar(id) => scalar(id).cloned().map(TypeDef::Scalar),
             TypeId::Comparison(id) => scalar(id).map(|def| TypeDef::Input(self.comparison(def))),
             TypeId::Cast(id) => scalar(id).and_then(|def| self.cast(def)).map(TypeDef::Input),
+            TypeId::Within(id) => scalar(id).and_then(|def| self.within(def)).map(TypeDef::Input),
             TypeId::OrderBy => Some(TypeDef::Enum(order::order_by())),
             TypeId::CursorOrdering => Some(TypeDef::Enum(order::cursor_ordering())),
             TypeId::FunctionArgs(function) => self.function_args(function).map(TypeDef::Input),
@@ -238,7 +242,10 @@ impl Types {
                 self.tracked.scalars.get(scalar).is_some()
             }
             TypeId::Cast(scalar) => {
-                self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.json)
+                self.tracked.scalars.get(scalar).and_then(|def| self.cast(def)).is_some()
+            }
+            TypeId::Within(scalar) => {
+                self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.spatial.is_some())
             }
             TypeId::OrderBy | TypeId::CursorOrdering | TypeId::Meta(_) => true,
             // Without actions nothing leads to it.
@@ -330,6 +337,13 @@ impl Types {
         {
             return Some(TypeId::Cast(scalar)).filter(|id| self.has(*id));
         }
+        for spatial in [Spatial::Geometry, Spatial::Geography] {
+            if spatial.within_input() == name {
+                let mut scalars = self.tracked.scalars.iter();
+                let of = scalars.find(|scalar| scalar.operators.spatial == Some(spatial))?;
+                return Some(TypeId::Within(of.id));
+            }
+        }
         if let Some(id) = self.tracked.actions.by_name(name) {
             return Some(TypeId::Custom(id)).filter(|id| self.has(*id));
         }
@@ -361,6 +375,11 @@ impl Types {
                 format!("{}_comparison_exp", self.scalar_name(scalar)).into()
             }
             TypeId::Cast(scalar) => format!("{}_cast_exp", self.scalar_name(scalar)).into(),
+            TypeId::Within(scalar) => {
+                let spatial =
+                    self.tracked.scalars.get(scalar).and_then(|scalar| scalar.operators.spatial);
+                spatial.map_or("", Spatial::within_input).into()
+            }
             TypeId::OrderBy => "order_by".into(),
             TypeId::CursorOrdering => "cursor_ordering".into(),
             TypeId::Meta(meta) => meta.name().into(),

@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::base::JsonPath;
 use crate::catalog::model::ColumnId;
 use crate::metadata::{QualifiedName, document};
+use crate::schema::geojson;
 use crate::schema::predicate::{
-    CastTarget, ColumnReference, CompareValue, Comparison, Operand, Predicate, Subject,
+    CastTarget, ColumnReference, CompareValue, Comparison, Operand, Predicate, Subject, Within,
 };
-use crate::schema::scalars::STRING;
 use crate::schema::types::{Codec, ScalarType};
 use crate::session::vars;
 
@@ -156,7 +156,9 @@ impl<'a> Reader<'a> {
             Subject::Column(column) => self.tracked.db_column(table, *column).and_then(|column| {
                 scalars.of_type(self.tracked.table(table)?.source, column.type_oid)
             }),
-            Subject::Cast(_, CastTarget::Text) => scalars.get(STRING),
+            Subject::Cast(_, target) => {
+                scalars.by_name(target.name()).and_then(|id| scalars.get(id))
+            }
             Subject::Computed(index) => match self.table(table)?.computed.get(*index) {
                 Some(field) => match field.returns {
                     Returns::Scalar(scalar) => scalars.get(scalar),
@@ -219,13 +221,15 @@ impl<'a> Reader<'a> {
         let (Subject::Column(column), Value::Object(entries)) = (subject, json) else {
             return Err("_cast takes an object with the type to cast to".to_owned());
         };
+        let target = CastTarget::of(&self.scalar(table, subject)?.operators);
         let mut parts = Vec::new();
         for (ty, value) in entries {
-            if !matches!(ty.as_str(), "String" | "text") {
+            let named = if ty == "text" { "String" } else { ty };
+            let Some(target) = target.filter(|target| target.name() == named) else {
                 return Err(format!("a column cannot be cast to \"{ty}\" here"));
-            }
+            };
             self.path.push_key(ty.clone());
-            parts.push(self.operators(table, &Subject::Cast(*column, CastTarget::Text), value)?);
+            parts.push(self.operators(table, &Subject::Cast(*column, target), value)?);
             self.path.pop();
         }
         Ok(Predicate::And(parts))
@@ -294,10 +298,32 @@ impl<'a> Reader<'a> {
                 },
                 other => return Err(format!("expected a list, but found {other}")),
             }
+        } else if comparison.takes_distance() {
+            CompareValue::Within(Box::new(within(right, json)?))
         } else {
             CompareValue::One(operand(right.codec, json)?)
         };
         Ok(Predicate::Compare { subject, comparison, value })
+    }
+}
+
+/// `{"distance": 10, "from": {…}, "use_spheroid": false}`
+fn within(scalar: &ScalarType, json: &Value) -> Result<Within, String> {
+    let Value::Object(entries) = json else {
+        return Err(format!("expected an object with distance and from, but found {json}"));
+    };
+    let (mut distance, mut from, mut use_spheroid) = (None, None, None);
+    for (key, value) in entries {
+        match (key.as_str(), value) {
+            ("distance", value) => distance = Some(operand(Codec::Float, value)?),
+            ("from", value) => from = Some(operand(scalar.codec, value)?),
+            ("use_spheroid", Value::Bool(value)) => use_spheroid = Some(*value),
+            _ => return Err(format!("unexpected \"{key}\": {value}")),
+        }
+    }
+    match (distance, from) {
+        (Some(distance), Some(from)) => Ok(Within { distance, from, use_spheroid }),
+        _ => Err("distance and from are needed".to_owned()),
     }
 }
 
@@ -340,6 +366,9 @@ pub(super) fn operand(codec: Codec, json: &Value) -> Result<Operand, String> {
 fn literal(codec: Codec, json: &Value) -> Result<String, String> {
     match (codec, json) {
         (Codec::Json, json) => Ok(json.to_string()),
+        (Codec::GeoJson, Value::Object(_)) => {
+            geojson::ewkt(json).map_err(|error| error.to_string())
+        }
         (_, Value::Object(_)) => Err(format!("expected a value, but found {json}")),
         (_, json) => vars::text(json)
             .map_err(|error| error.to_string())?

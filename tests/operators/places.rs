@@ -1,0 +1,265 @@
+//! The types of PostGIS: GeoJSON in and out, every operator of Hasura, casts,
+//! writes, and permissions that are about places.
+
+use super::harness::{ADMIN_SECRET, OWNER, TestDb, Token, http};
+use super::served::Instance;
+use serde_json::{Value, json};
+
+/// PostGIS in a schema of its own, as managed services have it.
+const SCHEMA: &str = "
+    create schema gis;
+    create extension postgis schema gis;
+    grant usage on schema gis to public;
+    create table public.sites (
+      id int primary key, tenant text not null, spot gis.geography(Point, 4326),
+      area gis.geometry(Geometry, 4326), label text
+    );
+    alter table public.sites owner to OWNER;
+    insert into public.sites values
+      (1, 'a', 'POINT(13.4 52.5)', 'SRID=4326;POLYGON((0 0,4 0,4 4,0 4,0 0))', 'square'),
+      (2, 'a', 'POINT(13.5 52.5)', 'SRID=4326;LINESTRING(-1 2,5 2)', 'line'),
+      (3, 'a', null, 'SRID=4326;POINT(2 2)', 'inside'),
+      (4, 'a', null, 'SRID=4326;POLYGON((4 0,8 0,8 4,4 4,4 0))', 'neighbour'),
+      (5, 'a', null, 'SRID=4326;POLYGON((2 2,6 2,6 6,2 6,2 2))', 'overlap'),
+      (9, 'b', 'POINT(13.4 52.5)', 'SRID=4326;POINT(2 2)', 'of another tenant');
+    alter table public.sites enable row level security;
+    create policy tenant on public.sites using (tenant = current_setting('app.tenant_id', true));
+    grant select, insert, update on public.sites to app_user;
+";
+
+struct Places {
+    server: Instance,
+    token: String,
+    _db: TestDb,
+}
+
+impl Places {
+    async fn start() -> Self {
+        let db = TestDb::empty().await;
+        let sql = SCHEMA.replace("OWNER", OWNER);
+        db.client().await.batch_execute(&sql).await.expect("PostGIS is installed");
+        let server = Instance::start_with(&db, &[("HASURA_GRAPHQL_ADMIN_SECRET", ADMIN_SECRET)]);
+        Places { server, token: Token::new("user").tenant("a").bearer(), _db: db }
+    }
+
+    async fn send(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
+        let url = format!("http://{}{path}", self.server.address);
+        let request = http().post(url).header("content-type", "application/json");
+        let mut request = request.body(body.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.expect("answers").bytes().await.expect("a body");
+        serde_json::from_slice(&answer).expect("JSON")
+    }
+
+    async fn ask(&self, query: &str, variables: Value) -> Value {
+        let body = json!({"query": query, "variables": variables});
+        self.send("/v1/graphql", &[("authorization", &self.token)], &body).await
+    }
+
+    /// The ids of the sites that a condition holds for.
+    async fn found(&self, condition: &str, variables: Value) -> Vec<i64> {
+        let declared = if variables["place"].is_null() { "" } else { "($place: geometry!)" };
+        let query = format!(
+            "query{declared} {{ sites(where: {{{condition}}}, order_by: {{id: asc}}) {{ id }} }}"
+        );
+        let answer = self.ask(&query, variables).await;
+        let rows =
+            answer["data"]["sites"].as_array().unwrap_or_else(|| panic!("{condition}: {answer}"));
+        rows.iter().filter_map(|row| row["id"].as_i64()).collect()
+    }
+}
+
+const SQUARE: &str = "{type: \"Polygon\", coordinates: [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]}";
+
+#[tokio::test]
+async fn places_are_geojson() {
+    let places = Places::start().await;
+    let crs = json!({"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::4326"}});
+    let answer = places
+        .ask("{ sites(where: {id: {_lte: 2}}, order_by: {id: asc}) { spot area } }", json!({}))
+        .await;
+    assert_eq!(
+        answer["data"]["sites"],
+        json!([
+            {"spot": {"type": "Point", "crs": crs, "coordinates": [13.4, 52.5]},
+             "area": {"type": "Polygon", "crs": crs, "coordinates": [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]}},
+            {"spot": {"type": "Point", "crs": crs, "coordinates": [13.5, 52.5]},
+             "area": {"type": "LineString", "crs": crs, "coordinates": [[-1, 2], [5, 2]]}},
+        ]),
+        "{answer}"
+    );
+
+    let insert = "mutation ($spot: geography, $area: geometry, $lon: Float) {
+        insert_sites(objects: [
+          {id: 10, tenant: \"a\", spot: $spot, area: $area},
+          {id: 11, tenant: \"a\", spot: {type: \"Point\", coordinates: [$lon, 2]}, area: \"SRID=4326;POINT(7 7)\"}
+        ]) { returning { id spot area } } }";
+    let point = json!({"type": "Point", "coordinates": [1.25, 2]});
+    let answer = places.ask(insert, json!({"spot": point, "area": point, "lon": 3.5})).await;
+    let shown = |x: Value, y: Value| json!({"type": "Point", "crs": crs, "coordinates": [x, y]});
+    assert_eq!(
+        answer["data"]["insert_sites"]["returning"],
+        json!([
+            {"id": 10, "spot": shown(json!(1.25), json!(2)), "area": shown(json!(1.25), json!(2))},
+            {"id": 11, "spot": shown(json!(3.5), json!(2)), "area": shown(json!(7), json!(7))},
+        ]),
+        "{answer}"
+    );
+    let many = "mutation ($rows: [sites_insert_input!]!) { insert_sites(objects: $rows) { affected_rows } }";
+    let rows =
+        json!([{"id": 12, "tenant": "a", "area": point}, {"id": 13, "tenant": "a", "area": null}]);
+    let answer = places.ask(many, json!({"rows": rows})).await;
+    assert_eq!(answer["data"]["insert_sites"]["affected_rows"], 2, "{answer}");
+    let update = "mutation ($to: geometry) { update_sites_by_pk(pk_columns: {id: 13}, _set: {area: $to}) { area } }";
+    let answer = places.ask(update, json!({"to": point})).await;
+    assert_eq!(
+        answer["data"]["update_sites_by_pk"]["area"],
+        shown(json!(1.25), json!(2)),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn every_operator_of_places() {
+    let places = Places::start().await;
+    for (operator, place, expected) in [
+        ("_st_contains", "{type: \"Point\", coordinates: [1, 1]}", vec![1]),
+        ("_st_crosses", SQUARE, vec![2]),
+        ("_st_equals", SQUARE, vec![1]),
+        ("_st_intersects", SQUARE, vec![1, 2, 3, 4, 5]),
+        ("_st_3d_intersects", SQUARE, vec![1, 2, 3, 4, 5]),
+        ("_st_overlaps", SQUARE, vec![5]),
+        ("_st_touches", SQUARE, vec![4]),
+        ("_st_within", SQUARE, vec![1, 3]),
+        ("_eq", SQUARE, vec![1]),
+        ("_d_within", "{distance: 0.5, from: {type: \"Point\", coordinates: [8.4, 1]}}", vec![4]),
+        (
+            "_3d_d_within",
+            "{distance: 0.5, from: {type: \"Point\", coordinates: [8.4, 1]}}",
+            vec![4],
+        ),
+    ] {
+        let operator = if operator.contains("d_within") {
+            format!("_st{operator}")
+        } else {
+            operator.to_owned()
+        };
+        assert_eq!(
+            places.found(&format!("area: {{{operator}: {place}}}"), json!({})).await,
+            expected,
+            "{operator}"
+        );
+    }
+    let place = json!({"type": "Point", "coordinates": [2, 2]});
+    assert_eq!(
+        places.found("area: {_st_contains: $place}", json!({"place": place})).await,
+        [1, 2, 3]
+    );
+    // On the globe: 6.8 km between the two.
+    let near = |distance: u32| {
+        format!(
+            "spot: {{_st_d_within: {{distance: {distance}, from: {{type: \"Point\", coordinates: [13.4, 52.5]}}}}}}"
+        )
+    };
+    assert_eq!(places.found(&near(6_000), json!({})).await, [1]);
+    assert_eq!(places.found(&near(7_000), json!({})).await, [1, 2]);
+    let flat = "spot: {_st_d_within: {distance: 7000, use_spheroid: false, from: {type: \"Point\", coordinates: [13.4, 52.5]}}}";
+    assert_eq!(places.found(flat, json!({})).await, [1, 2]);
+    assert_eq!(
+        places
+            .found(
+                "spot: {_st_intersects: {type: \"Point\", coordinates: [13.5, 52.5]}}",
+                json!({})
+            )
+            .await,
+        [2]
+    );
+    let cast = "spot: {_cast: {geometry: {_st_within: {type: \"Polygon\", coordinates: [[[13, 52], [13.45, 52], [13.45, 53], [13, 53], [13, 52]]]}}}}";
+    assert_eq!(places.found(cast, json!({})).await, [1]);
+    let cast = "area: {_cast: {geography: {_st_d_within: {distance: 1000, from: {type: \"Point\", coordinates: [2, 2]}}}}}";
+    assert_eq!(places.found(cast, json!({})).await, [1, 2, 3, 5]);
+}
+
+#[tokio::test]
+async fn what_is_no_place_is_told() {
+    let places = Places::start().await;
+    for (condition, path, message) in [
+        (
+            "area: {_st_within: {type: \"Circle\", coordinates: [1]}}",
+            "area._st_within",
+            "\"Circle\" is no type of GeoJSON geometries",
+        ),
+        ("area: {_st_within: {}}", "area._st_within", "a GeoJSON geometry needs a \"type\""),
+        (
+            "area: {_st_within: null}",
+            "area._st_within",
+            "unexpected null value for type \"geometry\"",
+        ),
+        (
+            "area: {_st_d_within: {from: {type: \"Point\", coordinates: [1, 1]}}}",
+            "area._st_d_within",
+            "missing required field \"distance\"",
+        ),
+        (
+            "area: {_st_d_within: {distance: true, from: {type: \"Point\", coordinates: [1, 1]}}}",
+            "area._st_d_within.distance",
+            "",
+        ),
+        (
+            "spot: {_st_within: {type: \"Point\", coordinates: [1, 1]}}",
+            "spot._st_within",
+            "not found in type: 'geography_comparison_exp'",
+        ),
+    ] {
+        let answer =
+            places.ask(&format!("{{ sites(where: {{{condition}}}) {{ id }} }}"), json!({})).await;
+        let error = &answer["errors"][0];
+        assert_eq!(
+            error["extensions"]["path"],
+            format!("$.selectionSet.sites.args.where.{path}"),
+            "{condition}: {answer}"
+        );
+        assert!(
+            error["message"].as_str().is_some_and(|text| text.contains(message)),
+            "{condition}: {answer}"
+        );
+    }
+    let query = "query ($x: jsonb) { sites(where: {area: {_st_within: {type: \"Point\", coordinates: [$x, 1]}}}) { id } }";
+    let answer = places.ask(query, json!({"x": "1); drop table sites"})).await;
+    assert!(answer["errors"][0]["message"].as_str().is_some(), "{answer}");
+    let ring = "{ sites(where: {area: {_st_within: {type: \"Polygon\", coordinates: [[[0, 0], [1, 1]]]}}}) { id } }";
+    let answer = places.ask(ring, json!({})).await;
+    let message = answer["errors"][0]["message"].as_str();
+    assert!(message.is_some_and(|text| text.starts_with("a ring of a Polygon")), "{answer}");
+}
+
+#[tokio::test]
+async fn permissions_know_places() {
+    let places = Places::start().await;
+    let secret = [("x-hasura-admin-secret", ADMIN_SECRET)];
+    let square =
+        json!({"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]});
+    let steps = json!({"type": "bulk", "args": [
+        {"type": "pg_track_table", "args": {"table": "sites"}},
+        {"type": "pg_create_select_permission", "args": {"table": "sites", "role": "user", "permission":
+            {"columns": "*", "filter": {"_or": [
+                {"area": {"_st_within": square}},
+                {"spot": {"_st_d_within": {"distance": "X-Hasura-Range", "from": "X-Hasura-Home"}}},
+            ]}}}},
+    ]});
+    let done = places.send("/v1/metadata", &secret, &steps).await;
+    assert_eq!(done, json!([{"message": "success"}, {"message": "success"}]));
+    let token = Token::new("user")
+        .tenant("a")
+        .claim("x-hasura-range", "100")
+        .claim("x-hasura-home", "POINT(13.5 52.5)");
+    let query = json!({"query": "{ sites(order_by: {id: asc}) { id } }"});
+    let answer = places.send("/v1/graphql", &[("authorization", &token.bearer())], &query).await;
+    assert_eq!(answer, json!({"data": {"sites": [{"id": 1}, {"id": 2}, {"id": 3}]}}));
+    let wrong = json!({"type": "pg_create_select_permission", "args": {"table": "sites", "role": "editor", "permission":
+        {"columns": "*", "filter": {"area": {"_st_within": {"type": "Circle"}}}}}});
+    let refused = places.send("/v1/metadata", &secret, &wrong).await;
+    assert!(refused["error"].as_str().is_some_and(|text| text.contains("Circle")), "{refused}");
+}
