@@ -91,6 +91,17 @@ impl Cors {
         }
     }
 
+    /// Whether the cookies of a visitor count in a request that browsers send
+    /// without asking: a link, a form, a picture.
+    pub(super) fn are_cookies_trusted(&self, headers: &HeaderMap) -> bool {
+        if headers.contains_key(ORIGIN) {
+            return self.admission(headers) == Admission::Trusted;
+        }
+        // Links have no origin, but current browsers say from where they lead.
+        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        !matches!(site, Some(b"cross-site" | b"same-site"))
+    }
+
     /// Whether a request only asks if it may be made.
     pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         *method == Method::OPTIONS
@@ -116,8 +127,10 @@ impl Cors {
             return;
         }
         if preflight {
-            answer
-                .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST,OPTIONS"));
+            answer.insert(
+                ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,OPTIONS"),
+            );
             if let Some(wanted) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
                 answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
             }

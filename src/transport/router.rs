@@ -10,6 +10,7 @@
 //! request does not ask for (compression, CORS, a batch) costs it a look at a
 //! header.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +24,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -307,10 +308,22 @@ impl Edge {
             }
             match account.endpoint {
                 "graphql" => self.graphql(&mut account, &parts, body).await,
-                "metadata" => self.metadata(&mut account, &parts, body).await,
-                "explain" => self.explain(&mut account, &parts, body).await,
-                "rest" => self.rest(&mut account, &parts, body).await,
-                "config" => self.config(&mut account, &parts).await,
+                "metadata" => {
+                    let result = self.metadata(&mut account, &parts, body).await;
+                    Self::answer(&mut account, result)
+                }
+                "explain" => {
+                    let result = self.explain(&mut account, &parts, body).await;
+                    Self::answer(&mut account, result)
+                }
+                "rest" => {
+                    let result = self.rest(&mut account, &parts, body).await;
+                    Self::answer(&mut account, result)
+                }
+                "config" => {
+                    let result = self.config(&mut account, &parts).await;
+                    Self::answer(&mut account, result)
+                }
                 "other" | "console" => {
                     parts.extensions.insert(ConnectInfo(peer));
                     self.other(Request::from_parts(parts, Body::new(body))).await
@@ -548,50 +561,53 @@ impl Edge {
         }
     }
 
+    /// Who asks at an endpoint beside GraphQL, and the body that came with it.
+    /// Nothing of a body is kept before it is known whose it is.
+    async fn asked<B>(
+        &self,
+        account: &mut Account<'_>,
+        headers: &HeaderMap,
+        body: B,
+        limit: impl FnOnce(&Session) -> Limit,
+    ) -> Result<(Arc<Session>, Bytes), Refusal>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let session = match self.auth.authenticate(headers).await {
+            Ok(session) => session,
+            Err(error) => {
+                super::body::discard(headers, body).await;
+                return Err(admin::refusal(error));
+            }
+        };
+        account.session = Some(session.clone());
+        let limit = limit(&session);
+        let bytes = super::body::read(headers, body, limit, self.options.read_time).await?;
+        Ok((session, bytes))
+    }
+
     /// The administrator's API.
     async fn metadata<B>(
         &self,
         account: &mut Account<'_>,
         parts: &http::request::Parts,
         body: B,
-    ) -> Response
+    ) -> Result<Response, Refusal>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let result = async {
-            if parts.method != Method::POST {
-                return Err(Refusal::method("POST", "commands are sent by POST"));
-            }
-            let project = self.project.as_ref().ok_or_else(admin::not_served)?;
-            let session = match self.auth.authenticate(&parts.headers).await {
-                Ok(session) => session,
-                Err(error) => {
-                    super::body::discard(&parts.headers, body).await;
-                    return Err(admin::refusal(error));
-                }
-            };
-            account.session = Some(session.clone());
-            let bytes = super::body::read(
-                &parts.headers,
-                body,
-                Limit { bytes: self.options.admin_body_bytes, setting: "limits.admin_body" },
-                self.options.read_time,
-            )
-            .await?;
-            if parts.uri.path() == admin::PG_DUMP {
-                let dump = admin::dump(project, &session, &bytes).await;
-                return dump.map_err(admin::refusal);
-            }
-            let answer = admin::run(project, &session, parts.uri.path(), &bytes).await;
-            answer.map(admin::respond).map_err(admin::refusal)
-        };
-        match result.await {
-            Ok(answer) => answer,
-            Err(refusal) => {
-                account.blame(&refusal.error);
-                admin::respond_error(refusal)
-            }
+        if parts.method != Method::POST {
+            return Err(Refusal::method("POST", "commands are sent by POST"));
         }
+        let project = self.project.as_ref().ok_or_else(admin::not_served)?;
+        let limit =
+            |_: &_| Limit { bytes: self.options.admin_body_bytes, setting: "limits.admin_body" };
+        let (session, bytes) = self.asked(account, &parts.headers, body, limit).await?;
+        if parts.uri.path() == admin::PG_DUMP {
+            return admin::dump(project, &session, &bytes).await.map_err(admin::refusal);
+        }
+        let answer = admin::run(project, &session, parts.uri.path(), &bytes).await;
+        answer.map(admin::respond).map_err(admin::refusal)
     }
 
     /// What a query compiles to.
@@ -600,50 +616,31 @@ impl Edge {
         account: &mut Account<'_>,
         parts: &http::request::Parts,
         body: B,
-    ) -> Response
+    ) -> Result<Response, Refusal>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let result = async {
-            if parts.method != Method::POST {
-                return Err(Refusal::method("POST", "what is to be explained is sent by POST"));
-            }
-            let session = match self.auth.authenticate(&parts.headers).await {
-                Ok(session) => session,
-                Err(error) => {
-                    super::body::discard(&parts.headers, body).await;
-                    return Err(admin::refusal(error));
-                }
-            };
-            account.session = Some(session.clone());
-            let limit = self.body_limit(session.proof);
-            let bytes =
-                super::body::read(&parts.headers, body, limit, self.options.read_time).await?;
-            explain::run(&self.engine, &self.auth, &session, &bytes).await.map_err(admin::refusal)
-        };
-        match result.await {
-            Ok(answer) => admin::respond(answer),
-            Err(refusal) => {
-                account.blame(&refusal.error);
-                admin::respond_error(refusal)
-            }
+        if parts.method != Method::POST {
+            return Err(Refusal::method("POST", "what is to be explained is sent by POST"));
         }
+        let limit = |session: &Session| self.body_limit(session.proof);
+        let (session, bytes) = self.asked(account, &parts.headers, body, limit).await?;
+        let answer = explain::run(&self.engine, &self.auth, &session, &bytes).await;
+        answer.map(admin::respond).map_err(admin::refusal)
     }
 
     /// What Hasura's console asks about the server.
-    async fn config(&self, account: &mut Account<'_>, parts: &http::request::Parts) -> Response {
-        let result = async {
-            if !matches!(parts.method, Method::GET | Method::HEAD) {
-                return Err(Refusal::method("GET, HEAD", "this endpoint answers GET"));
-            }
-            let session = self.auth.authenticate(&parts.headers).await.map_err(admin::refusal)?;
-            account.session = Some(session.clone());
-            admin::config(&session, &self.options.about)
-        };
-        result.await.unwrap_or_else(|refusal| {
-            account.blame(&refusal.error);
-            admin::respond_error(refusal)
-        })
+    async fn config(
+        &self,
+        account: &mut Account<'_>,
+        parts: &http::request::Parts,
+    ) -> Result<Response, Refusal> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::method("GET, HEAD", "this endpoint answers GET"));
+        }
+        let session = self.auth.authenticate(&parts.headers).await.map_err(admin::refusal)?;
+        account.session = Some(session.clone());
+        admin::config(&session, &self.options.about)
     }
 
     /// A stored operation under its own address.
@@ -652,39 +649,34 @@ impl Edge {
         account: &mut Account<'_>,
         parts: &http::request::Parts,
         body: B,
-    ) -> Response
+    ) -> Result<Response, Refusal>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let result = async {
-            let session = match self.auth.authenticate(&parts.headers).await {
-                Ok(session) => session,
-                Err(error) => {
-                    super::body::discard(&parts.headers, body).await;
-                    return Err(admin::refusal(error));
-                }
-            };
-            account.session = Some(session.clone());
-            let bytes = super::body::read(
-                &parts.headers,
-                body,
-                Limit { bytes: self.options.body_bytes, setting: "limits.body" },
-                self.options.read_time,
-            )
-            .await?;
-            if !bytes.is_empty() {
-                graphql::check_content_type(&parts.headers)?;
-            }
-            let schemas = self.engine.schemas();
-            let rest = RestRequest { method: &parts.method, uri: &parts.uri, body: &bytes };
-            let mut request = rest::request(&schemas.tracked().stored, &rest)?;
-            request.headers = self.headers_of(&parts.headers);
-            account.about(&request);
-            let answer = self.engine.execute(&session, request).await;
-            account.operation.clone_from(&answer.operation);
-            rest::respond(answer)
-        };
-        result.await.unwrap_or_else(|refusal| {
+        let limit = |session: &Session| self.body_limit(session.proof);
+        let mut headers = Cow::Borrowed(&parts.headers);
+        // Nothing keeps another page from leading here, even to a mutation.
+        if headers.contains_key(COOKIE) && !self.options.cors.are_cookies_trusted(&headers) {
+            headers.to_mut().remove(COOKIE);
+        }
+        let (session, bytes) = self.asked(account, &headers, body, limit).await?;
+        if !bytes.is_empty() {
+            graphql::check_content_type(&headers)?;
+        }
+        let schemas = self.engine.schemas();
+        let rest = RestRequest { method: &parts.method, uri: &parts.uri, body: &bytes };
+        let mut request = rest::request(&schemas.tracked().stored, &rest)?;
+        request.headers = self.headers_of(&headers);
+        account.about(&request);
+        let answer = self.engine.execute(&session, request).await;
+        account.operation.clone_from(&answer.operation);
+        rest::respond(answer)
+    }
+
+    /// The answer of an endpoint beside GraphQL, which speaks of errors as the
+    /// administrator's API does.
+    fn answer(account: &mut Account<'_>, result: Result<Response, Refusal>) -> Response {
+        result.unwrap_or_else(|refusal| {
             account.blame(&refusal.error);
             admin::respond_error(refusal)
         })

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::harness::{JWT_KEY, Token};
 use super::{Project, SECRET};
 
 impl Project {
@@ -189,4 +190,37 @@ async fn only_listed_operations_run() {
     assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("dependency-error")));
     project.done("drop_collection_from_allowlist", json!({"collection": "kept"})).await;
     project.done("drop_query_collection", json!({"collection": "kept"})).await;
+}
+
+/// Another page can lead a browser to an address, but not with the visitor's
+/// cookie: there the answer is that of a caller who proves nothing.
+#[tokio::test]
+async fn pages_of_others_do_not_act_with_cookies() {
+    let jwt =
+        json!({"type": "HS256", "key": JWT_KEY, "header": {"type": "Cookie", "name": "session"}});
+    let project = Project::with(&[("RINGFENCE_AUTH_JWT", &jwt.to_string())]).await;
+    project.set_up().await;
+    project.collect().await;
+    let (status, answer) = project.endpoint("articles", "all", &["GET", "POST"]).await;
+    assert_eq!(status, 200, "{answer}");
+    let url = format!("http://{}/api/rest/articles", project.server.address);
+    let cookie = format!("session={}", Token::new("writer").user("1").mint());
+    let own = format!("http://{}", project.server.address);
+    for (headers, expected) in [
+        (vec![], 200),
+        (vec![("sec-fetch-site", "none")], 200),
+        (vec![("sec-fetch-site", "same-origin"), ("origin", own.as_str())], 200),
+        (vec![("sec-fetch-site", "cross-site")], 401),
+        (vec![("sec-fetch-site", "same-site")], 401),
+        (vec![("origin", "https://elsewhere.example")], 401),
+    ] {
+        for method in [Method::GET, Method::POST] {
+            let mut request = project.client.request(method, &url).header("cookie", &cookie);
+            for (name, value) in &headers {
+                request = request.header(*name, *value);
+            }
+            let response = request.send().await.expect("answers");
+            assert_eq!(response.status().as_u16(), expected, "{headers:?}");
+        }
+    }
 }
