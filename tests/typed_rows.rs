@@ -497,6 +497,11 @@ async fn shapes_of_lists_are_the_same() {
         "{ things(distinct_on: parent_id, order_by: [{parent_id: asc}, {id: asc}]) { __typename } }".to_owned(),
         format!("{{ things(order_by: {{id: asc}}) {{ {long}: id c0: label things(limit: 1) {{ {long}: id }} }} }}"),
         "{ things(order_by: {id: asc}) { id parent { __typename } things { __typename } } }".to_owned(),
+        // Short lists are records, long ones JSON, also in each other.
+        "{ things(order_by: {id: asc}) { id things(limit: 600, order_by: {id: asc}) { id moment label } } }".to_owned(),
+        "{ things(order_by: {id: asc}) { id things(limit: 700, order_by: {id: asc}) { id moment label } } }".to_owned(),
+        "{ things(order_by: {id: asc}) { id things(limit: 5) { id things { id moment } } } }".to_owned(),
+        "{ things(order_by: {id: asc}) { id things { id things(limit: 5) { id moment } } } }".to_owned(),
         "{ things(order_by: {id: asc}) { id parent { id parent { id parent { label } } } } }".to_owned(),
         "{ things(order_by: {id: asc}) { things_aggregate { aggregate { count max { label moment } } nodes { id exact } } } }".to_owned(),
         "{ things(order_by: {id: asc}) { id doc(path: \"a\") docb(path: \"$.a[1]\") dj(path: \"a\") } }".to_owned(),

@@ -53,6 +53,18 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The table of which a computed field returns rows.
+    pub(super) fn computed_target(
+        &self,
+        table: TrackedId,
+        index: usize,
+    ) -> Result<TrackedId, PlanError> {
+        match self.computed_field(table, index)?.returns {
+            Returns::Rows { table, .. } => Ok(table),
+            _ => Err(PlanError::Missing("the rows of a computed field")),
+        }
+    }
+
     /// The rows of a computed field as a row source.
     pub(super) fn computed_rows(
         &mut self,
@@ -61,9 +73,7 @@ impl<'a> Planner<'a> {
         args: &[(usize, Option<Operand>)],
     ) -> Result<(RowRef, From), PlanError> {
         let field = self.computed_field(row.table, index)?;
-        let Returns::Rows { table, .. } = field.returns else {
-            return Err(PlanError::Missing("the rows of a computed field"));
-        };
+        let table = self.computed_target(row.table, index)?;
         let source = self.source_of(row.table)?;
         let call = self.apply(&field.call, source, args, Some(row))?;
         let other = self.fresh(table);

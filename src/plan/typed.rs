@@ -8,20 +8,26 @@
 //! ```
 //!
 //! The rows, their order and who may see them are those of [`super::rows`]; only
-//! the output differs. Nested lists and objects come as records; aggregates, and
-//! values without an encoder in the server, as JSON.
+//! the output differs. Nested objects come as records, nested lists as arrays of
+//! them where they are short; aggregates, and values without an encoder in the
+//! server, as JSON.
 
 use crate::catalog::model::ColumnId;
 use crate::operation::input::Operand;
 use crate::operation::model::{ListArgs, Rows, Selected, SelectedField};
 use crate::pg::{CellShape, RecordShape, RowShape, ValueShape, is_encoded};
-use crate::schema::tracked::Cardinality;
+use crate::schema::tracked::{Cardinality, TrackedId};
 use crate::sql::ident::MAX_IDENT_BYTES;
 use crate::sql::{Expr, From, Ident, Select, SelectItem};
 
 use super::PlanError;
 use super::planner::{Planner, RowRef};
 use super::rows::MAX_COLUMNS;
+
+/// The most values of one nested list, those in it included. Postgres keeps a
+/// kilobyte for each value of a record until the row around it is sent; below
+/// some megabytes records cost less than JSON, above that more.
+const MAX_VALUES: u64 = 2_000;
 
 /// A value of a row as the server gets it.
 struct Typed {
@@ -122,17 +128,26 @@ impl Planner<'_> {
             SelectedField::ComputedScalar { .. } => Ok(Typed::opaque(self.field(row, field)?)),
             SelectedField::Relationship { index, args, selection } if has_columns(selection) => {
                 let relationship = self.relationship(row.table, *index)?;
-                let other = self.fresh(relationship.target);
+                let is_list = relationship.cardinality == Cardinality::Array;
+                let target = relationship.target;
+                if is_list && self.few_values(target, args, selection)?.is_none() {
+                    return Ok(Typed::plain(self.field(row, field)?));
+                }
+                let other = self.fresh(target);
                 let from = self.from(other)?;
                 let join = self.join(row, relationship, other)?;
-                match relationship.cardinality {
-                    Cardinality::Array => self.typed_rows(other, from, join, args, selection),
-                    Cardinality::Object => self.typed_one(other, from, join, selection),
+                match is_list {
+                    true => self.typed_rows(other, from, join, args, selection),
+                    false => self.typed_one(other, from, join, selection),
                 }
             }
             SelectedField::ComputedRows { index, args, list, selection }
                 if has_columns(selection) =>
             {
+                let target = self.computed_target(row.table, *index)?;
+                if self.few_values(target, list, selection)?.is_none() {
+                    return Ok(Typed::plain(self.field(row, field)?));
+                }
                 let (other, from) = self.computed_rows(row, *index, args)?;
                 self.typed_rows(other, from, Vec::new(), list, selection)
             }
@@ -141,6 +156,52 @@ impl Planner<'_> {
             | SelectedField::ComputedRows { .. }
             | SelectedField::Aggregate { .. } => Ok(Typed::plain(self.field(row, field)?)),
         }
+    }
+
+    /// How many values a nested list can have, where that is known and few.
+    fn few_values(
+        &self,
+        table: TrackedId,
+        args: &ListArgs,
+        selection: &[Selected],
+    ) -> Result<Option<u64>, PlanError> {
+        let asked = match &args.limit {
+            Some(Operand::Const(text)) => text.parse::<u64>().ok(),
+            _ => None,
+        };
+        let Some(rows) = asked.into_iter().chain(self.row_cap(table)?).min() else {
+            return Ok(None);
+        };
+        let values = rows.saturating_mul(self.values(table, selection)?);
+        Ok((values <= MAX_VALUES).then_some(values))
+    }
+
+    /// How many values a row has, with those of objects and short lists in it.
+    fn values(&self, table: TrackedId, selection: &[Selected]) -> Result<u64, PlanError> {
+        let mut count = 0_u64;
+        for selected in selection {
+            let inner = match &selected.field {
+                SelectedField::Relationship { index, args, selection } => {
+                    let relationship = self.relationship(table, *index)?;
+                    match relationship.cardinality {
+                        Cardinality::Object => self.values(relationship.target, selection)?,
+                        Cardinality::Array => {
+                            self.few_values(relationship.target, args, selection)?.unwrap_or(0)
+                        }
+                    }
+                }
+                SelectedField::ComputedRows { index, list, selection, .. } => {
+                    let target = self.computed_target(table, *index)?;
+                    self.few_values(target, list, selection)?.unwrap_or(0)
+                }
+                SelectedField::Typename(_)
+                | SelectedField::Column { .. }
+                | SelectedField::Aggregate { .. }
+                | SelectedField::ComputedScalar { .. } => 0,
+            };
+            count = count.saturating_add(inner).saturating_add(1);
+        }
+        Ok(count)
     }
 
     fn typed_column(

@@ -10,11 +10,11 @@ FROM (
   ) AS "manager", ARRAY(
     SELECT ROW(_5."title", _5."comments")
     FROM (
-      SELECT _4."title" AS "title", ARRAY(
-        SELECT ROW(_7."n", _7."body", _7."author")
+      SELECT _4."title" AS "title", (
+        SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_7.*)), '[]')
         FROM (
           SELECT _6."n" AS "n", _6."body" AS "body", (
-            SELECT ROW(_9."name")
+            SELECT pg_catalog.row_to_json(_9.*)
             FROM (
               SELECT _8."name" AS "name"
               FROM "public"."users" AS _8

@@ -1,7 +1,7 @@
 SELECT _2."name", _2."users"
 FROM (
-  SELECT _0."name" AS "name", ARRAY(
-    SELECT ROW(_4."name")
+  SELECT _0."name" AS "name", (
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_4.*)), '[]')
     FROM (
       SELECT _3."name" AS "name"
       FROM "public"."users" AS _3
