@@ -92,9 +92,7 @@ pub enum Problem {
     NotGeoJson(String),
     #[error("invalid input syntax for type boolean: {0:?}")]
     NotABoolean(String),
-    #[error(
-        "Expecting label path: a sequence of zero or more labels separated by dots, for example L1.L2.L3"
-    )]
+    #[error("{}", crate::schema::scalars::LABEL_PATH)]
     LabelPath,
     #[error(
         "The value {0} lies outside the bounds or is not an integer.  Maybe it is a float, or is there integer overflow?"

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::graphql::Value;
 use crate::schema::geojson;
+use crate::schema::scalars::is_label_path;
 use crate::schema::types::{Codec, ScalarType};
 
 use super::error::Problem;
@@ -146,7 +147,7 @@ fn from_string(scalar: &ScalarType, text: Cow<'_, str>) -> Result<String, Proble
             .map(|value| value.to_string())
             .ok_or_else(|| Problem::NotABoolean(text.into_owned()));
     }
-    if scalar.operators.ltree && text.split('.').any(str::is_empty) {
+    if scalar.operators.ltree && !is_label_path(&text) {
         return Err(Problem::LabelPath);
     }
     Ok(text.into_owned())

@@ -102,6 +102,14 @@ const OF_POSTGRES: [(&str, &str, Codec); 18] = [
 /// The scalar of identifiers, which no table uses.
 pub const ID: &str = "ID";
 
+/// What Hasura says of a text that is no `ltree`.
+pub(crate) const LABEL_PATH: &str = "Expecting label path: a sequence of zero or more labels separated by dots, for example L1.L2.L3";
+
+/// Whether a text can be an `ltree`.
+pub(crate) fn is_label_path(text: &str) -> bool {
+    !text.split('.').any(str::is_empty)
+}
+
 /// The scalar of every type of every source, domains resolved.
 #[derive(Debug, Default)]
 pub struct Scalars {

@@ -15,6 +15,7 @@ use crate::schema::geojson;
 use crate::schema::predicate::{
     CastTarget, ColumnReference, CompareValue, Comparison, Operand, Predicate, Subject, Within,
 };
+use crate::schema::scalars::{LABEL_PATH, is_label_path};
 use crate::schema::types::{Codec, ScalarType};
 use crate::session::vars;
 
@@ -287,10 +288,7 @@ impl<'a> Reader<'a> {
         let value = if comparison.takes_list() {
             match json {
                 Value::Array(items) => CompareValue::Items(
-                    items
-                        .iter()
-                        .map(|item| operand(right.codec, item))
-                        .collect::<Result<_, _>>()?,
+                    items.iter().map(|item| compared(right, item)).collect::<Result<_, _>>()?,
                 ),
                 Value::String(text) => match session_variable(text) {
                     Some(name) => CompareValue::Array(Operand::Session(name)),
@@ -301,7 +299,7 @@ impl<'a> Reader<'a> {
         } else if comparison.takes_distance() {
             CompareValue::Within(Box::new(within(right, json)?))
         } else {
-            CompareValue::One(operand(right.codec, json)?)
+            CompareValue::One(compared(right, json)?)
         };
         Ok(Predicate::Compare { subject, comparison, value })
     }
@@ -361,6 +359,17 @@ pub(super) fn operand(codec: Codec, json: &Value) -> Result<Operand, String> {
         return Ok(Operand::Session(name));
     }
     literal(codec, json).map(|text| Operand::Const(text.into()))
+}
+
+/// The same for a comparison, which also knows the type.
+fn compared(scalar: &ScalarType, json: &Value) -> Result<Operand, String> {
+    let operand = operand(scalar.codec, json)?;
+    match &operand {
+        Operand::Const(text) if scalar.operators.ltree && !is_label_path(text) => {
+            Err(LABEL_PATH.to_owned())
+        }
+        _ => Ok(operand),
+    }
 }
 
 fn literal(codec: Codec, json: &Value) -> Result<String, String> {
