@@ -3,7 +3,8 @@
 //! Tenant B has a marker in every text and the digits 7777 in every id. The
 //! requests are made from each role's own introspection: every root, column,
 //! operator and argument, with B's values and with hostile texts, as literals
-//! and as variables, through relationships three levels deep.
+//! and as variables, through relationships three levels deep. Writes are made
+//! in the same way; B's rows are the same after them.
 
 #![allow(
     clippy::unwrap_used,
@@ -121,9 +122,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more of a schema.
+    async fn with(more: &str) -> Self {
         let db = TestDb::new(include_str!("golden/fixture.sql")).await;
         db.psql(ROWS_OF_B).expect("B moves in");
         db.psql(DOORS).expect("doors are opened");
+        db.psql(more).expect("more is made");
         let config = db.config(&[
             // Callers follow each other on each connection.
             ("database.pool_size", "2"),
@@ -639,6 +646,240 @@ async fn rows_of_another_tenant_change_no_answer() {
     for (index, case) in cases.iter().enumerate() {
         assert!(before[index] == grown[index], "changed by new rows: {}", case.query);
         assert!(before[index] == shrunk[index], "changed by removed rows: {}", case.query);
+    }
+}
+
+/// What only B's rows hold and no request sends.
+const UNSENT: &str = "Unsent9999";
+
+/// Whoever reads may write, within the policies.
+const WRITERS: &str = "
+grant insert, update, delete on tenants, users, profiles, tasks, comments, kinds, \"odd \"\"table\", \"Select\" to app_user;
+update tenants set name = 'Unsent9999' where name = 'Zz7777marker';
+update users set name = 'Unsent9999' where name = 'Zz7777marker';
+update profiles set bio = 'Unsent9999' where bio = 'Zz7777marker';
+update tasks set title = 'Unsent9999' where title like 'Zz7777marker%';
+update comments set body = 'Unsent9999' where body = 'Zz7777marker';
+update kinds set label = 'Unsent9999', words = '{Unsent9999}' where label = 'Zz7777marker';
+update \"Select\" set \"user\" = 'Unsent9999' where \"user\" = 'Zz7777marker';
+";
+
+/// The rows of everybody but A.
+const OF_OTHERS: &str = "
+select md5(string_agg(row, '\n' order by row)) from (
+  select t::text as row from tenants t where id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from users t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from profiles t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from tasks t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from comments t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from kinds t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from \"odd \"\"table\" t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+  union all select t::text from \"Select\" t where tenant_id <> '11111111-1111-1111-1111-111111111111'
+) all_rows";
+
+impl Shown {
+    /// A row as A may write it, with the fields in `given`.
+    fn row(&self, input: &str, fresh: u32, given: &[(&str, String)]) -> String {
+        let mut out = String::from("{");
+        for field in list(self.ty(input), "inputFields") {
+            let name = field["name"].as_str().unwrap();
+            let value =
+                match (given.iter().find(|(given, _)| *given == name), named(&field["type"])) {
+                    (Some((_, value)), _) => value.clone(),
+                    (None, "Int") if name.ends_with("_id") => "1".to_owned(),
+                    (None, "Int") => fresh.to_string(),
+                    (None, "uuid") => format!("\"{A}\""),
+                    (None, "String") => "\"own\"".to_owned(),
+                    _ => continue,
+                };
+            out.push_str(&format!("{name}: {value}, "));
+        }
+        for (name, value) in given.iter().filter(|(name, _)| name.starts_with('+')) {
+            out.push_str(&format!("{}: {value}, ", &name[1..]));
+        }
+        out.push('}');
+        out
+    }
+
+    fn words(&self, ty: &str) -> Vec<&str> {
+        list(self.ty(ty), "enumValues").iter().map(|word| word["name"].as_str().unwrap()).collect()
+    }
+
+    /// `on_conflict` for every constraint, with all columns and with none.
+    fn upserts(&self, on_conflict: &str) -> Vec<String> {
+        let field = |name: &str| {
+            let fields = list(self.ty(on_conflict), "inputFields");
+            let found = fields.iter().find(|field| field["name"] == name).expect("is there");
+            named(&found["type"]).to_owned()
+        };
+        let columns = self.words(&field("update_columns")).join(", ");
+        self.words(&field("constraint"))
+            .iter()
+            .flat_map(|constraint| {
+                ["", &columns].map(|columns| {
+                    format!("{{constraint: {constraint}, update_columns: [{columns}]}}")
+                })
+            })
+            .collect()
+    }
+
+    /// Inserts first, then updates, then deletes, each with B's values.
+    fn writes(&self) -> Vec<String> {
+        let mut out: [Vec<String>; 3] = Default::default();
+        let mut fresh = 1_000;
+        for root in list(self.ty("mutation_root"), "fields") {
+            let name = root["name"].as_str().unwrap();
+            let args = list(root, "args");
+            let arg = |wanted: &str| {
+                args.iter().find(|arg| arg["name"] == wanted).map(|arg| named(&arg["type"]))
+            };
+            // What is next to the written rows grows with each insert.
+            let depth = if name.starts_with("insert_") { 2 } else { 3 };
+            let answer = self.selection(named(&root["type"]), depth);
+            let fields = |input: &str| -> Vec<(String, String)> {
+                list(self.ty(input), "inputFields")
+                    .iter()
+                    .filter(|field| kind(&field["type"]) != "LIST")
+                    .map(|field| {
+                        let ty = named(&field["type"]).to_owned();
+                        (field["name"].as_str().unwrap().to_owned(), ty)
+                    })
+                    .collect()
+            };
+            let key = || -> String {
+                let columns = match arg("pk_columns") {
+                    Some(input) => fields(input),
+                    None => args
+                        .iter()
+                        .map(|arg| {
+                            (
+                                arg["name"].as_str().unwrap().to_owned(),
+                                named(&arg["type"]).to_owned(),
+                            )
+                        })
+                        .collect(),
+                };
+                let cells: Vec<String> = columns
+                    .iter()
+                    .map(|(column, ty)| format!("{column}: {}", literal(&of_b(ty))))
+                    .collect();
+                cells.join(", ")
+            };
+            if let Some(input) = arg("objects").or(arg("object")) {
+                let place = if arg("objects").is_some() { "objects" } else { "object" };
+                let mut rows = vec![(String::new(), self.row(input, fresh, &[]))];
+                for (column, ty) in fields(input) {
+                    fresh += 1;
+                    if self.ty(&ty)["kind"] == "INPUT_OBJECT" {
+                        let entries = list(self.ty(&ty), "inputFields");
+                        let data = entries.iter().find(|field| field["name"] == "data");
+                        let target = named(&data.expect("a nested insert has data")["type"]);
+                        let inner = self.row(target, 77_770_001, &[]);
+                        let mut ways = vec![String::new()];
+                        if let Some((_, ty)) =
+                            fields(&ty).into_iter().find(|(name, _)| name == "on_conflict")
+                        {
+                            ways.extend(
+                                self.upserts(&ty).iter().map(|way| format!(", on_conflict: {way}")),
+                            );
+                        }
+                        for way in ways {
+                            let plus = format!("+{column}");
+                            let given = [(plus.as_str(), format!("{{data: {inner}{way}}}"))];
+                            rows.push((String::new(), self.row(input, fresh, &given)));
+                        }
+                        continue;
+                    }
+                    let given = [(column.as_str(), literal(&of_b(&ty)))];
+                    let row = self.row(input, fresh, &given);
+                    if let Some(on_conflict) = arg("on_conflict") {
+                        for way in self.upserts(on_conflict) {
+                            rows.push((format!(", on_conflict: {way}"), row.clone()));
+                        }
+                    }
+                    rows.push((String::new(), row));
+                }
+                for (way, row) in rows {
+                    out[0].push(format!("mutation {{ {name}({place}: {row}{way}) {answer} }}"));
+                }
+                continue;
+            }
+            let conditions: Vec<String> = match arg("where") {
+                None => vec![key()],
+                Some(input) => fields(input)
+                    .iter()
+                    .filter(|(_, ty)| ty.ends_with("_comparison_exp"))
+                    .map(|(column, ty)| {
+                        let scalar = ty.trim_end_matches("_comparison_exp");
+                        format!("where: {{{column}: {{_eq: {}}}}}", literal(&of_b(scalar)))
+                    })
+                    .chain(["where: {}".to_owned()])
+                    .collect(),
+            };
+            if name.starts_with("delete_") {
+                for condition in conditions {
+                    out[2].push(format!("mutation {{ {name}({condition}) {answer} }}"));
+                }
+                continue;
+            }
+            for operator in ["_set", "_inc", "_append", "_prepend", "_delete_key", "_delete_elem"] {
+                let Some(input) = arg(operator) else { continue };
+                for (column, ty) in fields(input) {
+                    let value = literal(&of_b(&ty));
+                    for condition in &conditions {
+                        let condition = match arg("pk_columns") {
+                            Some(_) => format!("pk_columns: {{{condition}}}"),
+                            None => condition.clone(),
+                        };
+                        out[1].push(format!(
+                            "mutation {{ {name}({condition}, {operator}: {{{column}: {value}}}) {answer} }}"
+                        ));
+                    }
+                }
+            }
+            if let Some(updates) = arg("updates") {
+                let set = fields(updates).into_iter().find(|(name, _)| name == "_set");
+                for (column, ty) in set.iter().flat_map(|(_, set)| fields(set)) {
+                    let value = literal(&of_b(&ty));
+                    out[1].push(format!(
+                        "mutation {{ {name}(updates: [{{where: {{}}, _set: {{{column}: {value}}}}}]) {answer} }}"
+                    ));
+                }
+            }
+        }
+        out.concat()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_leave_the_rows_of_another_tenant_alone() {
+    let bench = Bench::with(WRITERS).await;
+    let engine = bench.engine();
+    let before = bench.db.psql(OF_OTHERS).expect("answers");
+    // Few of those that belong to nobody, at a pace that meets every root.
+    for (tenant, written, every) in [(None, 0, 13), (Some("garbage"), 0, 11), (Some(A), 60, 3)] {
+        let who = session("user", tenant);
+        let shown = Shown::to(engine, &who).await.expect("is shown");
+        let writes = shown.writes();
+        assert!(writes.len() > 500, "{} writes", writes.len());
+        let mut answered = 0;
+        for query in writes.into_iter().step_by(every) {
+            let case = Case { query, variables: json!({}) };
+            let response = engine.execute(&who, case.request()).await;
+            let told = match &response.data {
+                Some(data) => String::from_utf8(data.to_vec()).expect("UTF-8"),
+                None => serde_json::to_string(&response.errors).expect("JSON"),
+            };
+            assert!(!told.contains(UNSENT), "{tenant:?}: {}\n{told}", case.query);
+            answered += usize::from(response.data.is_some());
+            for error in &response.errors {
+                let own = error.code.as_str() != "unexpected";
+                assert!(own, "{tenant:?}: {} {:?}", case.query, error.detail);
+            }
+        }
+        // Generated for nothing if nothing were written.
+        assert!(answered > written, "only {answered} were answered for {tenant:?}");
+        assert_eq!(bench.db.psql(OF_OTHERS).expect("answers"), before, "after {tenant:?}");
     }
 }
 
