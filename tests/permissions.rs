@@ -75,7 +75,7 @@ async fn world(db: &TestDb, document: Value, map: &[(&str, &str)]) -> World {
         auto_track: false,
         enums: &HashMap::new(),
     };
-    let options = BuildOptions { expose: &expose, metadata: Some(&metadata) };
+    let options = BuildOptions { before: None, expose: &expose, metadata: Some(&metadata) };
     let tracked = tracked::build(&[source], options).expect("names");
     assert!(tracked.inconsistencies.is_empty(), "{:#?}", tracked.inconsistencies);
     let options = SchemaOptions {

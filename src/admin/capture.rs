@@ -105,6 +105,13 @@ pub(super) async fn complete(
     Ok(Completed { changed: failed.len() < steps.len(), uncaptured: failed })
 }
 
+/// All triggers of a source whose database could not be asked about them.
+pub(super) fn unknown(source: &Source, error: &PgError) -> Uncaptured {
+    let triggers = source.tables.iter().flat_map(|table| &table.event_triggers);
+    let name = source.name.to_string();
+    triggers.map(|trigger| ((name.clone(), trigger.name.to_string()), error.to_string())).collect()
+}
+
 /// Hands the events of a source on to its new name, and takes the triggers away
 /// that write the old one.
 pub(super) async fn rename(

@@ -11,7 +11,9 @@ use crate::catalog::model::{Catalog, Oid, Table as DbTable, Volatility};
 use crate::metadata::function::ComputedField;
 use crate::metadata::permission::{Columns, Presets};
 use crate::metadata::relationship::{ForeignKeyOn, Using};
-use crate::metadata::{CustomTypes, Metadata, NonEmpty, QualifiedName, Source, Table, document};
+use crate::metadata::{
+    CustomTypes, Json, Metadata, NonEmpty, QualifiedName, Source, Table, document,
+};
 use crate::schema::tracked::conditions::session_variable;
 use crate::schema::tracked::{Inconsistency, ObjectKind, Returns, SourceId, Tracked, TrackedId};
 
@@ -102,7 +104,12 @@ impl Renames {
     /// was before them.
     pub(super) fn apply(&self, source: &mut Source, tracked: &Tracked, id: SourceId) {
         for table in &mut source.tables {
-            self.apply_to(table, tracked, id);
+            let mut renamed = Table::clone(table);
+            self.apply_to(&mut renamed, tracked, id);
+            // What stays the same stays shared.
+            if renamed != **table {
+                *table = Arc::new(renamed);
+            }
         }
         for function in &mut source.functions {
             if let Some(new) = self.functions.get(&function.function) {
@@ -152,7 +159,12 @@ impl Renames {
                 field.definition.function = new.clone();
             }
         }
-        let mut condition = |json: &mut Value| self.condition(json, tracked, source, at);
+        let mut condition = |json: &mut Json| {
+            let changed = json.change(|json| self.condition(json, tracked, source, at));
+            if let Err(error) = changed {
+                tracing::error!(table = %own, %error, "names in a condition could not be followed");
+            }
+        };
         for written in &mut table.select_permissions {
             rename_columns(&mut written.permission.columns);
             condition(&mut written.permission.filter);
@@ -384,9 +396,10 @@ pub(super) fn on_type_of(
     let mut found = Vec::new();
     for written in &source.tables {
         let Some(at) = tracked.find(id, &written.table) else { continue };
-        let uses = |json: &Value| {
+        let uses = |json: &Json| {
             let mut uses = false;
-            let mut copy = json.clone();
+            // What cannot be read is not in use.
+            let Ok(mut copy) = json.value() else { return false };
             Walk { tracked, source: id, root: at }.condition(&mut copy, at, &mut |step| {
                 if let Step::Static { table: of, column: name } = step {
                     uses |= of == table && name == column;
@@ -508,6 +521,13 @@ pub(super) fn forget_dropped(source: &mut Source, before: &Catalog, after: &Cata
     for table in &mut source.tables {
         let Some(now) = after.table_named(&table.table.schema, &table.table.name) else { continue };
         let exists = |name: &Arc<str>| now.columns.iter().any(|column| column.name == *name);
+        let configuration = &table.configuration;
+        let mut named =
+            configuration.custom_column_names.keys().chain(configuration.column_config.keys());
+        if named.all(exists) {
+            continue;
+        }
+        let table = Arc::make_mut(table);
         table.configuration.custom_column_names.retain(|name, _| exists(name));
         table.configuration.column_config.retain(|name, _| exists(name));
     }

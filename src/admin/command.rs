@@ -96,6 +96,7 @@ impl Project {
         endpoint: Endpoint,
         body: &RawValue,
     ) -> Result<Box<RawValue>, ApiError> {
+        only_object(endpoint, body.get())?;
         let command: Command = arguments_text(body.get())?;
         let mut runner = Runner { project: self, session, endpoint, draft: None };
         let output = runner.run(&command, 0).await?;
@@ -203,6 +204,24 @@ impl<'a> Runner<'a> {
         let all = serde_json::to_string(&outputs);
         all.and_then(RawValue::from_string).map_err(|error| ApiError::internal(error.to_string()))
     }
+}
+
+/// A command is an object; serde would take a list of its parts too.
+fn only_object(endpoint: Endpoint, body: &str) -> Result<(), ApiError> {
+    let found = match body.trim_start().bytes().next() {
+        Some(b'{') => return Ok(()),
+        Some(b'[') => "Array",
+        Some(b'"') => "String",
+        Some(b't' | b'f') => "Boolean",
+        Some(b'n') => "Null",
+        _ => "Number",
+    };
+    let what = match endpoint {
+        Endpoint::V1Metadata => "RQLMetadata",
+        Endpoint::V1Query | Endpoint::V2Query => "RQLQuery",
+    };
+    let message = format!("parsing {what} failed, expected Object, but encountered {found}");
+    Err(ApiError::new(Code::ParseFailed, message))
 }
 
 fn unknown(name: &str) -> ApiError {

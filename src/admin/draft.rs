@@ -67,7 +67,10 @@ impl<'a> Draft<'a> {
         let version = store::version(&tx).await?;
         let mut stored = Stored { metadata: state.metadata.clone(), version: state.version };
         let overtaken = version != state.version;
-        if overtaken && let Some(found) = store::load(&tx).await? {
+        if overtaken && let Some(mut found) = store::load(&tx).await? {
+            if let Some(known) = &stored.metadata {
+                found.metadata.share(known);
+            }
             // Another server was first. What is served follows when this change
             // commits, or with the other's notification.
             stored.metadata = Some(Arc::new(found.metadata));
@@ -185,6 +188,7 @@ impl<'a> Draft<'a> {
             further: &mut self.further,
             open: &self.open,
             uncaptured: &self.state.uncaptured,
+            before: &self.tracked,
         };
         let project = self.project;
         // Boxed: it may open databases, and runs inside of every command.
@@ -421,7 +425,12 @@ impl<'a> Draft<'a> {
                     continue;
                 }
             }
-            grants::complete(self.tx_in(&name).await?, &tracked, id).await?;
+            // In the same database, what metadata showed before has them.
+            let same = self.stored.metadata.is_some()
+                && !self.database_changed
+                && self.further_changed.is_empty();
+            let before = same.then(|| self.state.tracked.clone());
+            grants::complete(self.tx_in(&name).await?, &tracked, id, before.as_deref()).await?;
         }
         Ok(())
     }
@@ -433,7 +442,7 @@ impl<'a> Draft<'a> {
             self.capture_events().await?;
         }
         if self.metadata_changed {
-            version = Some(store::save(&self.tx, &self.metadata).await?);
+            version = Some(store::save(&self.tx, self.metadata.clone()).await?);
         }
         if self.has_metadata() {
             // What this changes in the catalogue concerns our own roles only,

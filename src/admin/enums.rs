@@ -13,7 +13,7 @@ use crate::sql::{
 };
 
 /// The rows of each enum table, or why it is none.
-pub(super) type Enums = HashMap<QualifiedName, Result<Vec<EnumRow>, String>>;
+pub(super) type Enums = HashMap<QualifiedName, Result<Arc<[EnumRow]>, String>>;
 
 /// An enum is for words, not for data.
 const MAX_ROWS: usize = 10_000;
@@ -36,7 +36,7 @@ pub(super) async fn read(
             Ok((value, comment)) => rows(tx, found, &value, comment.as_ref()).await?,
             Err(reasons) => Err(reasons),
         };
-        let rows = rows.map_err(|reasons| refused(name, &reasons));
+        let rows = rows.map(Into::into).map_err(|reasons| refused(name, &reasons));
         known.insert(name.clone(), rows);
     }
     Ok(())

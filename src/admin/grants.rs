@@ -2,32 +2,43 @@
 //! under which roles without a database role of their own run, and
 //! `ringfence_admin`.
 
+use std::collections::BTreeSet;
+
+use crate::catalog::model::Oid;
 use crate::pg::{PgError, SystemTx};
 use crate::schema::tracked::{SourceId, Tracked};
 
 const MISSING: &str = include_str!("grants.sql");
 
-/// Grants what is missing in a source. An object that the owner's login does not own is
-/// left as it is: its owner has to grant it.
+/// Grants what is missing in a source, but for what was there `before`. An
+/// object that the owner's login does not own is left as it is: its owner has to
+/// grant it.
 pub(super) async fn complete(
     tx: &SystemTx,
     tracked: &Tracked,
     source: SourceId,
+    before: Option<&Tracked>,
 ) -> Result<(), PgError> {
-    let own = || tracked.tables.iter().filter(|table| table.source == source);
-    let tables: Vec<String> = own()
-        .filter_map(|table| tracked.db_table(table.id))
-        .map(|table| table.oid.to_string())
-        .collect();
-    let functions: Vec<String> = tracked
-        .functions
-        .iter()
-        .filter(|function| function.source == source)
-        .map(|function| &function.call)
-        .chain(own().flat_map(|t| t.computed.iter().map(|field| &field.call)))
-        .map(|call| call.oid.to_string())
-        .collect();
-    let list = |oids: Vec<String>| serde_json::Value::from(oids).to_string();
+    let mut tables = tables(tracked, source);
+    let mut functions = functions(tracked, source);
+    let name = tracked.source(source).map(|source| &source.name);
+    if let Some((before, id)) =
+        before.zip(name).and_then(|(before, name)| Some((before, before.source_named(name)?)))
+    {
+        for known in self::tables(before, id) {
+            tables.remove(&known);
+        }
+        for known in self::functions(before, id) {
+            functions.remove(&known);
+        }
+        if tables.is_empty() && functions.is_empty() {
+            return Ok(());
+        }
+    }
+    let list = |oids: BTreeSet<Oid>| {
+        let oids: Vec<String> = oids.iter().map(Oid::to_string).collect();
+        serde_json::Value::from(oids).to_string()
+    };
     tx.batch("savepoint grants").await?;
     tx.query_text("select pg_catalog.set_config('search_path', 'pg_catalog', true)", &[]).await?;
     let missing = tx.query_text(MISSING, &[&list(tables), &list(functions)]).await?;
@@ -53,4 +64,19 @@ pub(super) async fn complete(
         }
     }
     Ok(())
+}
+
+fn tables(tracked: &Tracked, source: SourceId) -> BTreeSet<Oid> {
+    let own = tracked.tables.iter().filter(|table| table.source == source);
+    own.filter_map(|table| tracked.db_table(table.id)).map(|table| table.oid).collect()
+}
+
+fn functions(tracked: &Tracked, source: SourceId) -> BTreeSet<Oid> {
+    let own = tracked.tables.iter().filter(|table| table.source == source);
+    let functions = tracked.functions.iter().filter(|function| function.source == source);
+    functions
+        .map(|function| &function.call)
+        .chain(own.flat_map(|table| table.computed.iter().map(|field| &field.call)))
+        .map(|call| call.oid)
+        .collect()
 }

@@ -40,6 +40,8 @@ pub enum ProjectError {
     Store(#[from] StoreError),
     #[error("a name of the catalogue cannot be printed: {0}")]
     Name(#[from] InvalidIdent),
+    #[error("the work on the metadata ended before its time: {0}")]
+    Work(#[from] tokio::task::JoinError),
 }
 
 impl From<ProjectError> for ApiError {
@@ -47,7 +49,7 @@ impl From<ProjectError> for ApiError {
         match error {
             ProjectError::Database(error) => error.into(),
             ProjectError::Store(error) => error.into(),
-            ProjectError::Name(_) => ApiError::internal(error.to_string()),
+            ProjectError::Name(_) | ProjectError::Work(_) => ApiError::internal(error.to_string()),
         }
     }
 }
@@ -206,10 +208,34 @@ impl Project {
 
     /// Tries again to reach the sources that are not served.
     pub async fn retry_sources(&self) -> Result<(), ProjectError> {
+        let unserved: Vec<Source> = {
+            let state = self.0.state.lock().await;
+            let unserved = state.further.iter().filter(|(_, further)| further.database.is_err());
+            let metadata = state.metadata.as_deref();
+            unserved.filter_map(|(name, _)| metadata?.source(name).cloned()).collect()
+        };
+        // A database that is down takes its time, while which nothing waits.
+        let mut opened = Vec::new();
+        for source in &unserved {
+            let further = Box::pin(self.0.opener.open(source)).await;
+            if further.database.is_ok() {
+                opened.push((&source.name, further));
+            }
+        }
         let mut state = self.0.state.lock().await;
-        let before = state.further.len();
-        state.further.retain(|_, further| further.database.is_ok());
-        if state.further.len() == before {
+        let mut found = false;
+        for (name, further) in opened {
+            // Somebody may have changed or opened it meanwhile.
+            if let Some(known) = state.further.get_mut(name)
+                && known.database.is_err()
+                && known.configuration == further.configuration
+                && known.customization == further.customization
+            {
+                *known = further;
+                found = true;
+            }
+        }
+        if !found {
             return Ok(());
         }
         let (catalog, metadata) = (state.catalog.clone(), state.metadata.clone());
@@ -246,7 +272,10 @@ impl Project {
             store::load(&tx).await?
         };
         tx.commit().await?;
-        let Some(found) = found else { return Ok(()) };
+        let Some(mut found) = found else { return Ok(()) };
+        if let Some(known) = &state.metadata {
+            found.metadata.share(known);
+        }
         tracing::info!(version = found.version, "the metadata was changed by another server");
         let catalog = self.0.watch.current();
         state.forget_enums();
@@ -345,10 +374,16 @@ async fn refresh(
     for (name, served) in served(&state.further) {
         let pg = &served.database.pg;
         if let Some(source) = metadata.source(name).filter(|_| pg.has_owner()) {
-            let found = in_source(name, pg, async |tx| {
+            let found = in_source(pg, async |tx| {
                 Ok(capture_events(tx, &served.database.watch, source, &served.catalog).await)
             });
-            state.uncaptured.extend(found.await.unwrap_or_default());
+            match found.await {
+                Ok(found) => state.uncaptured.extend(found),
+                Err(error) => {
+                    unprepared(name, &error);
+                    state.uncaptured.extend(capture::unknown(source, &error));
+                }
+            }
         }
     }
     let tracked = build(tx, schema, opener, state.parts(&Open::new())).await?;
@@ -362,7 +397,9 @@ async fn refresh(
                 complete_grants(tx, tracked, name).await;
                 Ok(())
             };
-            in_source(name, &served.database.pg, work).await;
+            if let Err(error) = in_source(&served.database.pg, work).await {
+                unprepared(name, &error);
+            }
         }
     }
     Ok(tracked)
@@ -373,31 +410,25 @@ pub(super) fn served(further: &FurtherSources) -> impl Iterator<Item = (&Arc<str
     further.iter().filter_map(|(name, further)| Some((name, further.database.as_ref().ok()?)))
 }
 
-/// Does something in the database of a further source; that it cannot be done
-/// is not a reason to serve nothing.
+/// Does something in the database of a further source.
 async fn in_source<T>(
-    name: &str,
     pg: &Pg,
     work: impl AsyncFnOnce(&SystemTx) -> Result<T, PgError>,
-) -> Option<T> {
-    let attempt = async {
-        let tx = pg.begin_system("prepare a source").await?;
-        let done = work(&tx).await?;
-        tx.commit().await?;
-        Ok::<T, PgError>(done)
-    };
-    match attempt.await {
-        Ok(done) => Some(done),
-        Err(error) => {
-            tracing::error!(source = name, %error, "a source could not be prepared");
-            None
-        }
-    }
+) -> Result<T, PgError> {
+    let tx = pg.begin_system("prepare a source").await?;
+    let done = work(&tx).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// That something cannot be done in a source is no reason to serve nothing.
+fn unprepared(source: &str, error: &PgError) {
+    tracing::error!(source, %error, "a source could not be prepared");
 }
 
 async fn complete_grants(tx: &SystemTx, tracked: &Tracked, source: &str) {
     let Some(source) = tracked.source_named(source) else { return };
-    if let Err(error) = grants::complete(tx, tracked, source).await {
+    if let Err(error) = grants::complete(tx, tracked, source, None).await {
         tracing::warn!(%error, "rights on tracked objects could not be completed");
     }
 }
@@ -421,7 +452,7 @@ async fn capture_events(
         }
         Err(error) => {
             tracing::error!(%error, "event triggers could not be looked after; what they would capture may be lost");
-            Uncaptured::new()
+            capture::unknown(source, &error)
         }
     }
 }
@@ -448,6 +479,8 @@ pub(super) struct Parts<'a> {
     pub further: &'a mut FurtherSources,
     pub open: &'a Open,
     pub uncaptured: &'a Uncaptured,
+    /// What was shown before.
+    pub before: &'a Arc<Tracked>,
 }
 
 impl State {
@@ -468,6 +501,7 @@ impl State {
             further: &mut self.further,
             open,
             uncaptured: &self.uncaptured,
+            before: &self.tracked,
         }
     }
 }
@@ -479,7 +513,7 @@ pub(super) async fn build(
     opener: &Opener,
     parts: Parts<'_>,
 ) -> Result<Arc<Tracked>, ProjectError> {
-    let Parts { catalog, metadata, enums, further, open, uncaptured } = parts;
+    let Parts { catalog, metadata, enums, further, open, uncaptured, before } = parts;
     let own = metadata.and_then(|metadata| metadata.source(DEFAULT_SOURCE));
     if let Some(source) = own {
         enums::read(tx, catalog, source, enums).await?;
@@ -494,32 +528,60 @@ pub(super) async fn build(
         // Empty metadata is metadata.
         AutoTrack::Auto => metadata.is_none(),
     };
-    let mut inputs = vec![SourceInput {
+    let mut inputs = vec![OwnedInput {
         name: DEFAULT_SOURCE.into(),
         catalog: catalog.clone(),
         connection: Connection::default(),
-        metadata: own,
         auto_track,
-        enums,
+        enums: enums.clone(),
     }];
     let mut missing = Vec::new();
     for source in metadata.into_iter().flat_map(|metadata| &metadata.sources) {
         match further.get(&source.name).map(|further| &further.database) {
-            Some(Ok(served)) => inputs.push(SourceInput {
+            Some(Ok(served)) => inputs.push(OwnedInput {
                 name: source.name.clone(),
                 catalog: served.catalog.clone(),
                 connection: served.database.connection.clone(),
-                metadata: Some(source),
                 auto_track: false,
-                enums: &served.enums,
+                enums: served.enums.clone(),
             }),
             Some(Err(reason)) => missing.push(Inconsistency::of_source(&source.name, reason)),
             None => {}
         }
     }
-    let options = BuildOptions { expose: &schema.expose, metadata };
-    let mut tracked = tracked::build(&inputs, options)?;
+    let (metadata, expose) = (metadata.cloned(), schema.expose.clone());
+    let before = before.clone();
+    // Long work, while which the threads of requests stay free.
+    let work = tokio::task::spawn_blocking(move || {
+        let metadata = metadata.as_ref();
+        let inputs: Vec<SourceInput<'_>> =
+            inputs.iter().map(|input| input.with(metadata)).collect();
+        tracked::build(&inputs, BuildOptions { before: Some(&before), expose: &expose, metadata })
+    });
+    let mut tracked = work.await??;
     capture::tell(&mut tracked, uncaptured);
     tracked.inconsistencies.extend(missing);
     Ok(Arc::new(tracked))
+}
+
+/// One database, for another thread.
+struct OwnedInput {
+    name: Arc<str>,
+    catalog: Arc<Catalog>,
+    connection: Connection,
+    auto_track: bool,
+    enums: Enums,
+}
+
+impl OwnedInput {
+    fn with<'a>(&'a self, metadata: Option<&'a Metadata>) -> SourceInput<'a> {
+        SourceInput {
+            name: self.name.clone(),
+            catalog: self.catalog.clone(),
+            connection: self.connection.clone(),
+            metadata: metadata.and_then(|metadata| metadata.source(&self.name)),
+            auto_track: self.auto_track,
+            enums: &self.enums,
+        }
+    }
 }

@@ -167,9 +167,7 @@ impl Opener {
         if !matches!(&*source.kind, "postgres" | "pg") {
             return Err(format!("sources of kind \"{}\" are not supported", source.kind));
         }
-        if source.customization.as_ref().is_some_and(renames) {
-            return Err("customization of names is not supported by this version".to_owned());
-        }
+        source.names()?;
         let Configuration { connection_info } =
             parse(&source.configuration).map_err(|error| error.to_string())?;
         if connection_info.ssl_configuration.is_some_and(|given| !given.is_null()) {
@@ -227,20 +225,11 @@ impl Opener {
     }
 }
 
-/// Whether a customization changes any name.
-fn renames(customization: &Value) -> bool {
-    match customization {
-        Value::Object(map) => map.values().any(renames),
-        Value::String(text) => !text.is_empty() && text != "hasura-default",
-        _ => false,
-    }
-}
-
 /// Passes changes of a database's catalogue on.
 async fn follow(
     name: Arc<str>,
     (pg, watch): (Pg, Watch),
-    (config, authenticator, tables): (Config, String, Vec<Table>),
+    (config, authenticator, tables): (Config, String, Vec<Arc<Table>>),
     changed: Arc<Notify>,
 ) {
     let mut generations = watch.subscribe();
@@ -249,7 +238,8 @@ async fn follow(
         pg.forget_plans();
         changed.notify_one();
         let catalog = watch.current();
-        let named = |table: &Table| catalog.table_named(&table.table.schema, &table.table.name);
+        let named =
+            |table: &Arc<Table>| catalog.table_named(&table.table.schema, &table.table.name);
         let tracked = tables.iter().filter_map(named).map(|table| table.oid).collect();
         let found = gaps(examine(&config, &catalog, &tracked, &authenticator));
         if !found.is_empty() {

@@ -1,8 +1,6 @@
 //! Where metadata is kept: `hdb_catalog.hdb_metadata`, one row, a version that
 //! grows with each change.
 
-use serde_json::Value;
-
 use crate::base::{ApiError, Code};
 use crate::metadata::{Metadata, ParseError};
 use crate::pg::{PgError, SystemTx};
@@ -33,6 +31,8 @@ pub enum StoreError {
     Shape(#[from] ParseError),
     #[error("the row of hdb_catalog.hdb_metadata is not as expected")]
     Row,
+    #[error("the metadata could not be written: {0}")]
+    Work(#[from] tokio::task::JoinError),
 }
 
 impl From<StoreError> for ApiError {
@@ -76,15 +76,15 @@ pub(super) async fn load(tx: &SystemTx) -> Result<Option<Stored>, StoreError> {
     let rows = tx.query_rows(LOAD, &[]).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
     let [Some(document), Some(version)] = row.as_slice() else { return Err(StoreError::Row) };
-    let document: Value = serde_json::from_str(document)?;
     let version = version.parse().map_err(|_| StoreError::Row)?;
-    Ok(Some(Stored { metadata: Metadata::from_json(&document)?, version }))
+    Ok(Some(Stored { metadata: Metadata::from_text(document)?, version }))
 }
 
 /// Stores metadata and tells the other servers, all when the transaction
 /// commits. Answers the new version.
-pub(super) async fn save(tx: &SystemTx, metadata: &Metadata) -> Result<i64, StoreError> {
-    let document = serde_json::to_string(metadata)?;
+pub(super) async fn save(tx: &SystemTx, metadata: Metadata) -> Result<i64, StoreError> {
+    // Some megabytes, where there are many tables.
+    let document = tokio::task::spawn_blocking(move || serde_json::to_string(&metadata)).await??;
     let version = tx.query_text(SAVE, &[&document]).await?.ok_or(StoreError::Row)?;
     tx.query_text("select pg_catalog.pg_notify($1, $2)::text", &[CHANNEL, &version]).await?;
     version.parse().map_err(|_| StoreError::Row)

@@ -35,14 +35,20 @@ pub fn gaps(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// One line for each finding, and one for what mends it.
+/// So many findings fit into a message.
+const LISTED: usize = 20;
+
+/// One line for each of the first findings, and one for what mends it.
 pub fn list(findings: &[Finding]) -> String {
     let mut out = String::new();
-    for finding in findings {
+    for finding in findings.iter().take(LISTED) {
         out.push_str(&format!("\n  - {}: {}", finding.object, finding.message));
         if let Some(fix) = &finding.fix {
             out.push_str(&format!("\n    {fix}"));
         }
+    }
+    if let Some(more @ 1..) = findings.len().checked_sub(LISTED) {
+        out.push_str(&format!("\n  - and {more} more; `ringfence doctor` lists all"));
     }
     out
 }

@@ -1,6 +1,9 @@
 //! The whole document: reading versions 2 and 3, writing version 3.
 
-use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,7 +12,8 @@ use super::collection::{AllowlistEntry, QueryCollection, RestEndpoint};
 use super::event::CronTrigger;
 use super::is_default;
 use super::source::{DEFAULT_SOURCE, Source};
-use super::text::NonEmpty;
+use super::table::Table;
+use super::text::{NonEmpty, QualifiedName};
 use crate::base::{ApiError, Code, JsonPath};
 
 /// The version that is written.
@@ -64,6 +68,7 @@ fn words(message: &str) -> String {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
+    #[serde(deserialize_with = "current", default = "Metadata::current")]
     pub version: u64,
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -139,22 +144,50 @@ impl Metadata {
     /// Reads a document of version 2 or 3, or of no version, which means 2
     /// when it has `tables`.
     pub fn from_json(document: &Value) -> Result<Self, ParseError> {
-        let version = match document.get("version") {
-            None | Some(Value::Null) if document.get("sources").is_some() => VERSION,
-            None | Some(Value::Null) => 2,
-            Some(given) => given.as_u64().ok_or_else(|| ParseError {
-                path: JsonPath::root().key("version"),
-                message: format!("expected 2 or 3, but found {given}"),
-            })?,
-        };
-        match version {
-            VERSION => parse(&with_version(document)),
-            1 | 2 => parse(&single_source(document)?),
-            other => Err(ParseError {
-                path: JsonPath::root().key("version"),
-                message: format!("expected 2 or 3, but found {other}"),
-            }),
+        match version_of(document.get("version"), document.get("sources").is_some())? {
+            VERSION => parse(document),
+            _ => parse(&single_source(document)?),
         }
+    }
+
+    /// The same of text. A document of version 3 becomes no tree in between,
+    /// which would be many times as large.
+    pub fn from_text(document: &str) -> Result<Self, ParseError> {
+        #[derive(Deserialize)]
+        struct Outline {
+            #[serde(default)]
+            version: Option<Value>,
+            #[serde(default, deserialize_with = "is_there")]
+            sources: bool,
+        }
+        let outline: Option<Outline> = serde_json::from_str(document).ok();
+        if let Some(outline) = outline
+            && version_of(outline.version.as_ref(), outline.sources)? == VERSION
+        {
+            return parse_text(document);
+        }
+        let document: Value = parse_text(document)?;
+        Metadata::from_json(&document)
+    }
+
+    /// Takes the tables that another generation has alike from there, so that
+    /// there is one copy of each.
+    pub fn share(&mut self, other: &Metadata) {
+        for source in &mut self.sources {
+            let Some(other) = other.source(&source.name) else { continue };
+            let known: HashMap<&QualifiedName, &Arc<Table>> =
+                other.tables.iter().map(|table| (&table.table, table)).collect();
+            for table in &mut source.tables {
+                if let Some(same) = known.get(&table.table).filter(|known| ***known == *table) {
+                    *table = Arc::clone(same);
+                }
+            }
+        }
+    }
+
+    /// The version that is written.
+    fn current() -> u64 {
+        VERSION
     }
 
     pub fn source(&self, name: &str) -> Option<&Source> {
@@ -175,12 +208,26 @@ pub fn default_configuration() -> Value {
     }})
 }
 
-fn with_version(document: &Value) -> Value {
-    let mut document = document.clone();
-    if let Value::Object(map) = &mut document {
-        map.insert("version".to_owned(), VERSION.into());
-    }
-    document
+/// Whatever a document of the current version says of it.
+fn current<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| VERSION)
+}
+
+/// A key is there, whatever it holds.
+pub fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// The version of a document: 3 with `sources`, else 2, when it says nothing.
+fn version_of(given: Option<&Value>, has_sources: bool) -> Result<u64, ParseError> {
+    let version = match given {
+        None | Some(Value::Null) => Some(if has_sources { VERSION } else { 2 }),
+        Some(given) => given.as_u64().filter(|version| (1..=VERSION).contains(version)),
+    };
+    version.ok_or_else(|| ParseError {
+        path: JsonPath::root().key("version"),
+        message: format!("expected 2 or 3, but found {}", given.unwrap_or(&Value::Null)),
+    })
 }
 
 /// Version 2 knows one database: its tables and functions become a source.

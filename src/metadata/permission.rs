@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::is_default;
+use super::json::Json;
 use super::text::NonEmpty;
 
 /// A permission of one role.
@@ -89,14 +90,10 @@ impl<'de> Deserialize<'de> for Columns {
     }
 }
 
-fn everything() -> Value {
-    Value::Object(serde_json::Map::new())
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelectPermission {
     pub columns: Columns,
-    pub filter: Value,
+    pub filter: Json,
     #[serde(default, skip_serializing_if = "is_default")]
     pub limit: Option<u32>,
     #[serde(default)]
@@ -133,7 +130,7 @@ pub type Presets = IndexMap<Arc<str>, Value>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InsertPermission {
-    pub check: Value,
+    pub check: Json,
     #[serde(default, skip_serializing_if = "is_default")]
     pub set: Presets,
     /// All when absent.
@@ -142,7 +139,7 @@ pub struct InsertPermission {
     #[serde(default)]
     pub backend_only: bool,
     #[serde(default, skip_serializing_if = "is_default")]
-    pub validate_input: Option<Value>,
+    pub validate_input: Option<Json>,
 }
 
 fn all() -> Columns {
@@ -152,24 +149,24 @@ fn all() -> Columns {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdatePermission {
     pub columns: Columns,
-    pub filter: Value,
+    pub filter: Json,
     /// Holds for each row afterwards; nothing has to, when absent.
     #[serde(default)]
-    pub check: Option<Value>,
+    pub check: Option<Json>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub set: Presets,
     #[serde(default, skip_serializing_if = "is_default")]
     pub backend_only: bool,
     #[serde(default, skip_serializing_if = "is_default")]
-    pub validate_input: Option<Value>,
+    pub validate_input: Option<Json>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeletePermission {
-    #[serde(default = "everything")]
-    pub filter: Value,
+    #[serde(default = "Json::everything")]
+    pub filter: Json,
     #[serde(default, skip_serializing_if = "is_default")]
     pub backend_only: bool,
     #[serde(default, skip_serializing_if = "is_default")]
-    pub validate_input: Option<Value>,
+    pub validate_input: Option<Json>,
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::document::parse;
 use super::function::Function;
-use super::is_default;
 use super::table::Table;
 use super::text::QualifiedName;
+use super::{is_default, or_default};
 
 /// The source that commands mean when they name none.
 pub const DEFAULT_SOURCE: &str = "default";
@@ -18,8 +19,9 @@ pub struct Source {
     pub name: Arc<str>,
     #[serde(default = "postgres")]
     pub kind: Arc<str>,
+    /// Shared with the generations of the metadata that have the same.
     #[serde(default)]
-    pub tables: Vec<Table>,
+    pub tables: Vec<Arc<Table>>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub functions: Vec<Function>,
     pub configuration: Value,
@@ -35,6 +37,59 @@ pub struct Source {
     pub logical_models: Vec<Value>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub health_check: Option<Value>,
+}
+
+/// How names of the schema differ from those of the tables and functions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    pub root_fields: Affixes,
+    pub type_names: Affixes,
+}
+
+/// What stands before and after a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Affixes {
+    #[serde(default, deserialize_with = "or_default")]
+    prefix: String,
+    #[serde(default, deserialize_with = "or_default")]
+    suffix: String,
+}
+
+/// `{root_fields: {namespace, prefix, suffix}, type_names: {prefix, suffix}, naming_convention}`
+#[derive(Deserialize)]
+struct Customization {
+    #[serde(default, deserialize_with = "or_default")]
+    root_fields: RootFields,
+    #[serde(default, deserialize_with = "or_default")]
+    type_names: Affixes,
+    #[serde(default)]
+    naming_convention: Option<NamingConvention>,
+}
+
+#[derive(Default, Deserialize)]
+struct RootFields {
+    #[serde(default, deserialize_with = "or_default")]
+    namespace: String,
+    #[serde(flatten)]
+    affixes: Affixes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum NamingConvention {
+    HasuraDefault,
+    GraphqlDefault,
+}
+
+impl Affixes {
+    pub fn around(&self, name: &str) -> String {
+        [&self.prefix, name, &self.suffix].concat()
+    }
+
+    /// The name that they are around.
+    pub fn within<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.prefix.as_str())?.strip_suffix(self.suffix.as_str())
+    }
 }
 
 fn postgres() -> Arc<str> {
@@ -58,11 +113,39 @@ impl Source {
         }
     }
 
+    /// What its customization makes of names; an error says what of it cannot
+    /// be had.
+    pub fn names(&self) -> Result<Names, String> {
+        let Some(written) = self.customization.as_ref().filter(|written| !written.is_null()) else {
+            return Ok(Names::default());
+        };
+        let Customization { root_fields, type_names, naming_convention } =
+            parse(written).map_err(|error| format!("customization: {error}"))?;
+        if !root_fields.namespace.is_empty() {
+            return Err("a namespace of root fields is not supported by this version".to_owned());
+        }
+        if naming_convention == Some(NamingConvention::GraphqlDefault) {
+            return Err(
+                "the naming convention graphql-default is not supported by this version".to_owned()
+            );
+        }
+        let affixes = [&root_fields.affixes, &type_names];
+        let texts = affixes.into_iter().flat_map(|affixes| [&affixes.prefix, &affixes.suffix]);
+        for text in texts.filter(|text| !text.is_empty()) {
+            let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !text.starts_with(|c: char| c.is_ascii_digit());
+            if !legal {
+                return Err(format!("customization: \"{text}\" is not a valid GraphQL name"));
+            }
+        }
+        Ok(Names { root_fields: root_fields.affixes, type_names })
+    }
+
     pub fn table(&self, name: &QualifiedName) -> Option<&Table> {
-        self.tables.iter().find(|table| table.table == *name)
+        self.tables.iter().find(|table| table.table == *name).map(Arc::as_ref)
     }
 
     pub fn table_mut(&mut self, name: &QualifiedName) -> Option<&mut Table> {
-        self.tables.iter_mut().find(|table| table.table == *name)
+        self.tables.iter_mut().find(|table| table.table == *name).map(Arc::make_mut)
     }
 }

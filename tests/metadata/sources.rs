@@ -62,6 +62,15 @@ async fn one_document_reads_two_databases_each_under_its_own_fence() {
     );
     assert_eq!(logins.unwrap().trim(), "");
 
+    // Its pools are counted beside those of the first one.
+    let page = project.client.get(format!("http://{}/metrics", project.server.address));
+    let page = page.send().await.unwrap().text().await.unwrap();
+    for source in ["default", "other"] {
+        let line =
+            format!("ringfence_pool_connections_max{{pool=\"request\",source=\"{source}\"}}");
+        assert!(page.contains(&line), "{page}");
+    }
+
     // Writes go where their table is, and never to two places.
     let write = "mutation { insert_city_one(object: {name: \"Bonn\", tenant: \"a\"}) { id name } }";
     let answer = project.ask("admin", &[], write).await;
@@ -166,9 +175,9 @@ async fn what_cannot_be_served_is_told_and_hurts_nobody() {
         ),
         (
             "pg_update_source",
-            json!({"name": "other", "customization": {"root_fields": {"prefix": "x_"}}}),
+            json!({"name": "other", "customization": {"root_fields": {"namespace": "x"}}}),
             "invalid-configuration",
-            "Inconsistent object: customization of names is not supported by this version",
+            "Inconsistent object: a namespace of root fields is not supported by this version",
         ),
     ] {
         let (status, answer) = project.command(name, args).await;
@@ -204,4 +213,49 @@ async fn what_cannot_be_served_is_told_and_hurts_nobody() {
     assert!(told.contains("other"), "{told}");
     let hidden = project.ask("admin", &[], "{ city { id } }").await;
     assert_eq!(hidden["errors"][0]["extensions"]["code"], "validation-failed");
+}
+
+#[tokio::test]
+async fn names_of_a_source_have_what_stands_around_them() {
+    let (project, _other) = two().await;
+    let names = json!({"root_fields": {"prefix": "o_", "suffix": "_x"},
+        "type_names": {"prefix": "O", "suffix": "T"}, "naming_convention": "hasura-default"});
+    project.done("pg_update_source", json!({"name": "other", "customization": names})).await;
+    let ask = async |query: &str| project.ask("admin", &[], query).await;
+    let seen = ask("query ($where: Ocity_bool_expT = {name: {_eq: \"Rome\"}}) {
+          o_city_x(where: $where) { __typename ...name }
+          o_city_aggregate_x { __typename aggregate { count } }
+          article(limit: 1) { __typename }
+          filter: __type(name: \"Ocity_bool_expT\") { name }
+          gone: __type(name: \"city\") { name }
+        }
+        fragment name on OcityT { name }")
+    .await;
+    let expected = json!({"data": {
+        "o_city_x": [{"__typename": "OcityT", "name": "Rome"}],
+        "o_city_aggregate_x": {"__typename": "Ocity_aggregateT", "aggregate": {"count": 2}},
+        "article": [{"__typename": "article"}],
+        "filter": {"name": "Ocity_bool_expT"},
+        "gone": null,
+    }});
+    assert_eq!(seen, expected);
+    let write = "mutation { o_insert_city_one_x(object: {name: \"Bonn\", tenant: \"a\"}) { __typename name } }";
+    let written = ask(write).await;
+    assert_eq!(written["data"]["o_insert_city_one_x"]["__typename"], "OcityT", "{written}");
+    let plain = ask("{ city { id } }").await;
+    assert_eq!(plain["errors"][0]["extensions"]["code"], "validation-failed");
+
+    // The first source too, and a name that is none is refused.
+    let names = json!({"root_fields": {"prefix": "my_"}});
+    project.done("pg_update_source", json!({"name": "default", "customization": names})).await;
+    let seen = ask("{ my_article(limit: 1) { __typename } }").await;
+    assert_eq!(seen, json!({"data": {"my_article": [{"__typename": "article"}]}}));
+    let names = json!({"type_names": {"prefix": "no-name"}});
+    let refused = project
+        .command("pg_update_source", json!({"name": "default", "customization": names}))
+        .await;
+    assert_eq!(
+        refused.1["error"],
+        "Inconsistent object: customization: \"no-name\" is not a valid GraphQL name"
+    );
 }

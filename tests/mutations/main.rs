@@ -71,7 +71,11 @@ impl Library {
             auto_track: true,
             enums: &enums,
         };
-        let options = BuildOptions { expose: &["public".to_owned()], metadata: Some(&metadata) };
+        let options = BuildOptions {
+            before: None,
+            expose: &["public".to_owned()],
+            metadata: Some(&metadata),
+        };
         let tracked = tracked::build(&[source], options).expect("names");
         assert!(tracked.inconsistencies.is_empty(), "{:?}", tracked.inconsistencies);
         let options = SchemaOptions {

@@ -1,56 +1,69 @@
 //! The metadata as a whole: export, replace, clear, reload, what is wrong with
 //! it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use crate::admin::command::{Output, arguments, output, success};
+use crate::admin::command::{Command, Output, arguments_text, output, success};
 use crate::admin::draft::Draft;
 use crate::base::ApiError;
-use crate::metadata::Metadata;
+use crate::metadata::document::is_there;
 use crate::metadata::source::{DEFAULT_SOURCE, Source};
+use crate::metadata::{Metadata, ParseError};
 use crate::schema::tracked::Inconsistency;
 
+#[derive(Serialize)]
+struct Exported {
+    resource_version: i64,
+    metadata: Metadata,
+}
+
 /// `export_metadata`: version 2 wraps the document with its version.
-pub(super) fn export(
-    draft: &Draft<'_>,
-    _: &Value,
-    version: Option<u64>,
-) -> Result<Output, ApiError> {
+pub(super) fn export(draft: &Draft<'_>, version: Option<u64>) -> Result<Output, ApiError> {
     let mut metadata = draft.metadata.clone();
     metadata.cron_triggers.retain(|trigger| trigger.include_in_metadata);
-    let metadata =
-        serde_json::to_value(&metadata).map_err(|error| ApiError::internal(error.to_string()))?;
-    if version == Some(2) {
-        return output(&json!({
-            "resource_version": draft.version().unwrap_or_default(),
-            "metadata": metadata,
-        }));
-    }
-    output(&metadata)
+    let text = if version == Some(2) {
+        let resource_version = draft.version().unwrap_or_default();
+        to_raw_value(&Exported { resource_version, metadata })
+    } else {
+        to_raw_value(&metadata)
+    };
+    text.map_err(|error| ApiError::internal(error.to_string()))
 }
 
 #[derive(Deserialize)]
 struct Replace {
     #[serde(default)]
     allow_inconsistent_metadata: bool,
-    metadata: Value,
+    metadata: Box<RawValue>,
 }
 
 /// `replace_metadata`: version 1 takes the document itself, version 2 the
 /// document with what to do about inconsistencies.
-pub(super) async fn replace(
-    draft: &mut Draft<'_>,
-    args: &Value,
-    version: Option<u64>,
-) -> Result<Output, ApiError> {
-    let wrapped = version == Some(2) || args.get("metadata").is_some();
+pub(super) async fn replace(draft: &mut Draft<'_>, command: &Command) -> Result<Output, ApiError> {
+    #[derive(Deserialize)]
+    struct Outline {
+        #[serde(default, deserialize_with = "is_there")]
+        metadata: bool,
+    }
+    let (version, args) = (command.version, command.args_text());
+    let wrapped =
+        version == Some(2) || serde_json::from_str(args).is_ok_and(|found: Outline| found.metadata);
     let replace = if wrapped {
-        arguments(args)?
+        arguments_text(args)?
     } else {
-        Replace { allow_inconsistent_metadata: false, metadata: args.clone() }
+        let metadata = RawValue::from_string(args.to_owned())
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        Replace { allow_inconsistent_metadata: false, metadata }
     };
-    let mut metadata = Metadata::from_json(&replace.metadata)?;
+    let known = draft.metadata.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut metadata = Metadata::from_text(replace.metadata.get())?;
+        metadata.share(&known);
+        Ok::<_, ParseError>(metadata)
+    });
+    let mut metadata = read.await.map_err(|error| ApiError::internal(error.to_string()))??;
     keep_default_source(&mut metadata, &draft.metadata);
     keep_cron_triggers(&mut metadata, &draft.metadata);
     draft.metadata = metadata;

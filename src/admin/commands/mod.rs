@@ -32,6 +32,9 @@ pub(super) async fn run(
     name: &str,
     command: &Command,
 ) -> Option<Result<Output, ApiError>> {
+    if name == "replace_metadata" {
+        return Some(document::replace(draft, command).await);
+    }
     let args = match command.args() {
         Ok(args) => args,
         Err(error) => return Some(Err(error)),
@@ -82,6 +85,7 @@ pub(super) async fn run(
         "rename_source" => source::rename(draft, args).await,
         "list_source_kinds" => source::kinds(),
         "get_source_kind_capabilities" => source::capabilities(args),
+        "get_table_info" => source::table_info(draft, args),
         "suggest_relationships" => suggest::relationships(draft, args),
         "get_source_tables" => suggest::tables(draft, args),
         "create_event_trigger" => event::create(draft, args).await,
@@ -113,8 +117,7 @@ pub(super) async fn run(
         "drop_update_permission" => permission::drop_update(draft, args).await,
         "drop_delete_permission" => permission::drop_delete(draft, args).await,
         "set_permission_comment" => permission::set_comment(draft, args).await,
-        "export_metadata" => document::export(draft, args, command.version),
-        "replace_metadata" => document::replace(draft, args, command.version).await,
+        "export_metadata" => document::export(draft, command.version),
         "clear_metadata" => document::clear(draft).await,
         "reload_metadata" => document::reload(draft, args).await,
         "get_inconsistent_metadata" => document::inconsistent(draft),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::admin::command::{Output, arguments, output, success};
 use crate::admin::draft::{Draft, no_source};
-use crate::base::{ApiError, Code, JsonPath};
+use crate::base::{ApiError, Code};
 use crate::metadata::NonEmpty;
 use crate::metadata::source::{DEFAULT_SOURCE, Source};
 use crate::schema::tracked::ObjectKind;
@@ -137,16 +137,39 @@ pub(super) fn kinds() -> Result<Output, ApiError> {
 
 #[derive(Deserialize)]
 struct Kind {
-    name: Arc<str>,
+    name: NonEmpty,
 }
 
+/// The kinds that are built into Hasura.
+const NATIVE: [&str; 6] = ["postgres", "pg", "citus", "cockroach", "mssql", "bigquery"];
+
 /// `get_source_kind_capabilities`: those of databases behind agents, of which
-/// there are none.
+/// there are none. The answers are Hasura's.
 pub(super) fn capabilities(args: &Value) -> Result<Output, ApiError> {
     let Kind { name } = arguments(args)?;
-    Err(ApiError::new(
-        Code::NotSupported,
-        format!("the source kind \"{name}\" is built in and has no list of capabilities"),
-    )
-    .at(JsonPath::root().key("args").key("name")))
+    let message = if NATIVE.contains(&&*name) {
+        format!("{name} does not support Capabilities")
+    } else {
+        format!("Source Kind {name} was not found")
+    };
+    Err(ApiError::new(Code::DataConnectorError, message))
+}
+
+#[derive(Deserialize)]
+struct OfTable {
+    source: Arc<str>,
+    #[serde(rename = "table")]
+    _table: Value,
+}
+
+/// `get_table_info`: of tables behind agents, too. Hasura answers a table of
+/// Postgres with this and the status of a fault.
+pub(super) fn table_info(draft: &Draft<'_>, args: &Value) -> Result<Output, ApiError> {
+    let OfTable { source, .. } = arguments(args)?;
+    let Some(found) = draft.metadata.source(&source) else {
+        let message = format!("Source '{source}' not found");
+        return Err(ApiError::new(Code::DataConnectorError, message));
+    };
+    let message = format!("Schema fetching is not supported for '{}'", found.kind);
+    Err(ApiError::new(Code::Unexpected, message).with_status(500))
 }

@@ -58,12 +58,12 @@ pub(super) async fn track(
             format!("view/table already tracked : \"{}\"", track.table),
         ));
     }
-    source.tables.push(Table {
+    source.tables.push(Arc::new(Table {
         is_enum: track.is_enum,
         configuration: track.configuration,
         apollo_federation_config: track.apollo_federation_config,
         ..Table::new(track.table.clone())
-    });
+    }));
     draft.check(Some((ObjectKind::Table, table_name(&track.source, &track.table)))).await?;
     success()
 }

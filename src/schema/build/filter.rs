@@ -135,10 +135,10 @@ impl Types {
         let values = TypeId::Table(shown.id, TableType::Enum);
         let (one, many) = (TypeRef::nullable(values), TypeRef::list(values));
         InputType {
-            name: TableType::EnumComparison.name(&shown.name).into(),
+            name: shown.type_name(TableType::EnumComparison),
             description: Some(format!(
                 "Boolean expression to compare columns of type \"{}\". All fields are combined with logical 'AND'.",
-                TableType::Enum.name(&shown.name)
+                shown.type_name(TableType::Enum)
             )),
             fields: IndexMap::from([
                 ("_eq".into(), input(one, InputKind::Compare(Comparison::Eq))),

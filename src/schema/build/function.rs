@@ -56,16 +56,18 @@ impl Types {
         let shown = self.tracked().table(table);
         let field = shown.and_then(|shown| shown.computed.get(usize::from(index)));
         match (shown, field) {
-            (Some(shown), Some(field)) => format!("{}_{}_args", field.name, shown.name).into(),
+            (Some(shown), Some(field)) => {
+                shown.around(&format!("{}_{}_args", field.name, shown.name))
+            }
             _ => "".into(),
         }
     }
 
     pub(super) fn args_by_name(&self, name: &str) -> Option<TypeId> {
-        let stem = name.strip_suffix("_args")?;
-        let function = self.tracked().functions.iter().find(|function| *function.name == *stem);
+        let function = self.tracked().functions.iter().find(|found| *found.args_type == *name);
         let computed = || {
             self.tracked().tables.iter().find_map(|table| {
+                let stem = table.type_names.within(name)?.strip_suffix("_args")?;
                 let rest = stem.strip_suffix(&*table.name)?.strip_suffix('_')?;
                 let index = table.computed_named(rest)?;
                 Some(TypeId::ComputedArgs(table.id, u16::try_from(index).ok()?))

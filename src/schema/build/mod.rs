@@ -42,7 +42,9 @@ use super::types::{
     ObjectType, Root, ScalarType, Spatial, TableType, TypeDef, TypeId, TypeRef,
 };
 
-type Slots = Box<[OnceLock<Option<TypeDef>>]>;
+/// Most are never asked for, so that what is made is boxed.
+type Slot = OnceLock<Option<Box<TypeDef>>>;
+type Slots = Box<[Slot]>;
 
 /// The types of one role.
 #[derive(Debug)]
@@ -67,8 +69,8 @@ struct Globals {
     comparisons: Slots,
     casts: Slots,
     withins: Slots,
-    order_by: OnceLock<Option<TypeDef>>,
-    cursor_ordering: OnceLock<Option<TypeDef>>,
+    order_by: Slot,
+    cursor_ordering: Slot,
     functions: Slots,
     customs: Slots,
 }
@@ -123,7 +125,7 @@ impl Types {
             }
             TypeId::Table(table, ty) => self.slots(table)?.get(ty.slot())?,
         };
-        slot.get_or_init(|| self.make(id)).as_ref()
+        slot.get_or_init(|| self.make(id).map(Box::new)).as_deref()
     }
 
     /// The same, not kept: for what goes through all types once.
@@ -358,12 +360,10 @@ impl Types {
         if let Some(meta) = MetaType::ALL.into_iter().find(|meta| meta.name() == name) {
             return Some(TypeId::Meta(meta));
         }
-        TableType::ALL
-            .into_iter()
-            .find_map(|ty| {
-                let table = self.tracked.table_by_name(ty.table_of(name)?)?;
-                Some(TypeId::Table(table, ty)).filter(|id| self.has(*id))
-            })
+        self.tracked
+            .table_types(name)
+            .map(|(table, ty)| TypeId::Table(table, ty))
+            .find(|id| self.has(*id))
             .or_else(|| self.args_by_name(name))
     }
 
@@ -383,10 +383,9 @@ impl Types {
             TypeId::OrderBy => "order_by".into(),
             TypeId::CursorOrdering => "cursor_ordering".into(),
             TypeId::Meta(meta) => meta.name().into(),
-            TypeId::Table(table, ty) => self
-                .tracked
-                .table(table)
-                .map_or_else(|| "".into(), |table| ty.name(&table.name).into()),
+            TypeId::Table(table, ty) => {
+                self.tracked.table(table).map_or_else(|| "".into(), |table| table.type_name(ty))
+            }
             TypeId::ComputedArgs(table, index) => self.computed_args_name(table, index),
             TypeId::Custom(id) => self
                 .tracked
@@ -396,7 +395,7 @@ impl Types {
             TypeId::FunctionArgs(function) => self
                 .tracked
                 .function(function)
-                .map_or_else(|| "".into(), |function| format!("{}_args", function.name).into()),
+                .map_or_else(|| "".into(), |function| function.args_type.clone()),
         }
     }
 
@@ -522,7 +521,7 @@ impl<'a> View<'a> {
     }
 
     fn type_name(&self, ty: TableType) -> Name {
-        ty.name(&self.shown.name).into()
+        self.shown.type_name(ty)
     }
 
     fn ty(&self, ty: TableType) -> TypeId {
@@ -655,7 +654,7 @@ fn enum_values(shown: &TrackedTable) -> Option<EnumType> {
             (row.value.clone(), value)
         })
         .collect();
-    Some(EnumType { name: TableType::Enum.name(&shown.name).into(), description: None, values })
+    Some(EnumType { name: shown.type_name(TableType::Enum), description: None, values })
 }
 
 fn argument(name: &str, description: Option<&str>, ty: TypeRef, kind: ArgKind) -> (Name, ArgDef) {

@@ -92,7 +92,7 @@ impl Types {
         }
         fields.sort_keys();
         ObjectType {
-            name: view.name().clone(),
+            name: view.type_name(TableType::Object),
             description: Some(
                 view.shown
                     .description

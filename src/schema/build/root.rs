@@ -264,7 +264,8 @@ impl Types {
         for operator in UpdateOperator::ALL {
             let ty = view.ty(operator.input());
             if self.has(ty) {
-                let described = self.get(ty).and_then(|def| def.description().map(str::to_owned));
+                let described =
+                    self.transient(ty).and_then(|def| def.description().map(str::to_owned));
                 let described = match operator {
                     UpdateOperator::Set => {
                         Some("sets the columns of the filtered rows to the given values".to_owned())

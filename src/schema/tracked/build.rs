@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::catalog::model::{Catalog, Oid, Table, TableId};
 use crate::graphql::Name;
 use crate::metadata::document::InheritedRole;
-use crate::metadata::source::DEFAULT_SOURCE;
+use crate::metadata::source::{Affixes, DEFAULT_SOURCE, Names};
 use crate::metadata::table::TableConfiguration;
 use crate::metadata::{
     Function as WrittenFunction, Metadata, NonEmpty, QualifiedName, Source, Table as Written,
@@ -20,6 +20,8 @@ use crate::schema::types::{Root, RootField, RootKind, TableType};
 use crate::sql::InvalidIdent;
 
 use super::inconsistency::{Inconsistency, ObjectKind, Place};
+use super::permission::Permissions;
+use super::reuse::{Earlier, Origin};
 use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
@@ -39,11 +41,13 @@ pub struct SourceInput<'a> {
     /// Whether exposed tables that metadata does not name are shown too.
     pub auto_track: bool,
     /// The rows of the tables that metadata calls enums, or why they cannot be.
-    pub enums: &'a HashMap<QualifiedName, Result<Vec<EnumRow>, String>>,
+    pub enums: &'a HashMap<QualifiedName, Result<Arc<[EnumRow]>, String>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct BuildOptions<'a> {
+    /// What was shown before: what holds of it is taken over.
+    pub before: Option<&'a Tracked>,
     /// Exposed schemas, the first without a prefix.
     pub expose: &'a [String],
     /// What metadata says beside the sources.
@@ -63,11 +67,11 @@ pub fn without_metadata(
         auto_track: true,
         enums: &HashMap::new(),
     };
-    build(&[source], BuildOptions { expose, metadata: None }).map(Arc::new)
+    build(&[source], BuildOptions { before: None, expose, metadata: None }).map(Arc::new)
 }
 
 /// A tracked table with what is written about it.
-type Pair<'a> = (TrackedId, &'a Written);
+type Pair<'a> = (TrackedId, &'a Arc<Written>);
 
 /// Puts everything together. Fails only where a name cannot be printed.
 pub fn build(
@@ -80,10 +84,21 @@ pub fn build(
     let mut written: Vec<Vec<Pair<'_>>> = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
         let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
+        let names = match input.metadata.map(Source::names) {
+            None => Names::default(),
+            Some(Ok(names)) => names,
+            Some(Err(reason)) => {
+                let told = Inconsistency::of_source(&input.name, reason);
+                tracked.inconsistencies.push(told);
+                Names::default()
+            }
+        };
         tracked.sources.push(TrackedSource {
             name: input.name.clone(),
             catalog: input.catalog.clone(),
             connection: input.connection.clone(),
+            type_names: Arc::new(names.type_names),
+            root_fields: names.root_fields,
             ids: HashMap::new(),
         });
         written.push(add_tables(&mut tracked, &mut taken, source, input, options));
@@ -95,17 +110,25 @@ pub fn build(
         add_relationships(&mut tracked, source, input, pairs);
         add_functions(&mut tracked, source, input, pairs, options);
     }
-    for pairs in &written {
-        for (id, table) in pairs {
-            let mut told = Vec::new();
-            let permissions = permission::of_table(&tracked, *id, table, &mut told);
-            tracked.inconsistencies.extend(told);
-            if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
-                entry.permissions = permissions
-                    .into_iter()
-                    .map(|(role, access)| (role, Arc::new(access)))
-                    .collect();
+    let earlier = options.before.and_then(|before| Earlier::of(before, &tracked));
+    for (id, table) in written.iter().flatten() {
+        let kept = earlier.as_ref().and_then(|earlier| earlier.table(*id, table));
+        let (permissions, origin) = match kept {
+            Some(kept) => (kept.permissions.clone(), kept.origin.clone()),
+            None => {
+                let Permissions { by_role, mentions, told } =
+                    permission::of_table(&tracked, *id, table);
+                // What is broken may be right when another table is another one.
+                let whole = told.is_empty();
+                let origin = whole.then(|| Arc::new(Origin::new((*table).clone(), mentions)));
+                tracked.inconsistencies.extend(told);
+                let shared = by_role.into_iter().map(|(role, access)| (role, Arc::new(access)));
+                (Arc::new(shared.collect()), origin)
             }
+        };
+        if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
+            entry.permissions = permissions;
+            entry.origin = origin;
         }
     }
     for source in inputs.iter().filter_map(|input| input.metadata) {
@@ -142,7 +165,7 @@ impl Taken {
     }
 
     /// Takes the names of a table's types; an error names one that is gone.
-    fn table(&mut self, name: &str) -> Result<(), String> {
+    fn table(&mut self, name: &str, type_names: &Affixes) -> Result<(), String> {
         // The rest follow from these: they differ in what follows the name.
         const CHECKED: [TableType; 8] = [
             TableType::Object,
@@ -154,7 +177,7 @@ impl Taken {
             TableType::InsertInput,
             TableType::MutationResponse,
         ];
-        let names = CHECKED.map(|ty| ty.name(name));
+        let names = CHECKED.map(|ty| type_names.around(&ty.name(name)));
         if let Some(gone) = names.iter().find(|name| self.0.contains(*name)) {
             return Err(format!("the type name \"{gone}\" is used already"));
         }
@@ -207,9 +230,12 @@ fn add_tables<'a>(
             Err(reason) => {
                 // Its root fields would stand there twice.
                 let name = written.configuration.custom_name.as_ref().unwrap_or(&named.name);
-                if tracked.table_names.contains_key(name) {
+                if let Some(shown) = tracked.source(source)
+                    && tracked.table_names.contains_key(shown.type_names.around(name).as_str())
+                {
                     let roots = &written.configuration.custom_root_fields;
-                    tracked.clashes.push(RootNames::of(name, roots));
+                    let clashing = RootNames::of(name, roots, &shown.root_fields);
+                    tracked.clashes.push(clashing);
                 }
                 let told = Inconsistency::of_table(&input.name, named, reason);
                 tracked.inconsistencies.push(told);
@@ -240,7 +266,7 @@ fn push(tracked: &mut Tracked, table: TrackedTable) -> TrackedId {
     if let Some(source) = tracked.sources.get_mut(usize::from(table.source.0)) {
         source.ids.insert(table.table, id);
     }
-    tracked.table_names.insert(table.name.clone(), id);
+    tracked.table_names.insert(table.type_name(TableType::Object), id);
     tracked.tables.push(table);
     id
 }
@@ -258,20 +284,23 @@ fn shown(
     if !columns.iter().any(|column| column.name.is_some() && column.ty.is_some()) {
         return Err("the table has no column that GraphQL can name".to_owned());
     }
-    taken.table(&name)?;
+    let shown = tracked.source(source).ok_or("the source is gone")?;
+    taken.table(&name, &shown.type_names)?;
     let comment = configuration.comment.as_ref().or(table.comment.as_ref());
     Ok(TrackedTable {
         id: TrackedId(u32::try_from(tracked.tables.len()).unwrap_or(u32::MAX)),
         source,
         table: table.id,
-        roots: RootNames::of(&name, &configuration.custom_root_fields),
+        roots: RootNames::of(&name, &configuration.custom_root_fields, &shown.root_fields),
         name,
+        type_names: shown.type_names.clone(),
         description: comment.filter(|comment| !comment.is_empty()).cloned(),
         columns,
         relationships: Vec::new(),
         computed: Vec::new(),
         enum_values: None,
-        permissions: HashMap::new(),
+        permissions: Arc::default(),
+        origin: None,
     })
 }
 
@@ -412,8 +441,11 @@ fn add_functions(
     let mut fields: Vec<(TrackedId, Vec<super::ComputedField>)> = Vec::new();
     let mut functions: Vec<TrackedFunction> = Vec::new();
     {
+        let Some(names) = tracked.source(source) else { return };
         let around = function::Around {
             source,
+            type_names: &names.type_names,
+            root_fields: &names.root_fields,
             catalog,
             scalars: &tracked.scalars,
             row_type: &|oid| row_types.get(&oid).copied(),

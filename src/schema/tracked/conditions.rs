@@ -4,6 +4,7 @@
 //! not as GraphQL shows them, and take both spellings of operators (`_eq`,
 //! `$eq`). A string that names a session variable stands for its value.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -38,7 +39,17 @@ pub fn parse(
     table: TrackedId,
     json: &Value,
 ) -> Result<Predicate, ConditionError> {
-    let mut reader = Reader { tracked, root: table, path: JsonPath::root(), depth: 0 };
+    parse_noting(tracked, table, json, &mut BTreeSet::new())
+}
+
+/// The same; adds the tables that it is about to `mentions`.
+pub(super) fn parse_noting(
+    tracked: &Tracked,
+    table: TrackedId,
+    json: &Value,
+    mentions: &mut BTreeSet<TrackedId>,
+) -> Result<Predicate, ConditionError> {
+    let mut reader = Reader { tracked, root: table, path: JsonPath::root(), depth: 0, mentions };
     match reader.condition(table, json) {
         Ok(predicate) => Ok(predicate),
         Err(message) => Err(ConditionError { path: reader.path, message }),
@@ -60,6 +71,7 @@ struct Reader<'a> {
     /// Left where it stands when something is wrong.
     path: JsonPath,
     depth: usize,
+    mentions: &'a mut BTreeSet<TrackedId>,
 }
 
 impl<'a> Reader<'a> {
@@ -75,6 +87,7 @@ impl<'a> Reader<'a> {
         let Value::Object(entries) = json else {
             return Err(format!("expected an object with a condition, but found {json}"));
         };
+        self.mentions.insert(table);
         let mut parts = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             self.path.push_key(key.clone());

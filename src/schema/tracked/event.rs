@@ -25,7 +25,7 @@ const NOT_RUN: &str = "kept, not run by this version";
 pub(super) fn tell_event_triggers(
     tracked: &mut Tracked,
     input: &SourceInput<'_>,
-    pairs: &[(TrackedId, &Written)],
+    pairs: &[(TrackedId, &Arc<Written>)],
 ) {
     let mut seen: HashSet<&str> = HashSet::new();
     let mut told = Vec::new();

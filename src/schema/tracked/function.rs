@@ -7,6 +7,7 @@ use crate::catalog::model::{ArgMode, Catalog, Function, FunctionKind, Oid, TypeK
 use crate::graphql::Name;
 use crate::metadata::QualifiedName;
 use crate::metadata::function::{ExposedAs, Function as Written};
+use crate::metadata::source::Affixes;
 use crate::schema::naming::{is_graphql_name, sanitize};
 use crate::schema::scalars::Scalars;
 
@@ -18,6 +19,8 @@ use super::{
 /// What functions are resolved against.
 pub(super) struct Around<'a> {
     pub source: SourceId,
+    pub type_names: &'a Affixes,
+    pub root_fields: &'a Affixes,
     pub catalog: &'a Catalog,
     pub scalars: &'a Scalars,
     /// The tracked table whose rows have a composite type.
@@ -191,9 +194,10 @@ impl Around<'_> {
         Ok(TrackedFunction {
             id,
             source: self.source,
+            args_type: self.type_names.around(&format!("{base}_args")).into(),
             name: base,
-            root,
-            aggregate_root,
+            root: self.root_fields.around(&root).into(),
+            aggregate_root: self.root_fields.around(&aggregate_root).into(),
             description: written.comment.clone().or_else(|| function.comment.clone()),
             call: FunctionCall {
                 oid: function.oid,

@@ -5,7 +5,7 @@
 //! Metadata ─┴▶ build ─────────────────┤
 //!              │ table relationship   └▶ inconsistencies: what the database does not have
 //!              │ computed function
-//!              ├ permission ─▶ conditions
+//!              ├ permission ─▶ conditions; reuse: those of the generation before
 //!              ├ event: event and cron triggers
 //!              ├ action: actions and their types
 //!              └ stored: allow list, REST endpoints
@@ -24,6 +24,7 @@ mod function;
 pub mod inconsistency;
 mod permission;
 mod relationship;
+mod reuse;
 pub mod stored;
 mod table;
 
@@ -33,10 +34,11 @@ use std::sync::Arc;
 use crate::catalog::model::{self as db, Catalog, ColumnId, Oid, TableId};
 use crate::graphql::Name;
 use crate::metadata::QualifiedName;
+use crate::metadata::source::Affixes;
 
 use super::access::TableAccess;
 use super::scalars::Scalars;
-use super::types::{Root, RootField, RootKind, ScalarId, TypeId};
+use super::types::{Root, RootField, RootKind, ScalarId, TableType, TypeId};
 
 pub use action::{ActionId, Actions, CustomId};
 pub use build::{BuildOptions, SourceInput, build, without_metadata};
@@ -74,7 +76,7 @@ pub struct Tracked {
     pub duplicates: Vec<(Root, Name)>,
     /// The root fields of tables that were left out because of their names.
     clashes: Vec<RootNames>,
-    /// GraphQL name → table.
+    /// Name of its object type → table.
     table_names: HashMap<Name, TrackedId>,
     roots: [HashMap<Name, RootField>; 3],
 }
@@ -103,6 +105,9 @@ pub struct TrackedSource {
     pub name: Arc<str>,
     pub catalog: Arc<Catalog>,
     pub connection: Connection,
+    /// Around the names of its types.
+    pub type_names: Arc<Affixes>,
+    root_fields: Affixes,
     /// By table of the catalogue.
     ids: HashMap<TableId, TrackedId>,
 }
@@ -114,6 +119,8 @@ pub struct TrackedTable {
     pub source: SourceId,
     pub table: TableId,
     pub name: Name,
+    /// Around the names of its types.
+    pub type_names: Arc<Affixes>,
     pub description: Option<String>,
     /// By [`ColumnId`].
     pub columns: Vec<TrackedColumn>,
@@ -121,9 +128,11 @@ pub struct TrackedTable {
     pub computed: Vec<ComputedField>,
     pub roots: RootNames,
     /// The rows of an enum table.
-    pub enum_values: Option<Vec<EnumRow>>,
+    pub enum_values: Option<Arc<[EnumRow]>>,
     /// Metadata permissions by GraphQL role.
-    pub permissions: HashMap<Name, Arc<TableAccess>>,
+    pub permissions: Arc<HashMap<Name, Arc<TableAccess>>>,
+    /// `None` when some permission is broken, or there is nothing written.
+    origin: Option<Arc<reuse::Origin>>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,7 +156,7 @@ impl ColumnType {
     pub fn value(self) -> TypeId {
         match self {
             ColumnType::Scalar(scalar) => TypeId::Scalar(scalar),
-            ColumnType::Enum(table) => TypeId::Table(table, super::types::TableType::Enum),
+            ColumnType::Enum(table) => TypeId::Table(table, TableType::Enum),
         }
     }
 
@@ -155,9 +164,7 @@ impl ColumnType {
     pub fn comparison(self) -> TypeId {
         match self {
             ColumnType::Scalar(scalar) => TypeId::Comparison(scalar),
-            ColumnType::Enum(table) => {
-                TypeId::Table(table, super::types::TableType::EnumComparison)
-            }
+            ColumnType::Enum(table) => TypeId::Table(table, TableType::EnumComparison),
         }
     }
 }
@@ -175,7 +182,7 @@ pub enum Cardinality {
 }
 
 /// A way from one table to another; `join` pairs columns (here, there).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relationship {
     pub name: Name,
     pub cardinality: Cardinality,
@@ -190,7 +197,7 @@ pub struct Relationship {
 }
 
 /// A function of the row, as a field.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComputedField {
     pub name: Name,
     pub description: Option<String>,
@@ -205,6 +212,8 @@ pub struct TrackedFunction {
     pub source: SourceId,
     /// The GraphQL name that types are named after.
     pub name: Name,
+    /// The name of its arguments' type.
+    pub args_type: Name,
     pub root: Name,
     pub aggregate_root: Name,
     pub description: Option<String>,
@@ -227,7 +236,7 @@ pub enum FunctionRoot {
 }
 
 /// How a function is called.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionCall {
     pub oid: Oid,
     pub function: QualifiedName,
@@ -235,7 +244,7 @@ pub struct FunctionCall {
     pub args: Vec<CallArgument>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallArgument {
     /// The name in the database; calls name their arguments where they can.
     pub name: Option<Arc<str>>,
@@ -327,8 +336,22 @@ impl Tracked {
         self.table(id)?.relationships.get(index)
     }
 
+    /// The table whose object type has a name.
     pub fn table_by_name(&self, name: &str) -> Option<TrackedId> {
         self.table_names.get(name).copied()
+    }
+
+    /// The table that a type's name is made of, and which of its types that is.
+    /// Names of several kinds can look alike: all are given.
+    pub fn table_types(&self, name: &str) -> impl Iterator<Item = (TrackedId, TableType)> {
+        let found = move |ty: TableType, source: &TrackedSource| {
+            let inner = ty.table_of(source.type_names.within(name)?)?;
+            let object = source.type_names.around(inner);
+            self.table_by_name(&object).map(|id| (id, ty))
+        };
+        TableType::ALL
+            .into_iter()
+            .flat_map(move |ty| self.sources.iter().filter_map(move |source| found(ty, source)))
     }
 
     /// The tracked table of a source by its name in the database.
@@ -359,6 +382,15 @@ impl Tracked {
 }
 
 impl TrackedTable {
+    pub fn type_name(&self, ty: TableType) -> Name {
+        self.type_names.around(&ty.name(&self.name)).into()
+    }
+
+    /// The name of another type of its source.
+    pub fn around(&self, name: &str) -> Name {
+        self.type_names.around(name).into()
+    }
+
     pub fn column_named(&self, name: &str) -> Option<ColumnId> {
         let at = self.columns.iter().position(|column| column.name.as_deref() == Some(name))?;
         u16::try_from(at).ok().map(ColumnId)

@@ -1,6 +1,7 @@
 //! Metadata permissions → [`TableAccess`], with Hasura v2's semantics.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::graphql::Name;
 use crate::metadata::permission::{
     Columns, Permission, Presets as WrittenPresets, QueryRoot, SubscriptionRoot,
 };
-use crate::metadata::{QualifiedName, Table as Written};
+use crate::metadata::{Json, QualifiedName, Table as Written};
 use crate::schema::access::{
     ComputedAccess, DeleteAccess, InsertAccess, Presets, Roots, SelectAccess, TableAccess,
     UpdateAccess, written,
@@ -27,17 +28,25 @@ use super::{Returns, Tracked, TrackedId, TrackedTable};
 /// The role that has every permission by itself.
 const ADMIN: &str = "admin";
 
-/// The permissions of a table by role; what cannot be kept is told.
-pub(super) fn of_table(
-    tracked: &Tracked,
-    id: TrackedId,
-    table: &Written,
-    inconsistencies: &mut Vec<Inconsistency>,
-) -> BTreeMap<Name, TableAccess> {
-    let mut out: BTreeMap<Name, TableAccess> = BTreeMap::new();
-    let (Some(shown), Some(db)) = (tracked.table(id), tracked.db_table(id)) else { return out };
-    let Some(source) = tracked.source(shown.source) else { return out };
-    let reader = Reader { tracked, id, shown, db };
+/// The permissions of a table.
+#[derive(Default)]
+pub(super) struct Permissions {
+    pub by_role: BTreeMap<Name, TableAccess>,
+    /// Tables that their conditions are about.
+    pub mentions: BTreeSet<TrackedId>,
+    /// What cannot be kept.
+    pub told: Vec<Inconsistency>,
+}
+
+/// The permissions of a table by role.
+pub(super) fn of_table(tracked: &Tracked, id: TrackedId, table: &Written) -> Permissions {
+    let mut permissions = Permissions::default();
+    let (Some(shown), Some(db)) = (tracked.table(id), tracked.db_table(id)) else {
+        return permissions;
+    };
+    let Some(source) = tracked.source(shown.source) else { return permissions };
+    let reader = Reader { tracked, id, shown, db, conditions: RefCell::default() };
+    let (out, inconsistencies) = (&mut permissions.by_role, &mut permissions.told);
     let mut tell = |kind, role: &str, reason: String, definition: Value| {
         let reason =
             format!("in table \"{}\": in permission for role \"{role}\": {reason}", table.table);
@@ -76,7 +85,8 @@ pub(super) fn of_table(
             }
         }
     }
-    out
+    permissions.mentions = reader.conditions.into_inner().mentions;
+    permissions
 }
 
 fn definition<T: Serialize>(permission: &Permission<T>) -> Value {
@@ -88,9 +98,17 @@ struct Reader<'a> {
     id: TrackedId,
     shown: &'a TrackedTable,
     db: &'a db::Table,
+    conditions: RefCell<Conditions<'a>>,
 }
 
-impl Reader<'_> {
+/// Conditions that were read: most roles have the same.
+#[derive(Default)]
+struct Conditions<'a> {
+    by_text: HashMap<&'a str, Arc<Predicate>>,
+    mentions: BTreeSet<TrackedId>,
+}
+
+impl<'a> Reader<'a> {
     fn not_admin(&self, role: &str) -> Result<(), String> {
         if role == ADMIN {
             return Err("the role admin has every permission by itself".to_owned());
@@ -120,8 +138,17 @@ impl Reader<'_> {
         }
     }
 
-    fn condition(&self, json: &Value) -> Result<Arc<Predicate>, String> {
-        conditions::parse(self.tracked, self.id, json).map(Arc::new).map_err(|error| error.message)
+    fn condition(&self, json: &'a Json) -> Result<Arc<Predicate>, String> {
+        let mut conditions = self.conditions.borrow_mut();
+        if let Some(known) = conditions.by_text.get(json.text()) {
+            return Ok(known.clone());
+        }
+        let value = json.value().map_err(|error| error.to_string())?;
+        let read =
+            conditions::parse_noting(self.tracked, self.id, &value, &mut conditions.mentions);
+        let read = Arc::new(read.map_err(|error| error.message)?);
+        conditions.by_text.insert(json.text(), read.clone());
+        Ok(read)
     }
 
     fn presets(&self, written: &WrittenPresets) -> Result<Presets, String> {
@@ -145,7 +172,7 @@ impl Reader<'_> {
 
     fn select(
         &self,
-        written: &Permission<crate::metadata::permission::SelectPermission>,
+        written: &'a Permission<crate::metadata::permission::SelectPermission>,
     ) -> Result<SelectAccess, String> {
         self.not_admin(&written.role)?;
         let permission = &written.permission;
@@ -198,7 +225,7 @@ impl Reader<'_> {
 
     fn insert(
         &self,
-        written_permission: &Permission<crate::metadata::permission::InsertPermission>,
+        written_permission: &'a Permission<crate::metadata::permission::InsertPermission>,
     ) -> Result<InsertAccess, String> {
         self.not_admin(&written_permission.role)?;
         if !self.db.writable.insert {
@@ -216,7 +243,7 @@ impl Reader<'_> {
 
     fn update(
         &self,
-        written_permission: &Permission<crate::metadata::permission::UpdatePermission>,
+        written_permission: &'a Permission<crate::metadata::permission::UpdatePermission>,
     ) -> Result<UpdateAccess, String> {
         self.not_admin(&written_permission.role)?;
         if !self.db.writable.update {
@@ -229,7 +256,6 @@ impl Reader<'_> {
             filter: self.condition(&permission.filter)?,
             check: match &permission.check {
                 None => None,
-                Some(check) if check.is_null() => None,
                 Some(check) => Some(self.condition(check)?),
             },
             presets,
@@ -248,7 +274,7 @@ impl Reader<'_> {
 
     fn delete(
         &self,
-        written: &Permission<crate::metadata::permission::DeletePermission>,
+        written: &'a Permission<crate::metadata::permission::DeletePermission>,
     ) -> Result<DeleteAccess, String> {
         self.not_admin(&written.role)?;
         if !self.db.writable.delete {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::model as db;
 use crate::graphql::Name;
+use crate::metadata::source::Affixes;
 use crate::metadata::table::{RootName, RootNames as WrittenRoots, TableConfiguration};
 use crate::schema::naming::{is_graphql_name, table_name};
 use crate::schema::scalars::Scalars;
@@ -33,12 +34,13 @@ pub(super) fn name_of(
 }
 
 impl RootNames {
-    pub(super) fn of(name: &str, written: &WrittenRoots) -> Self {
+    pub(super) fn of(name: &str, written: &WrittenRoots, affixes: &Affixes) -> Self {
         RootNames(RootKind::ALL.map(|kind| {
             let given = written_name(written, kind);
             let custom = given.and_then(RootName::name).filter(|name| is_graphql_name(name));
             let comment = given.and_then(RootName::comment).map(str::to_owned);
-            (custom.cloned().unwrap_or_else(|| kind.name(name).into()), comment)
+            let name = custom.map_or_else(|| kind.name(name), |custom| custom.to_string());
+            (affixes.around(&name).into(), comment)
         }))
     }
 }
