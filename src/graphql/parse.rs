@@ -1,4 +1,4 @@
-//! Text → [`Document`]. The only file that names the parser crate
+//! Text → [`Document`]. Beside `metadata/sdl.rs` the only file that names the parser crate
 //! (`docs/adr/0002-graphql-parser.md` says why it is this one).
 
 use std::collections::HashSet;

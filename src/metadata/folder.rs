@@ -5,7 +5,7 @@
 //! databases/databases.yaml     sources; tables and functions as "!include …"
 //! databases/<source>/tables/   tables.yaml and a file a table
 //! databases/<source>/functions/
-//! actions.yaml  allow_list.yaml  cron_triggers.yaml  query_collections.yaml  …
+//! actions.yaml  actions.graphql  allow_list.yaml  cron_triggers.yaml  query_collections.yaml  …
 //! ```
 //!
 //! Reading takes a reference to a file (`"!include path"`, or the tag) at any
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::document::ParseError;
-use super::{Metadata, QualifiedName, Source};
+use super::{Metadata, QualifiedName, Source, sdl};
 
 /// Files that name each other in a circle.
 const MAX_INCLUDES: usize = 16;
@@ -42,6 +42,8 @@ const OBJECTS: [(&str, &str); 6] = [
     ("backend_configs", "backend_configs.yaml"),
 ];
 const INCLUDE: &str = "!include";
+const ACTIONS: &str = "actions.yaml";
+const ACTION_TYPES: &str = "actions.graphql";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -90,37 +92,135 @@ fn document(folder: &Path) -> Result<Value, FolderError> {
             }
         }
     }
-    let path = folder.join("actions.yaml");
-    if let Some(Value::Object(mut map)) = optional(&path)? {
-        for key in ["actions", "custom_types"] {
-            if let Some(found) = map.remove(key) {
-                out.insert(key.to_owned(), found);
-            }
-        }
-        check_actions(&path, &out)?;
-    }
+    out.extend(read_actions(folder)?);
     Ok(Value::Object(out))
 }
 
-/// Hasura's CLI keeps the types of actions as SDL in a file of its own, which
-/// is not read here.
-fn check_actions(path: &Path, out: &Map<String, Value>) -> Result<(), FolderError> {
-    let actions = out.get("actions").and_then(Value::as_array);
-    let lacks = actions
-        .into_iter()
-        .flatten()
-        .find(|action| action.pointer("/definition/output_type").is_none_or(Value::is_null));
-    match lacks {
-        None => Ok(()),
-        Some(action) => Err(FolderError::Shape {
-            path: path.to_owned(),
-            what: format!(
-                "the types of the action {} are in actions.graphql, which is not read; apply actions with \
-                 Hasura's CLI, or export them from a running server",
-                action.get("name").unwrap_or(&Value::Null)
-            ),
-        }),
+/// `actions` and `custom_types`: the types are in `actions.graphql`, the rest in
+/// `actions.yaml`, which may have the types too.
+fn read_actions(folder: &Path) -> Result<Map<String, Value>, FolderError> {
+    let mut out = match optional(&folder.join(ACTIONS))? {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let path = folder.join(ACTION_TYPES);
+    let wrong = |what: String| FolderError::Shape { path: path.clone(), what };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(FolderError::File { path, source }),
+    };
+    let (actions, types) = sdl::read(&text).map_err(wrong)?;
+    let mut written = list(out.remove("actions"));
+    let mut merged = Vec::with_capacity(actions.len());
+    for typed in actions {
+        let found = take_named(&mut written, &typed.name)
+            .ok_or_else(|| wrong(format!("the action {} is not in {ACTIONS}", typed.name)))?;
+        let mut action = found;
+        if let Some(Value::Object(definition)) = action.get_mut("definition") {
+            definition.insert("type".to_owned(), json!(typed.operation));
+            definition.insert("arguments".to_owned(), json!(typed.arguments));
+            definition.insert("output_type".to_owned(), json!(typed.output_type));
+        }
+        merged.push(action);
     }
+    let typed = |action: &Value| {
+        action.pointer("/definition/output_type").is_some_and(|found| !found.is_null())
+    };
+    if let Some(action) = written.iter().find(|action| !typed(action)) {
+        let name = action.get("name").and_then(Value::as_str).unwrap_or_default();
+        return Err(wrong(format!("the types of the action {name} are missing")));
+    }
+    merged.extend(written);
+    out.insert("actions".to_owned(), merged.into());
+
+    let mut written = match out.remove("custom_types") {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let mut all = Map::new();
+    for (kind, content, types) in [
+        ("scalars", "name", json!(types.scalars)),
+        ("enums", "values", json!(types.enums)),
+        ("input_objects", "fields", json!(types.input_objects)),
+        ("objects", "fields", json!(types.objects)),
+    ] {
+        let mut written = list(written.remove(kind));
+        let mut merged = Vec::new();
+        for mut ty in list(Some(types)) {
+            let name = ty.get("name").and_then(Value::as_str).unwrap_or_default();
+            let found = take_named(&mut written, name);
+            if let (Some(Value::Object(found)), Value::Object(ty)) = (found, &mut ty) {
+                add_to_type(ty, found);
+            }
+            merged.push(ty);
+        }
+        if let Some(ty) = written.iter().find(|ty| ty.get(content).is_none_or(Value::is_null)) {
+            let name = ty.get("name").and_then(Value::as_str).unwrap_or_default();
+            return Err(wrong(format!("the type {name} is missing")));
+        }
+        merged.extend(written);
+        all.insert(kind.to_owned(), merged.into());
+    }
+    out.insert("custom_types".to_owned(), all.into());
+    Ok(out)
+}
+
+/// What the other file says of a type; only that of types says what is in it.
+fn add_to_type(ty: &mut Map<String, Value>, written: Map<String, Value>) {
+    for (key, found) in written {
+        match key.as_str() {
+            "fields" => {}
+            // Which of them are deprecated, is not in the file of types.
+            "values" => {
+                let found = list(Some(found));
+                let values = ty.get_mut("values").and_then(Value::as_array_mut);
+                for value in values.into_iter().flatten() {
+                    let same = |other: &&Value| other.get("value") == value.get("value");
+                    if let Some(other) = found.iter().find(same).cloned() {
+                        *value = other;
+                    }
+                }
+            }
+            _ => drop(ty.insert(key, found)),
+        }
+    }
+}
+
+fn list(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn take_named(items: &mut Vec<Value>, name: &str) -> Option<Value> {
+    let at = items.iter().position(|item| item.get("name").is_some_and(|found| found == name))?;
+    Some(items.remove(at))
+}
+
+/// `actions.yaml` and `actions.graphql`, as Hasura's CLI divides them.
+fn write_actions(folder: &Path, metadata: &Metadata) -> Result<(), FolderError> {
+    let (mut actions, mut types) = (json!(metadata.actions), json!(metadata.custom_types));
+    for action in actions.as_array_mut().into_iter().flatten() {
+        if let Some(Value::Object(definition)) = action.get_mut("definition") {
+            for key in ["type", "arguments", "output_type"] {
+                definition.remove(key);
+            }
+        }
+    }
+    if let Value::Object(types) = &mut types {
+        for kind in ["enums", "input_objects", "objects", "scalars"] {
+            let listed = types.entry(kind).or_insert_with(|| json!([]));
+            for ty in listed.as_array_mut().into_iter().flatten() {
+                if let Value::Object(ty) = ty {
+                    ty.remove("fields");
+                }
+            }
+        }
+    }
+    put(&folder.join(ACTIONS), &json!({"actions": actions, "custom_types": types}))?;
+    put_text(&folder.join(ACTION_TYPES), &sdl::write(&metadata.actions, &metadata.custom_types))
 }
 
 /// `None` when there is no such file.
@@ -207,12 +307,7 @@ pub fn write(folder: &Path, metadata: &Metadata) -> Result<(), FolderError> {
     for (key, file) in OBJECTS {
         put(&folder.join(file), document.get(key).unwrap_or(&json!({})))?;
     }
-    let empty_types = json!({"enums": [], "input_objects": [], "objects": [], "scalars": []});
-    let actions = json!({
-        "actions": document.get("actions").unwrap_or(&json!([])),
-        "custom_types": document.get("custom_types").unwrap_or(&empty_types),
-    });
-    put(&folder.join("actions.yaml"), &actions)
+    write_actions(folder, metadata)
 }
 
 /// The files of a source; answers its entry in `databases.yaml`.
@@ -274,9 +369,13 @@ fn file_name(name: &str, taken: &mut HashSet<String>) -> String {
 }
 
 fn put(path: &Path, value: &Value) -> Result<(), FolderError> {
-    let fail = |source| FolderError::File { path: path.to_owned(), source };
     let text = yaml_serde::to_string(value)
         .map_err(|source| FolderError::Yaml { path: path.to_owned(), source })?;
+    put_text(path, &text)
+}
+
+fn put_text(path: &Path, text: &str) -> Result<(), FolderError> {
+    let fail = |source| FolderError::File { path: path.to_owned(), source };
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(fail)?;
     }

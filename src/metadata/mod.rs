@@ -19,6 +19,7 @@ pub mod function;
 pub mod json;
 pub mod permission;
 pub mod relationship;
+mod sdl;
 pub mod source;
 pub mod table;
 pub mod text;

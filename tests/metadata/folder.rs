@@ -137,6 +137,14 @@ async fn a_folder_goes_in_and_comes_out() {
         ),
         ("allow_list.yaml", "- collection: allowed\n  scope:\n    global: true\n"),
         ("network.yaml", "{}\n"),
+        (
+            "actions.graphql",
+            "# As Hasura's CLI writes it.\ntype Mutation {\n  greet(\n    \"\"\" Of whom \"\"\" name: String!\n    tone: Tone\n  ): Greeting\n}\n\nextend type Query {\n  hello(input: Words!): [Greeting!]!\n}\n\nenum Tone {\n  LOUD\n  SOFT\n}\n\ninput Words {\n  first: String!\n}\n\n\"\"\" What is said \"\"\" type Greeting {\n  text: String!\n  author_id: Int\n}\n",
+        ),
+        (
+            "actions.yaml",
+            "actions:\n- name: greet\n  definition: {kind: synchronous, handler: 'http://127.0.0.1:9/greet'}\n  permissions: [{role: writer}]\n- name: hello\n  definition: {handler: 'http://127.0.0.1:9/hello'}\ncustom_types:\n  enums: [{name: Tone, values: [{value: SOFT, is_deprecated: true}, {value: LOUD}]}]\n  input_objects: [{name: Words}]\n  objects:\n  - name: Greeting\n    relationships:\n    - {name: author, type: object, remote_table: {schema: public, name: author}, field_mapping: {author_id: id}}\n  scalars: []\n",
+        ),
     ];
     for (name, text) in files {
         let path = folder.join("metadata").join(name);
@@ -159,6 +167,20 @@ async fn a_folder_goes_in_and_comes_out() {
         }
         assert!(start.elapsed() < super::served::PATIENCE, "{seen}");
     }
+    let stored = project.done("export_metadata", json!({})).await;
+    assert_eq!(
+        stored["actions"][0]["definition"]["arguments"][0],
+        json!(
+        {"name": "name", "type": "String!", "description": "Of whom"})
+    );
+    assert_eq!(stored["actions"][1]["definition"]["type"], "query");
+    assert_eq!(stored["actions"][1]["definition"]["output_type"], "[Greeting!]!");
+    let greeting = &stored["custom_types"]["objects"][0];
+    assert_eq!(
+        (&greeting["description"], &greeting["fields"][1]["type"]),
+        (&json!("What is said"), &json!("Int"))
+    );
+    assert_eq!(greeting["relationships"][0]["name"], "author");
     done(&run(&project.db, &folder, &["metadata", "export", "--dir", "out"]));
     let out = folder.join("out");
     let databases = std::fs::read_to_string(out.join("databases/databases.yaml")).unwrap();
@@ -181,6 +203,25 @@ async fn a_folder_goes_in_and_comes_out() {
         std::fs::write(&bad, content).unwrap();
         let refused = run(&project.db, &folder, &["metadata", "apply"]);
         assert_eq!(refused.status.code(), Some(1));
+        let said = text(&refused.stderr) + &text(&refused.stdout);
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    std::fs::write(&bad, "table: {name: author, schema: public}\n").unwrap();
+    let types = folder.join("metadata/actions.graphql");
+    for (content, told) in [
+        ("type Mutation {", "actions.graphql: line 1: "),
+        (
+            "type Query { other: String }",
+            "actions.graphql: the action other is not in actions.yaml",
+        ),
+        (
+            "type Query { hello: String }",
+            "actions.graphql: the types of the action greet are missing",
+        ),
+        ("union U = A | B", "cannot be used for actions"),
+    ] {
+        std::fs::write(&types, content).unwrap();
+        let refused = run(&project.db, &folder, &["metadata", "apply"]);
         let said = text(&refused.stderr) + &text(&refused.stdout);
         assert!(said.contains(told), "{told}: {said}");
     }
