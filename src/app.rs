@@ -290,7 +290,10 @@ impl Serving {
 
 impl Snapshots for App {
     fn pools(&self) -> Vec<PoolSnapshot> {
-        self.pg.stats().into_iter().map(pool_snapshot).collect()
+        let of_source = |(name, pg): (Arc<str>, Pg)| {
+            pg.stats().into_iter().map(move |pool| pool_snapshot(&name, pool))
+        };
+        self.engine.databases().into_iter().flat_map(of_source).collect()
     }
 
     fn engine(&self) -> EngineSnapshot {
@@ -376,10 +379,11 @@ fn size(value: u32) -> usize {
 }
 
 /// What metrics show of a pool.
-fn pool_snapshot(stats: PoolStats) -> PoolSnapshot {
+fn pool_snapshot(source: &Arc<str>, stats: PoolStats) -> PoolSnapshot {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     PoolSnapshot {
         pool: stats.pool,
+        source: source.clone(),
         max: count(stats.max),
         idle: count(stats.idle),
         in_use: count(stats.in_use),

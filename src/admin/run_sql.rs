@@ -77,6 +77,13 @@ fn ended(error: PgError) -> ApiError {
 
 /// An error of the administrator's own SQL is told in full.
 fn refused(error: PgError, sql: &str) -> ApiError {
+    if matches!(error, PgError::Stream) {
+        let message = "COPY ... FROM STDIN and COPY ... TO STDOUT are not supported by run_sql; \
+                       use INSERT and SELECT, or psql";
+        return ApiError::new(Code::NotSupported, message)
+            .with_status(400)
+            .at(args_path().key("sql"));
+    }
     let PgError::Database(fault) = &error else { return error.into() };
     let DbFault { sqlstate, message, detail, hint, .. } = fault.as_ref();
     ApiError::new(Code::PostgresError, "query execution failed").with_status(400).with_internal(

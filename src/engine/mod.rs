@@ -198,6 +198,20 @@ impl Engine {
         }
     }
 
+    /// The databases of the sources that are served.
+    pub fn databases(&self) -> Vec<(Arc<str>, Pg)> {
+        let schemas = self.schemas.load();
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let served = schemas.tracked().sources.iter().filter_map(|source| {
+            let pg = match source.connection.database {
+                0 => &self.pg,
+                number => others.get(&number)?,
+            };
+            Some((source.name.clone(), pg.clone()))
+        });
+        served.collect()
+    }
+
     pub fn schemas(&self) -> Arc<SchemaSet> {
         self.schemas.load_full()
     }

@@ -55,6 +55,9 @@ pub enum PgError {
     /// There is no login of this kind.
     #[error("there is no {0} login; `ringfence migrate` makes it")]
     NoLogin(&'static str),
+    /// SQL text of the administrator begins or asks for a stream of data.
+    #[error("COPY from or to the client cannot be used here")]
+    Stream,
     /// Postgres or our use of it is not as expected.
     #[error("unexpected answer from the database: {0}")]
     Protocol(String),

@@ -42,6 +42,11 @@ impl SystemTx {
             }
             Ok::<_, Fault>(output)
         };
-        work.await.map_err(PgError::from)
+        work.await.map_err(|fault| match PgError::from(fault) {
+            // The one answer that the protocol allows here and the driver does
+            // not expect: COPY wants to send or get data.
+            PgError::Protocol(_) => PgError::Stream,
+            other => other,
+        })
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn to_api(error: &PgError) -> ApiError {
             Code::DataException,
             "the answer is larger than 1 GiB; ask for fewer rows at a time",
         ),
+        PgError::Stream => ApiError::new(Code::NotSupported, detail),
         PgError::Protocol(_) => ApiError::internal(detail),
     }
 }

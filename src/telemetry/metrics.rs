@@ -62,6 +62,8 @@ struct BuildLabels {
 #[derive(Debug, Clone, Default)]
 pub struct PoolSnapshot {
     pub pool: &'static str,
+    /// The source whose database it connects to.
+    pub source: Arc<str>,
     pub max: u64,
     pub idle: u64,
     pub in_use: u64,
@@ -479,12 +481,13 @@ impl Collector for Parts {
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
             for pool in &pools {
                 for (value, read) in *readings {
-                    let two = [("pool", pool.pool), (*label, *value)];
-                    let one = [("pool", pool.pool)];
+                    let all = [("pool", pool.pool), ("source", &pool.source), (*label, *value)];
+                    let [of_pool, of_source, _] = all;
+                    let both = [of_pool, of_source];
                     let metric = if label.is_empty() {
-                        family.encode_family(&one)?
+                        family.encode_family(&both)?
                     } else {
-                        family.encode_family(&two)?
+                        family.encode_family(&all)?
                     };
                     if counter {
                         ConstCounter::new(read(pool)).encode(metric)?;
@@ -566,7 +569,15 @@ mod tests {
 
     impl Snapshots for Fixed {
         fn pools(&self) -> Vec<PoolSnapshot> {
-            vec![PoolSnapshot { pool: "request", in_use: 3, round_trips: 9, ..Default::default() }]
+            let source = "default".into();
+            let (in_use, round_trips) = (3, 9);
+            vec![PoolSnapshot {
+                pool: "request",
+                source,
+                in_use,
+                round_trips,
+                ..Default::default()
+            }]
         }
 
         fn engine(&self) -> EngineSnapshot {
@@ -591,8 +602,8 @@ mod tests {
             "ringfence_http_requests_in_flight 0",
             "ringfence_errors_total{code=\"invalid-jwt\"} 1",
             "ringfence_errors_total{code=\"access-denied\"} 0",
-            "ringfence_pool_connections{pool=\"request\",state=\"in_use\"} 3",
-            "ringfence_pg_round_trips_total{pool=\"request\"} 9",
+            "ringfence_pool_connections{pool=\"request\",source=\"default\",state=\"in_use\"} 3",
+            "ringfence_pg_round_trips_total{pool=\"request\",source=\"default\"} 9",
             "ringfence_plan_cache_total{result=\"hit\"} 7",
             "ringfence_plan_cache_bytes 1024",
             "ringfence_sockets{protocol=\"graphql-ws\"} 1",

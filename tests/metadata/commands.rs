@@ -218,6 +218,36 @@ async fn malformed_commands_are_told() {
             "$.args",
         ),
         (json!({"type": "run_sql", "args": {"sql": "selekt"}}), 400, "postgres-error", "$.args"),
+        (
+            json!({"type": "run_sql", "args": {"sql": "select 1; copy author to stdout"}}),
+            400,
+            "not-supported",
+            "$.args.sql",
+        ),
+        (
+            json!({"type": "run_sql", "args": {"sql": "copy author from stdin"}}),
+            400,
+            "not-supported",
+            "$.args.sql",
+        ),
+        (
+            json!({"type": "get_source_kind_capabilities", "args": {"name": "postgres"}}),
+            400,
+            "data-connector-error",
+            "$.args",
+        ),
+        (
+            json!({"type": "get_table_info", "args": {"source": "none", "table": "author"}}),
+            400,
+            "data-connector-error",
+            "$.args",
+        ),
+        (
+            json!({"type": "get_table_info", "args": {"source": "default", "table": "author"}}),
+            500,
+            "unexpected",
+            "$.args",
+        ),
     ] {
         let (got, answer) = project.send(&project.server, "/v1/metadata", &body).await;
         assert_eq!(
@@ -227,6 +257,11 @@ async fn malformed_commands_are_told() {
         );
         assert_eq!(answer["path"], path, "{body}: {answer}");
     }
+    let (_, answer) = project.send(&project.server, "/v1/metadata", &json!([])).await;
+    assert_eq!(
+        answer["error"],
+        "parsing RQLMetadata failed, expected Object, but encountered Array"
+    );
     // SQL of the administrator leaves nothing on the connection.
     let (status, _) = project.sql("set search_path = nowhere; set application_name = 'mine'").await;
     assert_eq!(status, 200);

@@ -228,6 +228,12 @@ async fn bad_commands_are_told() {
             "$.args['$set']",
         ),
         (
+            "update",
+            json!({"table": "article", "$set": {"id": 7}, "$inc": {"id": 1}, "where": {}}),
+            "unexpected-payload",
+            "$.args['$inc'].id",
+        ),
+        (
             "delete",
             json!({"table": "article", "where": {"nothing": 1}}),
             "unexpected-payload",

@@ -138,12 +138,14 @@ pub(super) async fn update(subject: &Subject<'_>, args: &str) -> Result<Output, 
                 subject.writable("update", name, &access.columns, &access.presets, &path)?;
             let given = subject.value(column, raw, &path.clone().key(name.clone()))?;
             let value = given.map_or(AssignedValue::Null, wrap);
+            once(&set, column, name, &path)?;
             set.push(Assignment { column, operator, value });
         }
     }
     let path = args_path().key("$default");
     for name in &update.default {
         let column = subject.writable("update", name, &access.columns, &access.presets, &path)?;
+        once(&set, column, name, &path)?;
         set.push(Assignment {
             column,
             operator: UpdateOperator::Set,
@@ -161,6 +163,16 @@ pub(super) async fn update(subject: &Subject<'_>, args: &str) -> Result<Output, 
     let rows = Which::Where(subject.filter(&update.filter)?);
     let update = Update { table, set, rows, path: args_path() };
     subject.write(Write::Update { update, output }).await
+}
+
+/// A column gets one value.
+fn once(set: &[Assignment], column: ColumnId, name: &str, path: &JsonPath) -> Result<(), ApiError> {
+    if set.iter().all(|other| other.column != column) {
+        return Ok(());
+    }
+    let message =
+        format!("column \"{name}\" is set by more than one of $set, $inc, $mul, $default");
+    Err(ApiError::new(Code::UnexpectedPayload, message).at(path.clone().key(name.to_owned())))
 }
 
 #[derive(Deserialize)]
