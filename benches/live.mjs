@@ -53,6 +53,8 @@ await db.connect();
 await db.query("SET search_path = app, public");
 const writer = new pg.Client({ connectionString: o.db });
 await writer.connect();
+// The log is told of when it is on disk: as in production, a commit waits for that.
+await writer.query("SET synchronous_commit = on");
 
 const subs = []; // { socket, id, tenant, project, hot, seen, last, first, errors }
 const sockets = [];

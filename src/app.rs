@@ -178,10 +178,7 @@ impl App {
         {
             tasks.push(tokio::spawn(follow_notifications(watch.clone(), project.clone(), events)));
         }
-        if let Some(login) = &logins.replication {
-            let live = engine.live();
-            tasks.push(live.follow(pg.clone(), login.clone(), config.live.manage));
-        }
+        tasks.extend(engine.live().follow(&pg, logins.replication.as_ref(), config.live.manage));
         let app = App { config, pg, logins, watch, project, engine, tasks, reloads };
         if let Some(metadata) = given
             && app.project.is_stored()
@@ -326,7 +323,9 @@ impl Snapshots for App {
             readings_failed: live.failed,
             woken_groups: live.woken_groups,
             polled_groups: live.polled_groups,
-            live_tables: live.covered_tables,
+            tables_log: live.log_tables,
+            tables_triggers: live.trigger_tables,
+            tables_polled: live.polled_tables,
             live_streaming: u64::from(live.streaming),
             live_commits: live.commits,
             live_gaps: live.gaps,
@@ -465,6 +464,7 @@ async fn read_after_changes(watch: Watch, engine: Arc<Engine>) {
     let mut unseen = watch.subscribe_unseen();
     while unseen.changed().await.is_ok() {
         engine.live().objects_changed();
+        engine.live().reconsider();
     }
 }
 
@@ -489,6 +489,10 @@ async fn follow_notifications(
             ListenEvent::Lost => {
                 watch.set_listening(true);
                 (true, true)
+            }
+            ListenEvent::Broken => {
+                watch.set_listening(false);
+                (false, false)
             }
         };
         if catalog {

@@ -807,6 +807,7 @@ async fn a_thousand_tables_load() {
         tenant_columns: &["tenant_id".to_owned()],
         expose_owner_views: false,
         capabilities: None,
+        live: None,
     });
     println!("the linter: {:?}, {} findings", started.elapsed(), findings.len());
     assert!(privileges.select(catalog.tables[0].id).is_empty());

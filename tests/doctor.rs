@@ -12,9 +12,9 @@
 mod harness;
 
 use harness::{AUTHENTICATOR, OWNER, TestDb, role_name};
-use ringfence::catalog::{Catalog, load};
-use ringfence::config::Config;
-use ringfence::doctor::{self, DoctorInput, Finding, Report, Severity};
+use ringfence::catalog::{Catalog, changes, load};
+use ringfence::config::{Config, LiveManage};
+use ringfence::doctor::{self, DoctorInput, Finding, LiveInput, Report, Severity};
 use ringfence::pg::{Options, Pg};
 
 async fn catalog(db: &TestDb) -> Catalog {
@@ -37,6 +37,7 @@ async fn findings_for(db: &TestDb, authenticator: &str, production: bool) -> Vec
         tenant_columns: &["tenant_id".to_owned()],
         expose_owner_views: false,
         capabilities: None,
+        live: None,
     })
 }
 
@@ -530,6 +531,7 @@ async fn names_of_the_configuration_that_mean_nothing_are_told() {
             tenant_columns: &[],
             expose_owner_views: false,
             capabilities: None,
+            live: None,
         });
         let ids = ["role-missing", "role-not-granted", "schema-missing"];
         found.retain(|finding| ids.contains(&finding.id));
@@ -586,6 +588,7 @@ async fn capabilities_name_what_is_lost() {
         tenant_columns: &[],
         expose_owner_views: false,
         capabilities: Some(&capabilities),
+        live: None,
     });
     assert!(has(&found, "capability-event-trigger", "event trigger"), "{found:#?}");
     assert!(has(&found, "capability-publication", "publication"), "{found:#?}");
@@ -595,4 +598,76 @@ async fn capabilities_name_what_is_lost() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["refusals"], 0);
     assert_eq!(json["findings"][0]["severity"], "info");
+}
+
+#[tokio::test]
+async fn each_table_has_its_way_to_tell_of_changes() {
+    let db = TestDb::empty().await;
+    batch(
+        &db,
+        "create publication ringfence_live;
+         create schema ringfence;
+         create function ringfence.tell_change() returns trigger language plpgsql as $$ begin return null; end $$;
+         grant usage on schema ringfence to public;
+         set role test_owner;
+         create table keyed (id int primary key);
+         create table logs (line text);
+         create unlogged table buffers (id int primary key)",
+    )
+    .await;
+    let findings = async |manage: LiveManage| {
+        let pg = Pg::new(Options::new(db.owner_url().parse().unwrap())).unwrap();
+        let tx = pg.begin_system("test").await.unwrap();
+        let catalog = catalog(&db).await;
+        let tables: Vec<u32> = catalog.tables.iter().map(|table| table.oid).collect();
+        let trees = changes::trees(&tx, &tables).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut found = doctor::run(&DoctorInput {
+            catalog: &catalog,
+            authenticator: AUTHENTICATOR,
+            mapped_roles: &[],
+            schemas: &["public".to_owned()],
+            tracked: &std::collections::BTreeSet::new(),
+            production: true,
+            tenant_columns: &["tenant_id".to_owned()],
+            expose_owner_views: false,
+            capabilities: None,
+            live: Some(LiveInput { manage, trees: &trees }),
+        });
+        found.retain(|finding| finding.id.starts_with("live-"));
+        found
+    };
+    let found = findings(LiveManage::Publication).await;
+    assert!(has(&found, "live-log", "table public.keyed"), "{found:#?}");
+    assert!(has(&found, "live-polling", "table public.logs"), "{found:#?}");
+    assert!(has(&found, "live-polling", "table public.buffers"), "{found:#?}");
+    let found = findings(LiveManage::All).await;
+    assert!(has(&found, "live-log", "table public.keyed"), "{found:#?}");
+    assert!(has(&found, "live-triggers", "table public.logs"), "{found:#?}");
+    assert!(has(&found, "live-triggers", "table public.buffers"), "{found:#?}");
+    // Each statement that is offered brings its table to a better way.
+    let found = findings(LiveManage::Off).await;
+    assert!(has(&found, "live-polling", "table public.keyed"), "{found:#?}");
+    mend(&db, &found).await;
+    let found = findings(LiveManage::Publication).await;
+    assert!(found.iter().all(|finding| finding.id == "live-log"), "{found:#?}");
+    batch(&db, "alter table logs replica identity nothing; alter table buffers set unlogged").await;
+    // The tenant in the replica identity tells whom an update concerns.
+    batch(
+        &db,
+        "set role test_owner; create table owned (id int primary key, tenant_id uuid not null)",
+    )
+    .await;
+    let tenants = async || {
+        let mut found = findings(LiveManage::Publication).await;
+        found.retain(|finding| finding.id == "live-tenant-not-told");
+        found
+    };
+    let found = tenants().await;
+    assert!(has(&found, "live-tenant-not-told", "table public.owned"), "{found:#?}");
+    mend(&db, &found).await;
+    assert_eq!(tenants().await, []);
+    let found = findings(LiveManage::Off).await;
+    assert!(has(&found, "live-triggers", "table public.logs"), "{found:#?}");
+    assert!(has(&found, "live-triggers", "table public.buffers"), "{found:#?}");
 }

@@ -7,6 +7,7 @@
 //!
 //! A [`Catalog`] is immutable; a change in the database makes a new one.
 
+pub mod changes;
 pub mod dependence;
 pub mod equated;
 pub mod exposure;

@@ -8,9 +8,10 @@ use clap::Args;
 use super::settings::{SettingsArgs, flag};
 use super::{CliError, print};
 use crate::admin;
-use crate::catalog;
+use crate::catalog::model::{Oid, Table, TableKind};
+use crate::catalog::{self, changes};
 use crate::config::Mode;
-use crate::doctor::{self, DoctorInput, Report, capabilities};
+use crate::doctor::{self, DoctorInput, LiveInput, Report, capabilities};
 use crate::pg::{Options, Pg, Urls};
 
 #[derive(Debug, Args)]
@@ -43,6 +44,13 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
     let catalog = catalog::load(&tx, &config.schema).await?;
     let capabilities = capabilities(&tx).await?;
     let tracked = admin::stored_tables(&tx, &catalog).await?;
+    let shown = |table: &&Table| {
+        (table.exposed || tracked.contains(&table.oid))
+            && !table.is_partition
+            && table.kind != TableKind::View
+    };
+    let shown: Vec<Oid> = catalog.tables.iter().filter(shown).map(|table| table.oid).collect();
+    let trees = changes::trees(&tx, &shown).await?;
     tx.commit().await?;
     pg.close();
 
@@ -57,6 +65,7 @@ pub(super) async fn run(settings: &SettingsArgs, args: &DoctorArgs) -> Result<Ex
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,
         capabilities: Some(&capabilities),
+        live: Some(LiveInput { manage: config.live.manage, trees: &trees }),
     }));
     if args.json {
         let text = serde_json::to_string_pretty(&report)

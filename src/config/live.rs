@@ -8,11 +8,13 @@ use super::value::{choice, not_zero};
 
 choice! {
     /// What the server may do to a database so that it learns of changes.
-    LiveManage: "`off` or `publication`" {
-        /// Nothing: a publication `ringfence_live` is used where there is one.
+    LiveManage: "`off`, `publication` or `all`" {
+        /// Nothing: publications and triggers are used where there are some.
         Off = "off",
-        /// It makes the publication `ringfence_live` and adds the tables that live queries read.
+        /// It makes publications and adds the tables that live queries read.
         Publication = "publication",
+        /// It also adds triggers to tables of which the log cannot tell.
+        All = "all",
     }
 }
 
@@ -21,8 +23,9 @@ section! {
     /// (docs/DATABASE.md), nothing is read until something has changed; elsewhere answers are read
     /// again and again.
     LiveConfig "Live data" "live." {
-        /// What the server may do so that the log tells of changes: `publication` lets it publish
-        /// the tables that live queries read, `off` leaves that to you.
+        /// What the server may do so that it learns of changes: `publication` lets it publish the
+        /// tables that live queries read, `all` also lets it add triggers to those of which the log
+        /// cannot tell, `off` leaves both to you.
         manage: LiveManage = "publication";
         /// How often a subscription that the log does not cover is read again to see whether its
         /// answer changed.

@@ -9,6 +9,7 @@
 //! with it the fence around a tenant has a gap.
 
 mod capability;
+mod live;
 mod policies;
 mod report;
 mod rewrite;
@@ -26,6 +27,7 @@ use crate::catalog::model::{Catalog, Oid, Table};
 use crate::catalog::privileges::{Rights, RolePrivileges};
 
 pub use capability::{Capabilities, Service, capabilities};
+pub use live::LiveInput;
 pub use report::Report;
 pub use start::{examine, gaps, list};
 
@@ -74,6 +76,8 @@ pub struct DoctorInput<'a> {
     /// `schema.expose_owner_views`
     pub expose_owner_views: bool,
     pub capabilities: Option<&'a Capabilities>,
+    /// How subscriptions learn of changes.
+    pub live: Option<LiveInput<'a>>,
 }
 
 /// All findings, the worst first.
@@ -86,6 +90,9 @@ pub fn run(input: &DoctorInput<'_>) -> Vec<Finding> {
     policies::check(&cx, &mut findings);
     if let Some(capabilities) = input.capabilities {
         capability::check(&cx, capabilities, &mut findings);
+    }
+    if let Some(live) = &input.live {
+        live::check(&cx, live, &mut findings);
     }
     let mut all = findings.0;
     all.sort_by(|a, b| (a.severity, a.id, &a.object).cmp(&(b.severity, b.id, &b.object)));

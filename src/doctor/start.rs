@@ -26,6 +26,7 @@ pub fn examine(
         tenant_columns: &config.schema.tenant_columns,
         expose_owner_views: config.schema.expose_owner_views,
         capabilities: None,
+        live: None,
     })
 }
 

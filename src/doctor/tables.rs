@@ -68,7 +68,7 @@ fn schemas(cx: &Context<'_>, findings: &mut Findings) {
     }
 }
 
-fn tenant_column<'t>(cx: &Context<'_>, table: &'t Table) -> Option<&'t Column> {
+pub(super) fn tenant_column<'t>(cx: &Context<'_>, table: &'t Table) -> Option<&'t Column> {
     cx.input
         .tenant_columns
         .iter()

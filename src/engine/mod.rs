@@ -39,7 +39,7 @@ use crate::schema::tracked::{SourceId, Tracked};
 use crate::schema::{RoleSchema, SchemaOptions, SchemaSet};
 use crate::session::Session;
 
-pub use crate::live::{Renewal, Subscription, Update};
+pub use crate::live::{Marks, Renewal, Subscription, Update};
 pub use cached::Kept;
 use describe::Descriptions;
 pub use explain::{ExplainedOperation, ExplainedRoot, ExplainedStatement, Explanation};
@@ -55,6 +55,8 @@ pub struct GraphqlRequest {
     pub queries_only: bool,
     /// Tell the id of a mutation's transaction.
     pub wants_transaction: bool,
+    /// Tell what each state of a subscription showed, and its hash.
+    pub marks: Option<Marks>,
     /// The client's headers, for handlers of actions that get them.
     pub headers: Option<Arc<HeaderMap>>,
 }

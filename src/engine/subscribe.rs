@@ -199,7 +199,8 @@ impl Engine {
         if plan.kind != OperationKind::Subscription {
             return Err(ApiError::internal("a subscription was expected"));
         }
-        let (publisher, subscription) = channel(session, plan.operation_name.clone());
+        let (publisher, subscription) =
+            channel(session, plan.operation_name.clone(), request.marks.clone());
         let engine = self.clone();
         tokio::spawn(async move {
             let closed = publisher.closed().clone();
@@ -277,7 +278,7 @@ impl Engine {
         // An error is the group's to tell.
         let Ok(first) = own.read().await else { return alone(own, interest) };
         let state = Published::data(&first.data);
-        let update = Update::Data(first.data.clone());
+        let update = Update::Data(first.data.clone(), None);
         if publisher.is_valid() {
             publisher.offer(&state, &update, first.snapshot.as_ref());
         }

@@ -326,7 +326,7 @@ impl Group {
         let mut state = lock(&self.state);
         let changed = state.last.as_ref() != Some(&published);
         self.count(|counts| if changed { &counts.changed } else { &counts.unchanged });
-        let update = Update::Data(reading.data.clone());
+        let update = Update::Data(reading.data.clone(), None);
         let mut ahead = false;
         for member in state.members.values().filter(|member| member.publisher.is_valid()) {
             ahead |= !member.publisher.offer(&published, &update, reading.snapshot.as_ref());
@@ -464,7 +464,7 @@ mod tests {
     /// reading.
     async fn is_dissolved(own: impl Reader) -> bool {
         let groups = Arc::new(Groups::new(Arc::default(), Duration::from_millis(1)));
-        let (publisher, _subscription) = channel(Arc::new(anonymous_session("user")), None);
+        let (publisher, _subscription) = channel(Arc::new(anonymous_session("user")), None, None);
         let told = Arc::new(AtomicBool::new(false));
         let tell = told.clone();
         let joining = Joining { publisher, own: Some(Arc::new(own)) };

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Postgres ─ log ─▶ source: pgoutput, rows (keys only) ─▶ router ─▶ group ─▶ Reader (engine)
-//!     ▲                 └ publication: which tables are covered        │
+//!     │ ▲               └ publication: which tables are covered  ▲     │
+//!     │ │   NOTIFY ─▶ triggers: of tables that the log leaves ────┘     │
 //!     └────────── the statement, as the subscriber's role ◀───────────┘
 //!                                    state ─▶ subscription ─▶ transport
 //! ```
@@ -23,6 +24,7 @@ mod snapshot;
 mod source;
 pub(crate) mod stream;
 mod subscription;
+mod triggers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,14 +35,15 @@ use tokio::task::JoinHandle;
 pub(crate) use keys::KeyKind;
 pub(crate) use router::{Interest, Route};
 pub(crate) use snapshot::Snapshot;
+pub use subscription::{Marks, Renewal, Subscription, Update};
 pub(crate) use subscription::{Published, Publisher, channel};
-pub use subscription::{Renewal, Subscription, Update};
 
 use crate::config::LiveManage;
 use crate::pg::{ConnectionString, Pg};
 use group::Groups;
-use router::Router;
+use router::{Log, Router};
 use source::{Source, SourceCounts};
+use triggers::Triggers;
 
 /// Live queries of one server; cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,8 +60,10 @@ pub struct LiveStats {
     /// changes.
     pub woken_groups: u64,
     pub polled_groups: u64,
-    /// Tables of which the log tells.
-    pub covered_tables: u64,
+    /// Tables of which the log tells, of which triggers do, and that are polled.
+    pub log_tables: u64,
+    pub trigger_tables: u64,
+    pub polled_tables: u64,
     /// Whether the log is followed now.
     pub streaming: bool,
     pub commits: u64,
@@ -89,11 +94,25 @@ impl Live {
         self.groups.poll_every(interval);
     }
 
-    /// Follows the log with a login that may, as long as the task runs. Must be
-    /// called inside a Tokio runtime.
-    pub fn follow(&self, pg: Pg, url: ConnectionString, manage: LiveManage) -> JoinHandle<()> {
+    /// Follows the log with a login that may, and triggers, as long as the tasks
+    /// run. Must be called inside a Tokio runtime.
+    pub fn follow(
+        &self,
+        pg: &Pg,
+        login: Option<&ConnectionString>,
+        manage: LiveManage,
+    ) -> Vec<JoinHandle<()>> {
         let (router, counts) = (self.router.clone(), self.source.clone());
-        tokio::spawn(Source { pg, url, manage, router, counts }.run())
+        let triggers = Triggers { pg: pg.clone(), manage, router: router.clone() };
+        let mut tasks = vec![tokio::spawn(triggers.run())];
+        match login {
+            Some(url) => {
+                let (pg, url) = (pg.clone(), url.clone());
+                tasks.push(tokio::spawn(Source { pg, url, manage, router, counts }.run()));
+            }
+            None => self.router.tell_log(Log::Hopeless),
+        }
+        tasks
     }
 
     /// Objects of the database may have changed.
@@ -115,11 +134,14 @@ impl Live {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let (groups, woken_groups) = self.router.groups();
+        let tables = self.router.tables();
         let counts = &self.groups.counts;
         LiveStats {
             woken_groups: count(woken_groups),
             polled_groups: count(groups - woken_groups),
-            covered_tables: count(self.router.covered_tables()),
+            log_tables: count(tables.log),
+            trigger_tables: count(tables.triggers),
+            polled_tables: count(tables.polled),
             streaming: self.source.streaming.load(Ordering::Relaxed),
             commits: read(&self.source.commits),
             gaps: read(&self.source.gaps),

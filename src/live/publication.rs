@@ -4,6 +4,9 @@
 //! otherwise every UPDATE and DELETE on it would fail, whoever runs it. A table
 //! that loses its own is taken out at once.
 //!
+//! Of a table whose rows have none the new rows can be published: what was
+//! appended is told at once, and the rest is found by a poll.
+//!
 //! A transaction that wrote to a table before the table was published is not
 //! told of. So a table counts as covered when all transactions have ended that
 //! ran when it was published.
@@ -11,16 +14,12 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use crate::catalog::changes::{self, INSERTS, Obstacle, PUBLICATION, Tree};
 use crate::catalog::model::Oid;
 use crate::config::LiveManage;
 use crate::pg::{Pg, PgError, SystemTx};
 
-/// The publication; its name needs no quoting.
-pub(super) const NAME: &str = "ringfence_live";
-
-const LOCK: &str = "set local lock_timeout = '2s'";
+pub(super) const LOCK: &str = "set local lock_timeout = '2s'";
 /// Between two looks at the transactions that run.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
@@ -30,46 +29,43 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Coverage {
     /// With the tables that have their rows.
     pub(super) covered: HashMap<Oid, Vec<Oid>>,
+    /// The same of those of which new rows alone are told; refused, too.
+    pub(super) partly: HashMap<Oid, Vec<Oid>>,
     pub(super) refused: HashSet<Oid>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Tree {
-    oid: Oid,
-    /// Quoted, with its schema.
-    name: String,
-    leaves: Vec<Oid>,
-    /// Its rows are in the log and have a replica identity, all of them.
-    usable: bool,
-    /// Its owner is the owner's login, or one that it may act for.
-    owned: bool,
-    /// Every part of it is published.
-    published: bool,
-}
-
-/// The tables, each with its partitions and heirs.
-const TREES: &str = include_str!("trees.sql");
 /// Tables of the publication without a replica identity, as statements that
 /// take them out.
 const UNFIT: &str = include_str!("unfit.sql");
 
-const EXISTS: &str = "select (exists (select from pg_catalog.pg_publication where pubname = 'ringfence_live'))::text";
+const EXISTING: &str = "select pubname::text from pg_catalog.pg_publication \
+    where pubname in ('ringfence_live', 'ringfence_live_inserts') order by 1";
+/// By name.
+const MAKE: [(&str, &str); 2] = [
+    (PUBLICATION, "create publication ringfence_live"),
+    (INSERTS, "create publication ringfence_live_inserts with (publish = 'insert, truncate')"),
+];
 
-/// Makes the publication where it is missing; false when there is none.
-pub(super) async fn prepare(pg: &Pg, manage: LiveManage) -> Result<bool, PgError> {
-    let tx = pg.begin_system("look for the publication of live queries").await?;
-    let exists = tx.query_text(EXISTS, &[]).await?.as_deref() == Some("true");
-    if exists || manage == LiveManage::Off {
-        tx.commit().await?;
-        return Ok(exists);
+/// Makes the publications where they are missing. The names of those that
+/// exist, as the protocol takes them; `None` without the first.
+pub(super) async fn prepare(pg: &Pg, manage: LiveManage) -> Result<Option<String>, PgError> {
+    let mut names = existing(pg).await?;
+    if manage != LiveManage::Off && names.len() < MAKE.len() {
+        for (name, command) in MAKE {
+            if !names.iter().any(|known| known == name) {
+                run(pg, "make a publication for live queries", command).await?;
+            }
+        }
+        names = existing(pg).await?;
     }
-    tx.batch(LOCK).await?;
-    match tx.batch("create publication ringfence_live").await {
-        Ok(()) => tx.commit().await.map(|()| true),
-        // Another server was faster.
-        Err(error) if error.sqlstate() == Some("42710") => Ok(true),
-        Err(error) => Err(error),
-    }
+    Ok(names.iter().any(|name| name == PUBLICATION).then(|| names.join(",")))
+}
+
+async fn existing(pg: &Pg) -> Result<Vec<String>, PgError> {
+    let tx = pg.begin_system("look for the publications of live queries").await?;
+    let rows = tx.query_rows(EXISTING, &[]).await?;
+    tx.commit().await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }
 
 /// Publishes what is wanted, as far as that is possible and allowed, and waits
@@ -83,12 +79,17 @@ pub(super) async fn cover(
     if manage != LiveManage::Off {
         drop_unfit(pg).await?;
     }
-    let wanted = serde_json::Value::from(wanted.into_iter().collect::<Vec<_>>()).to_string();
+    let wanted: Vec<Oid> = wanted.into_iter().collect();
     let mut trees = trees(pg, &wanted).await?;
     if manage != LiveManage::Off {
         let mut added = false;
-        for tree in trees.iter().filter(|tree| tree.usable && tree.owned && !tree.published) {
-            match add(pg, &tree.name).await {
+        for tree in trees.iter().filter(|tree| tree.owned) {
+            let publication = match tree.obstacle {
+                None if !tree.published => PUBLICATION,
+                Some(Obstacle::Identity) if !tree.inserts => INSERTS,
+                _ => continue,
+            };
+            match add(pg, publication, &tree.name).await {
                 Ok(()) => added = true,
                 Err(error) => {
                     tracing::warn!(table = tree.name, %error, "a table could not be published for live queries; it is polled");
@@ -101,10 +102,13 @@ pub(super) async fn cover(
     }
     let mut coverage = Coverage::default();
     for tree in trees {
-        if tree.usable && tree.published {
+        if tree.obstacle.is_none() && tree.published {
             coverage.covered.insert(tree.oid, tree.leaves);
-        } else {
-            coverage.refused.insert(tree.oid);
+            continue;
+        }
+        coverage.refused.insert(tree.oid);
+        if tree.inserts && matches!(tree.obstacle, None | Some(Obstacle::Identity)) {
+            coverage.partly.insert(tree.oid, tree.leaves);
         }
     }
     if coverage.covered.keys().any(|table| !before.contains(table)) {
@@ -113,21 +117,24 @@ pub(super) async fn cover(
     Ok(coverage)
 }
 
-async fn trees(pg: &Pg, wanted: &str) -> Result<Vec<Tree>, PgError> {
+async fn trees(pg: &Pg, wanted: &[Oid]) -> Result<Vec<Tree>, PgError> {
     let tx = pg.begin_system("look at the tables of live queries").await?;
-    let found = tx.query_text(TREES, &[wanted, NAME]).await?;
+    let trees = changes::trees(&tx, wanted).await?;
     tx.commit().await?;
-    let found = found.unwrap_or_else(|| "[]".to_owned());
-    serde_json::from_str(&found).map_err(|error| PgError::Protocol(error.to_string()))
+    Ok(trees)
 }
 
-async fn add(pg: &Pg, table: &str) -> Result<(), PgError> {
-    let tx = pg.begin_system("publish a table for live queries").await?;
+async fn add(pg: &Pg, publication: &str, table: &str) -> Result<(), PgError> {
+    let command = ["alter publication ", publication, " add table ", table].concat();
+    run(pg, "publish a table for live queries", &command).await
+}
+
+/// Runs a statement that makes something, unless another server was faster.
+async fn run(pg: &Pg, reason: &'static str, command: &str) -> Result<(), PgError> {
+    let tx = pg.begin_system(reason).await?;
     tx.batch(LOCK).await?;
-    let command = ["alter publication ringfence_live add table ", table].concat();
-    match tx.batch(&command).await {
+    match tx.batch(command).await {
         Ok(()) => tx.commit().await,
-        // Another server was faster.
         Err(error) if error.sqlstate() == Some("42710") => Ok(()),
         Err(error) => Err(error),
     }
@@ -156,7 +163,7 @@ async fn drop_unfit(pg: &Pg) -> Result<(), PgError> {
 }
 
 async fn unfit(tx: &SystemTx) -> Result<Vec<String>, PgError> {
-    let rows = tx.query_rows(UNFIT, &[NAME]).await?;
+    let rows = tx.query_rows(UNFIT, &[PUBLICATION]).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }
 

@@ -1,13 +1,16 @@
 //! From changed rows to the groups whose answers they may change.
 //!
 //! ```text
-//! Source ─ cover, commit, lose ─▶ Router ─▶ Wake (one of each group) ─▶ Group
-//! Group ── register: tables, keys ─▶ │
+//! Source ─── cover, commit, lose ──▶ Router ─▶ Wake (one of each group) ─▶ Group
+//! Triggers ─ cover, statement ─────▶ │
+//! Group ──── register: tables, keys ▶ │
 //! ```
 //!
 //! A group whose tables are all *covered*, i.e. of which every change from now
-//! on is told, waits to be woken; every other one polls. A change of that is
-//! itself a reason to read again, so nothing is lost between the two.
+//! on is told, by the log or by triggers, waits to be woken; every other one
+//! polls. A change of that is itself a reason to read again, so nothing is lost
+//! between the two. Of a table that both tell of nothing is lost either when
+//! one of them ends.
 //!
 //! A group may say that of a table only rows with certain values of one column
 //! concern it. Where such a value is not known, every group of the table is
@@ -20,7 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::keys::{KeyKind, Value};
+use super::publication::Coverage;
 use super::snapshot::{Snapshot, later};
+use super::triggers::Told;
 use crate::catalog::model::Oid;
 
 /// Commits that a group remembers one by one.
@@ -188,8 +193,10 @@ pub(super) struct Values {
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     inner: Mutex<Inner>,
-    /// Some group needs a table that is not covered.
+    /// Some group needs a table of which the log does not tell.
     pub(super) wanted: Notify,
+    /// The log leaves other tables than before.
+    pub(super) left: Notify,
     pub(super) counts: Counts,
 }
 
@@ -205,14 +212,66 @@ struct Inner {
     next: u64,
     groups: HashMap<u64, Registered>,
     tables: HashMap<Oid, Watched>,
-    /// Covered tables.
+    log: Log,
+    by_log: Teller,
+    by_triggers: Teller,
+    /// Published tables that no group shows.
+    foreign: HashSet<Oid>,
+}
+
+/// Whether the log is followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Log {
+    /// It is not, but may be soon.
+    #[default]
+    Away,
+    Followed,
+    /// An administrator has to do something first.
+    Hopeless,
+}
+
+/// Somebody who tells of changes.
+#[derive(Debug, Default)]
+struct Teller {
+    /// Tables of which all changes are told.
     covered: HashSet<Oid>,
     /// Tables that cannot be covered as things are.
     refused: HashSet<Oid>,
-    /// Where the rows are → the tables that show them.
-    leaves: HashMap<Oid, Vec<Oid>>,
-    /// Published tables that no group shows.
-    foreign: HashSet<Oid>,
+    /// What is told of → the tables that it may concern.
+    concerns: HashMap<Oid, Vec<Oid>>,
+}
+
+impl Teller {
+    /// Each table of `told` is given with what is told of for it.
+    fn cover<'a>(
+        &mut self,
+        covered: impl Iterator<Item = &'a Oid>,
+        refused: HashSet<Oid>,
+        told: impl Iterator<Item = (&'a Oid, &'a Vec<Oid>)>,
+    ) {
+        self.covered = covered.copied().collect();
+        self.refused = refused;
+        self.concerns = HashMap::new();
+        for (table, parts) in told {
+            for part in parts {
+                self.concerns.entry(*part).or_default().push(*table);
+            }
+        }
+        self.concerns.values_mut().for_each(|tables| tables.sort_unstable());
+    }
+
+    /// Whether it was not asked about this table yet.
+    fn ignores(&self, table: &Oid) -> bool {
+        !self.covered.contains(table) && !self.refused.contains(table)
+    }
+}
+
+/// How many tables of groups learn of changes in which way.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) log: usize,
+    pub(super) triggers: usize,
+    pub(super) polled: usize,
 }
 
 #[derive(Debug)]
@@ -285,7 +344,25 @@ impl Inner {
     }
 
     fn is_covered(&self, interest: &Interest) -> bool {
-        !interest.opaque && interest.tables.keys().all(|table| self.covered.contains(table))
+        !interest.opaque && interest.tables.keys().all(|table| self.is_told(table))
+    }
+
+    fn is_told(&self, table: &Oid) -> bool {
+        self.by_log.covered.contains(table) || self.by_triggers.covered.contains(table)
+    }
+
+    /// The tables of groups that could be covered.
+    fn wanted(&self) -> HashSet<Oid> {
+        let groups = self.groups.values().filter(|registered| !registered.interest.opaque);
+        groups.flat_map(|registered| registered.interest.tables.keys().copied()).collect()
+    }
+
+    /// Groups of such tables read again.
+    fn ring(&self, is_meant: impl Fn(&Oid) -> bool) {
+        let is_theirs = |registered: &Registered| registered.interest.tables.keys().any(&is_meant);
+        for registered in self.groups.values().filter(|registered| is_theirs(registered)) {
+            registered.wake.all(true);
+        }
     }
 
     /// Tells the groups whether they are covered; whoever changes reads again.
@@ -304,11 +381,13 @@ impl Router {
         let mut inner = lock(&self.inner);
         let wake = Arc::new(Wake::default());
         wake.covered.store(inner.is_covered(&interest), Ordering::Release);
-        let wanted = !interest.opaque
-            && interest
-                .tables
-                .keys()
-                .any(|table| !inner.covered.contains(table) && !inner.refused.contains(table));
+        let ignored = |teller: &Teller| {
+            !interest.opaque && interest.tables.keys().any(|table| teller.ignores(table))
+        };
+        let wanted = ignored(&inner.by_log);
+        let left = inner.log != Log::Away
+            && interest.tables.keys().any(|table| !inner.by_log.covered.contains(table))
+            && ignored(&inner.by_triggers);
         inner.next += 1;
         let id = inner.next;
         inner.add(id, Registered { interest, wake: wake.clone() });
@@ -316,58 +395,88 @@ impl Router {
         if wanted {
             self.wanted.notify_one();
         }
+        if left {
+            self.left.notify_one();
+        }
         Ticket { router: self.clone(), id, wake }
     }
 
     /// The tables of groups that could be covered.
     pub(super) fn wanted(&self) -> HashSet<Oid> {
-        let inner = lock(&self.inner);
-        let groups = inner.groups.values().filter(|registered| !registered.interest.opaque);
-        groups.flat_map(|registered| registered.interest.tables.keys().copied()).collect()
+        lock(&self.inner).wanted()
     }
 
-    /// From now on changes of these tables are told, each given with the tables
-    /// that have its rows, and of no others. `foreign` are tables that are
-    /// published for somebody else, unless they are among these. Whether
-    /// anything is other than it was.
-    pub(super) fn cover(
-        &self,
-        covered: &HashMap<Oid, Vec<Oid>>,
-        refused: HashSet<Oid>,
-        foreign: HashSet<Oid>,
-    ) -> bool {
+    /// Those of which the log does not tell, and will not soon; without those
+    /// that triggers cannot cover.
+    pub(super) fn left_by_log(&self) -> Vec<Oid> {
+        let inner = lock(&self.inner);
+        let left = |table: &Oid| match inner.log {
+            Log::Away => false,
+            Log::Followed => inner.by_log.refused.contains(table),
+            Log::Hopeless => true,
+        };
+        let refused = &inner.by_triggers.refused;
+        let wanted = inner.wanted().into_iter();
+        wanted.filter(|table| left(table) && !refused.contains(table)).collect()
+    }
+
+    /// From now on the log tells of changes of these tables, and of no others.
+    /// `foreign` are tables that are published for somebody else, unless they
+    /// are among these. Whether anything is other than it was.
+    pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
         let mut inner = lock(&self.inner);
-        let before = std::mem::take(&mut inner.leaves);
-        inner.covered = covered.keys().copied().collect();
-        inner.refused = refused;
-        for (table, leaves) in covered {
-            for leaf in leaves {
-                inner.leaves.entry(*leaf).or_default().push(*table);
-            }
-        }
-        inner.leaves.values_mut().for_each(|tables| tables.sort_unstable());
+        let before = std::mem::take(&mut inner.by_log.concerns);
+        let Coverage { covered, partly, refused } = coverage;
+        inner.by_log.cover(covered.keys(), refused.clone(), covered.iter().chain(partly));
         inner.foreign = foreign;
-        let leaves = std::mem::take(&mut inner.leaves);
-        inner.foreign.retain(|leaf| !leaves.contains_key(leaf));
-        let changed = leaves != before;
-        inner.leaves = leaves;
+        let Inner { foreign, by_log, .. } = &mut *inner;
+        foreign.retain(|leaf| !by_log.concerns.contains_key(leaf));
+        let changed = by_log.concerns != before;
         inner.tell_covered();
+        drop(inner);
+        self.left.notify_one();
         changed
     }
 
-    pub(super) fn covered(&self) -> HashSet<Oid> {
-        lock(&self.inner).covered.clone()
+    /// From now on triggers tell of statements that may change these tables, and
+    /// of no others.
+    pub(super) fn cover_by_triggers(&self, told: Told) {
+        let mut inner = lock(&self.inner);
+        let Told { covered, refused, fresh } = told;
+        inner.by_triggers.cover(covered.keys(), refused, covered.iter());
+        inner.tell_covered();
+        inner.ring(|table| fresh.contains(table));
     }
 
-    /// Changes are not told any more.
-    pub(super) fn lose(&self) {
-        self.cover(&HashMap::new(), HashSet::new(), HashSet::new());
+    /// Notifications of triggers were lost.
+    pub(super) fn ring_triggered(&self) {
+        let inner = lock(&self.inner);
+        inner.ring(|table| inner.by_triggers.covered.contains(table));
+    }
+
+    pub(super) fn covered(&self) -> HashSet<Oid> {
+        lock(&self.inner).by_log.covered.clone()
+    }
+
+    pub(super) fn tell_log(&self, log: Log) {
+        lock(&self.inner).log = log;
+        self.left.notify_one();
+    }
+
+    /// The log does not tell of changes any more.
+    pub(super) fn lose(&self, log: Log) {
+        self.cover(&Coverage::default(), HashSet::new());
+        self.tell_log(log);
     }
 
     /// The database's objects have changed; what was refused may work now.
     pub(super) fn reconsider(&self) {
-        lock(&self.inner).refused.clear();
+        let mut inner = lock(&self.inner);
+        inner.by_log.refused.clear();
+        inner.by_triggers.refused.clear();
+        drop(inner);
         self.wanted.notify_one();
+        self.left.notify_one();
     }
 
     /// Every group reads again; nobody knows whether that concerns it.
@@ -384,7 +493,7 @@ impl Router {
             return Some(Vec::new());
         }
         let mut columns: Vec<(Arc<str>, KeyKind)> = Vec::new();
-        for table in inner.leaves.get(&leaf)? {
+        for table in inner.by_log.concerns.get(&leaf)? {
             let Some(watched) = inner.tables.get(table) else { continue };
             for (column, by_value) in &watched.by_column {
                 if !columns.iter().any(|(known, _)| known == column) {
@@ -405,7 +514,7 @@ impl Router {
         let mut concerned = 0;
         let mut unknown = Vec::new();
         for (leaf, touched) in &changes.tables {
-            let Some(tables) = inner.leaves.get(leaf) else {
+            let Some(tables) = inner.by_log.concerns.get(leaf) else {
                 if !inner.foreign.contains(leaf) {
                     unknown.push(*leaf);
                 }
@@ -450,6 +559,21 @@ impl Router {
         unknown
     }
 
+    /// A statement of a transaction that has committed may have changed rows.
+    pub(super) fn statement(&self, table: Oid, id: u32) {
+        let inner = lock(&self.inner);
+        let Some(tables) = inner.by_triggers.concerns.get(&table) else { return };
+        let mut groups: HashSet<u64> = HashSet::new();
+        for watched in tables.iter().filter_map(|table| inner.tables.get(table)) {
+            groups.extend(&watched.all);
+            groups.extend(watched.by_column.values().flat_map(|by| by.groups.values().flatten()));
+        }
+        self.counts.woken.fetch_add(groups.len().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        for registered in groups.iter().filter_map(|group| inner.groups.get(group)) {
+            registered.wake.commit(id, true);
+        }
+    }
+
     /// Groups, and how many of them wait to be woken instead of polling.
     pub(super) fn groups(&self) -> (usize, usize) {
         let inner = lock(&self.inner);
@@ -458,8 +582,19 @@ impl Router {
         (inner.groups.len(), covered.count())
     }
 
-    /// How many tables are covered.
-    pub(super) fn covered_tables(&self) -> usize {
-        lock(&self.inner).covered.len()
+    /// The tables of groups, by how their changes are told.
+    pub(super) fn tables(&self) -> Tables {
+        let inner = lock(&self.inner);
+        let mut tables = Tables::default();
+        for table in inner.wanted() {
+            if inner.by_log.covered.contains(&table) {
+                tables.log += 1;
+            } else if inner.by_triggers.covered.contains(&table) {
+                tables.triggers += 1;
+            } else {
+                tables.polled += 1;
+            }
+        }
+        tables
     }
 }

@@ -48,6 +48,17 @@ impl Snapshot {
     }
 }
 
+/// As Postgres prints it.
+impl std::fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:", self.xmin, self.xmax)?;
+        for (index, id) in self.running.iter().enumerate() {
+            write!(f, "{}{id}", if index > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
 /// Of two ids as the log has them, the later one.
 pub(super) fn later(a: u32, b: u32) -> u32 {
     if b.wrapping_sub(a) < 1 << 31 { b } else { a }
@@ -63,6 +74,7 @@ mod tests {
         let seen: Vec<u32> = (8..22).filter(|id| snapshot.sees(*id)).collect();
         assert_eq!(seen, [8, 9, 10, 11, 13, 14, 16, 17, 18, 19]);
         assert!(snapshot.is_past(9) && !snapshot.is_past(10));
+        assert_eq!(snapshot.to_string(), "10:20:12,15");
         for text in ["", "1", "1:2", "1:2:x", "1:2:3:4", "a:b:"] {
             assert_eq!(Snapshot::parse(text), None, "{text}");
         }

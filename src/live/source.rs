@@ -23,8 +23,9 @@ use tokio::time::{Instant, sleep};
 
 use super::pgoutput::{self, Malformed, Message};
 use super::publication::{self, Coverage};
-use super::router::{Changes, Router};
+use super::router::{Changes, Log, Router};
 use super::rows::Rows;
+use crate::catalog::changes::PUBLICATION;
 use crate::catalog::model::Oid;
 use crate::config::LiveManage;
 use crate::pg::{ConnectionString, Pg, PgError, Received, Replication};
@@ -46,7 +47,7 @@ enum SourceError {
     Pg(#[from] PgError),
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    #[error("there is no publication {}; live.manage = off leaves it to you", publication::NAME)]
+    #[error("there is no publication {}; live.manage = off leaves it to you", PUBLICATION)]
     NoPublication,
 }
 
@@ -93,13 +94,14 @@ impl Source {
             let begun = Instant::now();
             let ended = self.follow().await;
             self.counts.streaming.store(false, Ordering::Relaxed);
-            self.router.lose();
+            let hopeless = ended.as_ref().is_err_and(SourceError::is_hopeless);
+            self.router.lose(if hopeless { Log::Hopeless } else { Log::Away });
             let Err(error) = ended else { continue };
             self.counts.gaps.fetch_add(1, Ordering::Relaxed);
             if begun.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
-            if error.is_hopeless() {
+            if hopeless {
                 pause = HOPELESS;
             }
             let text = error.to_string();
@@ -116,14 +118,14 @@ impl Source {
 
     /// Streams until nobody needs it.
     async fn follow(&self) -> Result<(), SourceError> {
-        if !publication::prepare(&self.pg, self.manage).await? {
-            return Err(SourceError::NoPublication);
-        }
+        let publications = publication::prepare(&self.pg, self.manage).await?;
+        let publications = publications.ok_or(SourceError::NoPublication)?;
         let mut log = Replication::open(&self.url).await?;
         let slot = format!("ringfence_live_{:016x}", rand::random::<u64>());
         log.create_slot(&slot).await?;
-        log.start(&slot, publication::NAME).await?;
+        log.start(&slot, &publications).await?;
         self.counts.streaming.store(true, Ordering::Relaxed);
+        self.router.tell_log(Log::Followed);
         tracing::info!(slot, "live queries follow the log");
         let mut reader =
             Reader { source: self, rows: Rows::default(), open: None, unknown: HashSet::new() };
@@ -157,10 +159,11 @@ impl Source {
                 outcome = covered => {
                     covering = None;
                     match outcome {
-                        Ok(Coverage { covered, refused }) => {
-                            tracing::debug!(covered = covered.len(), refused = refused.len(), "tables are covered");
+                        Ok(coverage) => {
+                            let (covered, refused) = (coverage.covered.len(), coverage.refused.len());
+                            tracing::debug!(covered, refused, "tables are covered");
                             let unknown = std::mem::take(&mut reader.unknown);
-                            if self.router.cover(&covered, refused, unknown) {
+                            if self.router.cover(&coverage, unknown) {
                                 // Something may have happened to rows unseen.
                                 reader.rows.forget_all();
                             }

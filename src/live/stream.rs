@@ -87,7 +87,7 @@ impl Live {
                     seen = batch.snapshot;
                     if batch.next.is_some() {
                         *place = batch.next;
-                        publisher.add(batch.data);
+                        publisher.add(batch.data, seen.clone());
                         // There may be more.
                         pending.all = true;
                         wait = None;

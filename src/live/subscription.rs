@@ -7,6 +7,9 @@
 //! ```
 //!
 //! Whoever reads slowly gets the latest state, and nothing is ever queued.
+//!
+//! A subscriber may ask for marks: what a state showed, and its hash. Who comes
+//! back with the hash of the state that it has is not sent that one again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,12 +28,20 @@ use crate::session::{Session, sha256};
 /// The state of a subscription.
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// The whole `data` object, as Postgres made it.
-    Data(Bytes),
+    /// The whole `data` object, as Postgres made it, with the marks that were
+    /// asked for as JSON.
+    Data(Bytes, Option<String>),
     /// The state could not be read for a reason that may pass.
     Failed(ApiError),
     /// The request is no longer valid, or its caller is not; nothing follows.
     Ended(ApiError),
+}
+
+/// What a subscriber asks to be told beside its states.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The hash of the state that it has.
+    pub known: Option<String>,
 }
 
 /// One subscription of one caller: the stream of its states, as far as they
@@ -39,6 +50,7 @@ pub enum Update {
 pub struct Subscription {
     cell: Arc<Cell>,
     operation: Option<Arc<str>>,
+    marks: Option<Marks>,
     _open: DropGuard,
 }
 
@@ -56,6 +68,10 @@ struct Cell {
 #[derive(Debug, Default)]
 struct Slot {
     latest: Option<Update>,
+    /// What it showed, where that is known.
+    snapshot: Option<Snapshot>,
+    /// It is a state, and not one of several answers.
+    is_state: bool,
     /// Nothing will be published any more.
     ended: bool,
 }
@@ -102,6 +118,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn channel(
     session: Arc<Session>,
     operation: Option<Arc<str>>,
+    marks: Option<Marks>,
 ) -> (Publisher, Subscription) {
     let cell = Arc::new(Cell {
         slot: Mutex::new(Slot::default()),
@@ -112,7 +129,7 @@ pub(crate) fn channel(
     });
     let closed = CancellationToken::new();
     let subscription =
-        Subscription { cell: cell.clone(), operation, _open: closed.clone().drop_guard() };
+        Subscription { cell: cell.clone(), operation, marks, _open: closed.clone().drop_guard() };
     (Publisher(Arc::new(End { cell, closed, last: Mutex::default() })), subscription)
 }
 
@@ -126,6 +143,45 @@ impl Subscription {
     pub fn renewal(&self) -> Renewal {
         Renewal(self.cell.clone())
     }
+
+    /// Adds the marks that were asked for; `None` when the client has this state
+    /// already.
+    fn marked(
+        &mut self,
+        data: Bytes,
+        snapshot: Option<&Snapshot>,
+        is_state: bool,
+    ) -> Option<Update> {
+        let Some(marks) = &mut self.marks else { return Some(Update::Data(data, None)) };
+        let mut told = serde_json::Map::new();
+        if let Some(snapshot) = snapshot {
+            told.insert("position".to_owned(), snapshot.to_string().into());
+        }
+        if is_state {
+            let hash = hash(&lock(&self.cell.session), &data);
+            // Of the first state alone: later ones are changes.
+            if marks.known.take().is_some_and(|known| known == hash) {
+                return None;
+            }
+            told.insert("hash".to_owned(), hash.into());
+        }
+        Some(Update::Data(data, Some(serde_json::json!({"live": told}).to_string())))
+    }
+}
+
+/// Stands for a state of one caller: another caller's hash of the same bytes is
+/// another one, so that nothing can be learnt by trying.
+fn hash(session: &Session, data: &[u8]) -> String {
+    let mut out = Vec::with_capacity(data.len() + 256);
+    let who = session.variables_json();
+    let tenant = session.tenant.as_deref().unwrap_or_default();
+    let user = session.user.as_deref().unwrap_or_default();
+    for part in [tenant, user, &who] {
+        out.extend_from_slice(&part.len().to_be_bytes());
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(data);
+    sha256(&out).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The session of a subscription that somebody else reads from.
@@ -143,16 +199,24 @@ impl Renewal {
 impl Stream for Subscription {
     type Item = Update;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
-        self.cell.reader.register(cx.waker());
-        let mut slot = self.cell.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.latest.take() {
-            Some(update) => {
-                self.cell.taken.notify_one();
-                Poll::Ready(Some(update))
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
+        loop {
+            self.cell.reader.register(cx.waker());
+            let mut slot = lock(&self.cell.slot);
+            let Some(update) = slot.latest.take() else {
+                return if slot.ended { Poll::Ready(None) } else { Poll::Pending };
+            };
+            let (snapshot, is_state) = (slot.snapshot.take(), slot.is_state);
+            drop(slot);
+            self.cell.taken.notify_one();
+            match update {
+                Update::Data(data, _) => {
+                    if let Some(update) = self.marked(data, snapshot.as_ref(), is_state) {
+                        return Poll::Ready(Some(update));
+                    }
+                }
+                other => return Poll::Ready(Some(other)),
             }
-            None if slot.ended => Poll::Ready(None),
-            None => Poll::Pending,
         }
     }
 }
@@ -181,7 +245,7 @@ impl Publisher {
             return true;
         }
         last.state = Some(state.clone());
-        self.publish(update.clone());
+        self.publish(update.clone(), snapshot.cloned(), true);
         true
     }
 
@@ -194,18 +258,22 @@ impl Publisher {
 
     /// Publishes one of several answers that are all to be taken; see
     /// [`Self::vacant`].
-    pub(super) fn add(&self, data: Bytes) {
+    pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>) {
         *lock(&self.0.last) = Last::default();
-        self.publish(Update::Data(data));
+        self.publish(Update::Data(data, None), snapshot, false);
     }
 
     /// Says why nothing follows.
     pub(crate) fn end(&self, error: ApiError) {
-        self.publish(Update::Ended(error));
+        self.publish(Update::Ended(error), None, true);
     }
 
-    fn publish(&self, update: Update) {
-        lock(&self.0.cell.slot).latest = Some(update);
+    fn publish(&self, update: Update, snapshot: Option<Snapshot>, is_state: bool) {
+        let mut slot = lock(&self.0.cell.slot);
+        slot.latest = Some(update);
+        slot.snapshot = snapshot;
+        slot.is_state = is_state;
+        drop(slot);
         self.0.cell.reader.wake();
     }
 
@@ -251,29 +319,30 @@ mod tests {
     use crate::session::claims::anonymous_session;
 
     fn data(text: &'static str) -> Update {
-        Update::Data(Bytes::from_static(text.as_bytes()))
+        Update::Data(Bytes::from_static(text.as_bytes()), None)
     }
 
     #[test]
     fn a_slow_reader_gets_the_latest_state_only() {
-        let (publisher, mut subscription) = channel(Arc::new(anonymous_session("user")), None);
+        let (publisher, mut subscription) =
+            channel(Arc::new(anonymous_session("user")), None, None);
         assert!(subscription.next().now_or_never().is_none());
         for text in ["1", "2", "3"] {
-            publisher.publish(data(text));
+            publisher.publish(data(text), None, true);
         }
         let taken = subscription.next().now_or_never().flatten();
-        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "3"));
+        assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "3"));
         assert!(subscription.next().now_or_never().is_none());
-        publisher.publish(data("4"));
+        publisher.publish(data("4"), None, true);
         drop(publisher);
         let taken = subscription.next().now_or_never().flatten();
-        assert!(matches!(taken, Some(Update::Data(bytes)) if bytes == "4"));
+        assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "4"));
         assert!(matches!(subscription.next().now_or_never(), Some(None)));
     }
 
     #[test]
     fn the_publisher_learns_that_nobody_listens() {
-        let (publisher, subscription) = channel(Arc::new(anonymous_session("user")), None);
+        let (publisher, subscription) = channel(Arc::new(anonymous_session("user")), None, None);
         subscription.renewal().renew(Arc::new(anonymous_session("other")));
         assert_eq!(&*publisher.session().role, "other");
         assert!(!publisher.closed().is_cancelled());

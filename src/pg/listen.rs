@@ -35,6 +35,8 @@ pub enum ListenEvent {
     /// Listening starts or starts again, or there were more notifications than
     /// could be kept: assume that everything changed.
     Lost,
+    /// Nothing is heard until the next [`ListenEvent::Lost`].
+    Broken,
 }
 
 /// Follows the channels until the receiver is dropped.
@@ -64,6 +66,9 @@ async fn keep_listening(
         let started = tokio::time::Instant::now();
         let error = listen_once(connector, channels, sender).await;
         tracing::debug!(%error, "listening for notifications was interrupted");
+        if sender.send(ListenEvent::Broken).await.is_err() {
+            return;
+        }
         if started.elapsed() > PING_EVERY {
             pause = FIRST_PAUSE;
         }

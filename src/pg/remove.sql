@@ -33,7 +33,7 @@ step (ord, sql) as (
 
   union all
   select 15, format('drop publication %I', pubname)
-  from pg_publication where pubname = 'ringfence_live'
+  from pg_publication where pubname in ('ringfence_live', 'ringfence_live_inserts')
 
   union all
   select 20, format('drop policy ringfence_admin on %s', p.polrelid::regclass)
@@ -42,7 +42,8 @@ step (ord, sql) as (
   union all
   select 25, format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
   from pg_trigger t
-  where t.tgfoid = to_regprocedure('ringfence.capture()') and t.tgparentid = 0 and not t.tgisinternal
+  where t.tgfoid in (to_regprocedure('ringfence.capture()'), to_regprocedure('ringfence.tell_change()'))
+    and t.tgparentid = 0 and not t.tgisinternal
 
   union all
   select distinct 30,

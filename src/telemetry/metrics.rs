@@ -111,7 +111,9 @@ pub struct EngineSnapshot {
     /// Groups of subscriptions by how they learn of changes.
     pub woken_groups: u64,
     pub polled_groups: u64,
-    pub live_tables: u64,
+    pub tables_log: u64,
+    pub tables_triggers: u64,
+    pub tables_polled: u64,
     pub live_streaming: u64,
     pub live_commits: u64,
     pub live_gaps: u64,
@@ -383,7 +385,7 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 12] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 14] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     (
         "event_triggers_undelivered",
@@ -397,7 +399,15 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 12] = [
     ("live_groups_polled", "Groups of subscriptions that are read again and again", |e| {
         e.polled_groups
     }),
-    ("live_tables", "Tables whose changes the write-ahead log tells of", |e| e.live_tables),
+    ("live_tables_log", "Tables of subscriptions of which the write-ahead log tells", |e| {
+        e.tables_log
+    }),
+    ("live_tables_triggered", "Tables of subscriptions of which triggers tell", |e| {
+        e.tables_triggers
+    }),
+    ("live_tables_polled", "Tables of subscriptions that are read again and again", |e| {
+        e.tables_polled
+    }),
     ("live_streaming", "Whether the write-ahead log is followed", |e| e.live_streaming),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),

@@ -42,7 +42,9 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// An answer to a query or a mutation, as events.
 pub(super) fn one(answer: &GraphqlResponse) -> Response {
     let mut out = BytesMut::new();
-    for part in next(answer.data.as_ref(), &answer.errors).into_iter().chain([COMPLETE]) {
+    let extensions = answer.extensions();
+    let parts = next(answer.data.as_ref(), &answer.errors, extensions.as_deref());
+    for part in parts.into_iter().chain([COMPLETE]) {
         out.extend_from_slice(&part);
     }
     respond(Body::from(out.freeze()))
@@ -102,8 +104,13 @@ const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 /// An event with an answer.
-fn next(data: Option<&Bytes>, errors: &[ApiError]) -> Vec<Bytes> {
+fn next(data: Option<&Bytes>, errors: &[ApiError], extensions: Option<&str>) -> Vec<Bytes> {
     let mut head = BytesMut::from(&b"event: next\ndata: {"[..]);
+    if let (Some(json), true) = (extensions, data.is_some()) {
+        head.extend_from_slice(b"\"extensions\":");
+        head.extend_from_slice(json.as_bytes());
+        head.extend_from_slice(b",");
+    }
     if !errors.is_empty() {
         head.extend_from_slice(b"\"errors\":");
         head.extend_from_slice(&error_list(errors));
@@ -144,14 +151,14 @@ struct Events {
 }
 
 impl Events {
-    fn say(&mut self, data: Option<&Bytes>, errors: &[ApiError]) {
+    fn say(&mut self, data: Option<&Bytes>, errors: &[ApiError], marks: Option<&str>) {
         errors.iter().for_each(|error| self.hub.metrics.error(error));
         self.hub.metrics.socket_frame();
-        self.ready.extend(next(data, errors));
+        self.ready.extend(next(data, errors, marks));
     }
 
     fn end(&mut self, error: ApiError) {
-        self.say(None, &[error]);
+        self.say(None, &[error], None);
         self.complete();
     }
 
@@ -162,8 +169,8 @@ impl Events {
 
     fn take(&mut self, update: Option<Update>) {
         match update {
-            Some(Update::Data(data)) => self.say(Some(&data), &[]),
-            Some(Update::Failed(error)) => self.say(None, &[error]),
+            Some(Update::Data(data, marks)) => self.say(Some(&data), &[], marks.as_deref()),
+            Some(Update::Failed(error)) => self.say(None, &[error], None),
             Some(Update::Ended(error)) => self.end(error),
             None => self.complete(),
         }
@@ -218,14 +225,14 @@ mod tests {
     fn an_event_is_one_line_of_json() {
         let data = Bytes::from_static(b"{\"a\":[1, \n 2,\r\n3],\"b\":\"x\\ny\"}");
         assert_eq!(
-            shown(next(Some(&data), &[])),
+            shown(next(Some(&data), &[], None)),
             "event: next\ndata: {\"data\":{\"a\":[1,   2,  3],\"b\":\"x\\ny\"}}\n\n"
         );
         let error = [ApiError::new(Code::NotFound, "no")];
         let errors = r#""errors":[{"message":"no","extensions":{"path":"$","code":"not-found"}}]"#;
-        assert_eq!(shown(next(None, &error)), format!("event: next\ndata: {{{errors}}}\n\n"));
+        assert_eq!(shown(next(None, &error, None)), format!("event: next\ndata: {{{errors}}}\n\n"));
         assert_eq!(
-            shown(next(Some(&Bytes::from_static(b"{}")), &error)),
+            shown(next(Some(&Bytes::from_static(b"{}")), &error, None)),
             format!("event: next\ndata: {{{errors},\"data\":{{}}}}\n\n")
         );
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::respond::Refusal;
 use crate::base::{ApiError, Code, JsonPath};
-use crate::engine::GraphqlRequest;
+use crate::engine::{GraphqlRequest, Marks};
 
 /// Longer names of operations are refused unseen: they travel into the log and
 /// into errors.
@@ -40,6 +40,16 @@ struct Extensions {
     /// The id of a mutation's transaction.
     #[serde(default)]
     transaction: Option<bool>,
+    /// What states of a subscription showed, and their hashes.
+    #[serde(default)]
+    live: Option<LiveMarks>,
+}
+
+#[derive(Deserialize)]
+struct LiveMarks {
+    /// Of the state that the client has.
+    #[serde(default)]
+    hash: Option<String>,
 }
 
 /// Only JSON is read. Other types are also what a form on a foreign page can
@@ -158,13 +168,15 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
             return Err(shape(path.clone().key("variables"), message));
         }
     };
-    let wants_transaction =
-        fields.extensions.and_then(|asked| asked.transaction).unwrap_or_default();
+    let Extensions { transaction, live } = fields.extensions.unwrap_or_default();
+    let wants_transaction = transaction.unwrap_or_default();
+    let marks = live.map(|asked| Marks { known: asked.hash });
     Ok(GraphqlRequest {
         query,
         operation_name,
         variables,
         wants_transaction,
+        marks,
         ..GraphqlRequest::default()
     })
 }

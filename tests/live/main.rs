@@ -16,12 +16,14 @@ mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod processes;
+mod reconnect;
 mod restarts;
 #[path = "../served/mod.rs"]
 mod served;
 mod sharing;
 mod sockets;
 mod streams;
+mod triggers;
 mod writers;
 
 use std::net::SocketAddr;

@@ -129,9 +129,12 @@ async fn a_table_without_replica_identity_is_polled_and_stays_writable() {
     server.until("the table is covered", |live| live.woken_groups == 1).await;
     server.sql("update logs set line = 'three'").await;
     until_state(&mut client, "logs", &json!([{"line": "three"}])).await;
-    server.sql("alter table logs drop constraint logs_pkey").await;
+    server
+        .sql("alter table logs drop constraint logs_pkey; update logs set line = 'at once'")
+        .await;
     server.until("the table is polled", |live| live.polled_groups == 1).await;
-    let published = "select count(*) from pg_publication_tables where tablename = 'logs'";
+    let published = "select count(*) from pg_publication_tables
+        where pubname = 'ringfence_live' and tablename = 'logs'";
     assert_eq!(server.db.psql(published).unwrap(), "0");
     server.sql("update logs set line = 'four'").await;
     until_state(&mut client, "logs", &json!([{"line": "four"}])).await;

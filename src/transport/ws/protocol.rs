@@ -263,8 +263,12 @@ impl Protocol {
     }
 
     /// A state of a subscription, or the answer to a query.
-    pub(super) fn data(self, id: &Id, data: Bytes) -> Text {
-        let mut text = self.about(self.data_type(), id, r#","payload":{"data":"#, "}}");
+    pub(super) fn data(self, id: &Id, data: Bytes, extensions: Option<&str>) -> Text {
+        let payload = match extensions {
+            None => Cow::Borrowed(r#","payload":{"data":"#),
+            Some(json) => Cow::Owned(format!(r#","payload":{{"extensions":{json},"data":"#)),
+        };
+        let mut text = self.about(self.data_type(), id, &payload, "}}");
         text.data = Some(data);
         text
     }
@@ -300,16 +304,7 @@ impl Protocol {
         let extensions = answer.extensions();
         match (answer.data, answer.errors.as_slice()) {
             (Some(data), []) => {
-                let text = match extensions {
-                    None => self.data(id, data),
-                    Some(extensions) => {
-                        let payload = format!(r#","payload":{{"extensions":{extensions},"data":"#);
-                        let mut text = self.about(self.data_type(), id, &payload, "}}");
-                        text.data = Some(data);
-                        text
-                    }
-                };
-                vec![text, self.complete(id)]
+                vec![self.data(id, data, extensions.as_deref()), self.complete(id)]
             }
             (Some(data), errors) => {
                 let payload = format!(r#","payload":{{"errors":{},"data":"#, json(errors));

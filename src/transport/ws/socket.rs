@@ -537,8 +537,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Event::Update(id, update) => match update {
                 _ if !self.guard.is_running(&id) => {}
-                Update::Data(data) => {
-                    let text = self.protocol.data(&id, data);
+                Update::Data(data, marks) => {
+                    let text = self.protocol.data(&id, data, marks.as_deref());
                     self.tell([text]);
                 }
                 Update::Failed(error) => {

@@ -1,0 +1,98 @@
+//! Who comes back with what it had, and which state shows a write.
+
+use super::*;
+
+async fn with_marks(client: &mut Client, id: &str, query: &str, live: Value) {
+    let payload = json!({"query": query, "extensions": {"live": live}});
+    let message = json!({"id": id, "type": "subscribe", "payload": payload});
+    client.send(message.to_string()).await;
+}
+
+fn hash(message: &Value) -> &str {
+    message["payload"]["extensions"]["live"]["hash"].as_str().expect("a hash")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_is_sent_what_changed_meanwhile_and_nothing_else() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    // Others are not told what they did not ask for.
+    subscribe(&mut client, "plain", NOTES).await;
+    assert!(client.json().await["payload"]["extensions"].is_null());
+    let mut client = server.client("a", "1").await;
+    with_marks(&mut client, "n", NOTES, json!({})).await;
+    let first = client.json().await;
+    assert_eq!(first["payload"]["data"]["notes"], json!([{"body": "of a"}]));
+    let first = hash(&first).to_owned();
+    drop(client);
+    // With another token of the same caller.
+    let mut client = server.client("a", "1").await;
+    with_marks(&mut client, "n", NOTES, json!({"hash": first})).await;
+    assert!(client.is_silent(Duration::from_millis(300)).await);
+    server.until("it is read", |live| live.woken_groups >= 1).await;
+    server.sql("update notes set body = 'new' where id = 1").await;
+    let second = client.json().await;
+    assert_eq!(second["payload"]["data"]["notes"], json!([{"body": "new"}]));
+    assert_ne!(hash(&second), first);
+    // Back to what it was: a change, and the same hash.
+    server.sql("update notes set body = 'of a' where id = 1").await;
+    let third = client.json().await;
+    assert_eq!(third["payload"]["data"]["notes"], json!([{"body": "of a"}]));
+    assert_eq!(hash(&third), first);
+    let mut late = server.client("a", "1").await;
+    with_marks(&mut late, "n", NOTES, json!({"hash": hash(&second)})).await;
+    assert_eq!(state(&mut late, "n", "notes").await, json!([{"body": "of a"}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hash_means_nothing_to_another_caller() {
+    let server = Server::start(&[]).await;
+    server.sql("update notes set body = 'the same'").await;
+    let mut hashes = Vec::new();
+    for (tenant, user) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let mut client = server.client(tenant, user).await;
+        with_marks(&mut client, "n", NOTES, json!({})).await;
+        let message = client.json().await;
+        assert_eq!(message["payload"]["data"]["notes"], json!([{"body": "the same"}]));
+        hashes.push(hash(&message).to_owned());
+    }
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 3);
+    // So it is not taken from anybody else.
+    let mut client = server.client("c", "9").await;
+    for (index, known) in hashes.iter().enumerate() {
+        let id = index.to_string();
+        with_marks(&mut client, &id, NOTES, json!({"hash": known})).await;
+        assert_eq!(state(&mut client, &id, "notes").await, json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_tells_which_writes_a_state_shows() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    with_marks(&mut client, "n", NOTES, json!({})).await;
+    let first = client.json().await;
+    server.until_woken(1).await;
+    let db = server.db.client().await;
+    let sql = "update notes set body = 'mine' where id = 1 returning pg_current_xact_id()::text";
+    let id: String = db.query_one(sql, &[]).await.unwrap().get(0);
+    let second = client.json().await;
+    let shows = async |message: &Value| {
+        let position = message["payload"]["extensions"]["live"]["position"].as_str().unwrap();
+        let sql = "select pg_visible_in_snapshot($1::text::xid8, $2::text::pg_snapshot)";
+        let row = db.query_one(sql, &[&id, &position]).await.unwrap();
+        row.get::<_, bool>(0)
+    };
+    assert!(!shows(&first).await, "{first}");
+    assert!(shows(&second).await, "{second}");
+    // A stream has no state to come back to: batches are never left out.
+    let query =
+        "subscription { notes_stream(cursor: {initial_value: {id: 0}}, batch_size: 1) { id } }";
+    with_marks(&mut client, "s", query, json!({"hash": hash(&second)})).await;
+    let batch = client.json().await;
+    assert_eq!(batch["payload"]["data"]["notes_stream"], json!([{"id": 1}]));
+    assert!(batch["payload"]["extensions"]["live"]["hash"].is_null());
+    assert!(shows(&batch).await);
+}
