@@ -104,7 +104,7 @@ fn plan_in(
     let mut planner = Planner::new(schema, max_rows);
     let mut described = Vec::new();
     let answer = match one_list(&operation) {
-        Some((key, rows)) if schema.typed_rows() => {
+        Some((key, rows)) if schema.typed_rows() && planner.gains_by_columns(rows)? => {
             let (select, shape) = planner.typed_list(key, rows)?;
             Answer::statement(source, select.to_string(), Some(shape))
         }

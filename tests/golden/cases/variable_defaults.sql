@@ -1,9 +1,14 @@
-SELECT _1."id"
+SELECT pg_catalog.row_to_json(_0.*)
 FROM (
-  SELECT _0."id" AS "id"
-  FROM "public"."tasks" AS _0
-  WHERE (_0."id" OPERATOR(pg_catalog.>) ($1)::"pg_catalog"."int4")
-  ORDER BY _0."id" ASC
-  LIMIT 1
-) AS _1
+  SELECT (
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(_2.*)), '[]')
+    FROM (
+      SELECT _1."id" AS "id"
+      FROM "public"."tasks" AS _1
+      WHERE (_1."id" OPERATOR(pg_catalog.>) ($1)::"pg_catalog"."int4")
+      ORDER BY _1."id" ASC
+      LIMIT 1
+    ) AS _2
+  ) AS "tasks"
+) AS _0
 -- $1 = Some("1")
