@@ -352,9 +352,13 @@ fn the_compose_file_is_valid() {
             .arg(&none)
             .arg("config")
             .current_dir(env!("CARGO_MANIFEST_DIR"));
-        for name in
-            ["POSTGRES_PASSWORD", "RINGFENCE_ADMIN_SECRET", "RINGFENCE_JWT", "S3_SECRET_KEY"]
-        {
+        for name in [
+            "POSTGRES_PASSWORD",
+            "REDIS_PASSWORD",
+            "RINGFENCE_ADMIN_SECRET",
+            "RINGFENCE_JWT",
+            "S3_SECRET_KEY",
+        ] {
             run.env_remove(name);
             if secrets {
                 run.env(name, "given");
