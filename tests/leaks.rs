@@ -856,14 +856,13 @@ async fn writes_leave_the_rows_of_another_tenant_alone() {
     let bench = Bench::with(WRITERS).await;
     let engine = bench.engine();
     let before = bench.db.psql(OF_OTHERS).expect("answers");
-    // Few of those that belong to nobody, at a pace that meets every root.
-    for (tenant, written, every) in [(None, 0, 13), (Some("garbage"), 0, 11), (Some(A), 60, 3)] {
+    for (tenant, written) in [(None, 0), (Some("garbage"), 0), (Some(A), 60)] {
         let who = session("user", tenant);
         let shown = Shown::to(engine, &who).await.expect("is shown");
         let writes = shown.writes();
         assert!(writes.len() > 500, "{} writes", writes.len());
         let mut answered = 0;
-        for query in writes.into_iter().step_by(every) {
+        for query in writes {
             let case = Case { query, variables: json!({}) };
             let response = engine.execute(&who, case.request()).await;
             let told = match &response.data {
