@@ -10,6 +10,7 @@ use crate::catalog::leakproof::{Condition, KeptFromIndex, kept_from_index};
 use crate::graphql::OperationKind;
 use crate::operation::Operation;
 use crate::operation::input::Operand;
+use crate::operation::model::{Root, RootSelection};
 use crate::pg::{Mode, SessionTx, Statement, TextParam, TxContext};
 use crate::plan::{Answer, Plan, Slot};
 use crate::schema::RoleSchema;
@@ -121,6 +122,20 @@ impl<'p> Part<'p> {
     }
 }
 
+/// The root fields with their keys; those in a namespace have its in front.
+fn each_root(roots: &[Root]) -> Vec<(Arc<str>, &Root)> {
+    let mut out = Vec::with_capacity(roots.len());
+    for root in roots {
+        match &root.field {
+            RootSelection::Namespace(inside) => out.extend(
+                inside.iter().map(|inner| (format!("{}.{}", root.key, inner.key).into(), inner)),
+            ),
+            _ => out.push((root.key.clone(), root)),
+        }
+    }
+    out
+}
+
 impl Engine {
     /// Compiles a request as `session` and lets Postgres plan it without
     /// running it.
@@ -208,8 +223,7 @@ impl Engine {
             }
             OperationKind::Query => {
                 let mut roots = Vec::with_capacity(operation.roots.len());
-                for root in &operation.roots {
-                    let field = root.key.clone();
+                for (field, root) in each_root(&operation.roots) {
                     let alone = Operation { roots: vec![root.clone()], ..operation.clone() };
                     let lines = self.lines(session, &schema, alone, &leaves, variables).await?;
                     roots.push(match lines {

@@ -1,6 +1,8 @@
 //! Runs the script of a mutation: all its statements in one transaction, as
 //! few round trips as their dependencies allow, all or nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -76,17 +78,7 @@ impl Engine {
             }
         }
         let mut out = Vec::new();
-        out.push(b'{');
-        for (index, (key, root)) in plan.keys.iter().zip(&script.roots).enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            out.push(b'"');
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(b"\":");
-            push_root(&mut out, root, &answers)?;
-        }
-        out.push(b'}');
+        push_object(&mut out, plan.keys.iter().zip(&script.roots), &answers)?;
         Ok((out.into(), transaction))
     }
 
@@ -180,6 +172,26 @@ fn decode(json: &[u8]) -> Result<Earned, ApiError> {
     Ok(Earned { count, rows: rest.first().map(|rows| (*rows).to_owned()) })
 }
 
+fn push_object<'a>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'a Arc<str>, &'a RootAnswer)>,
+    answers: &[Option<Bytes>],
+) -> Result<(), ApiError> {
+    out.push(b'{');
+    for (index, (key, root)) in fields.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        // Keys are names of GraphQL: nothing in them needs an escape.
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
+        push_root(out, root, answers)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
 fn push_root(
     out: &mut Vec<u8>,
     root: &RootAnswer,
@@ -187,6 +199,10 @@ fn push_root(
 ) -> Result<(), ApiError> {
     match root {
         RootAnswer::Constant(json) => out.extend_from_slice(json),
+        RootAnswer::Object(fields) => {
+            let fields = fields.iter().map(|(key, root)| (key, root));
+            push_object(out, fields, answers)?;
+        }
         RootAnswer::Step(step) => {
             let answer = answers.get(*step).and_then(Option::as_ref);
             let answer = answer.ok_or_else(|| ApiError::internal("a root has no answer"))?;

@@ -42,6 +42,8 @@ pub struct Source {
 /// How names of the schema differ from those of the tables and functions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
+    /// The field at each root that holds the root fields of the source.
+    pub namespace: Option<String>,
     pub root_fields: Affixes,
     pub type_names: Affixes,
 }
@@ -121,24 +123,23 @@ impl Source {
         };
         let Customization { root_fields, type_names, naming_convention } =
             parse(written).map_err(|error| format!("customization: {error}"))?;
-        if !root_fields.namespace.is_empty() {
-            return Err("a namespace of root fields is not supported by this version".to_owned());
-        }
         if naming_convention == Some(NamingConvention::GraphqlDefault) {
             return Err(
                 "the naming convention graphql-default is not supported by this version".to_owned()
             );
         }
-        let affixes = [&root_fields.affixes, &type_names];
+        let RootFields { namespace, affixes: root_fields } = root_fields;
+        let affixes = [&root_fields, &type_names];
         let texts = affixes.into_iter().flat_map(|affixes| [&affixes.prefix, &affixes.suffix]);
-        for text in texts.filter(|text| !text.is_empty()) {
+        for text in texts.chain([&namespace]).filter(|text| !text.is_empty()) {
             let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
                 && !text.starts_with(|c: char| c.is_ascii_digit());
             if !legal {
                 return Err(format!("customization: \"{text}\" is not a valid GraphQL name"));
             }
         }
-        Ok(Names { root_fields: root_fields.affixes, type_names })
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        Ok(Names { namespace, root_fields, type_names })
     }
 
     pub fn table(&self, name: &QualifiedName) -> Option<&Table> {

@@ -6,7 +6,7 @@ use crate::graphql::{Name, OperationKind};
 use crate::schema::introspection::Asked;
 use crate::schema::predicate::Predicate;
 use crate::schema::tracked::{ActionId, FunctionId, TrackedId};
-use crate::schema::types::{AggregateFunction, Root as TypeRoot, UpdateOperator};
+use crate::schema::types::{AggregateFunction, UpdateOperator};
 
 use super::input::Operand;
 use super::payload::Payload;
@@ -56,7 +56,10 @@ pub struct Root {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum RootSelection {
-    Typename(TypeRoot),
+    /// The name of the root's type, or of a namespace's.
+    Typename(Name),
+    /// What a source has at the root; never one in another.
+    Namespace(Vec<Root>),
     /// `__schema` or `__type`.
     Described(Asked),
     /// The placeholder of a role that may query nothing.

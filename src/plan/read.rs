@@ -104,8 +104,8 @@ fn plan_in(
     let mut planner = Planner::new(schema, max_rows);
     let mut described = Vec::new();
     let answer = match one_list(&operation) {
-        Some((key, rows)) if schema.typed_rows() && planner.gains_by_columns(rows)? => {
-            let (select, shape) = planner.typed_list(key, rows)?;
+        Some((around, rows)) if schema.typed_rows() && planner.gains_by_columns(rows)? => {
+            let (select, shape) = planner.typed_list(&around, rows)?;
             Answer::statement(source, select.to_string(), Some(shape))
         }
         _ => planner.object_of_roots(&operation, source, follows, &mut described)?,
@@ -137,20 +137,28 @@ fn plan_in(
     })
 }
 
-/// The only root of a query, where it is a list that can come as typed columns.
+/// The only root of a query, with the keys that lead to it, where it is a list
+/// that can come as typed columns.
 ///
 /// A row by its key gains nothing from it, and the values of other roots have no
 /// columns of their own.
-fn one_list(operation: &Operation) -> Option<(&str, &Rows)> {
+fn one_list(operation: &Operation) -> Option<(Vec<&str>, &Rows)> {
     if operation.kind != OperationKind::Query {
         return None;
     }
-    let [Root { key, field: RootSelection::Read(read) }] = operation.roots.as_slice() else {
-        return None;
-    };
-    match &**read {
-        Read::Many(rows) if has_columns(&rows.selection) => Some((key, rows)),
-        _ => None,
+    let mut keys = Vec::new();
+    let mut roots = operation.roots.as_slice();
+    loop {
+        let [Root { key, field }] = roots else { return None };
+        keys.push(&**key);
+        match field {
+            RootSelection::Namespace(inside) => roots = inside,
+            RootSelection::Read(read) => match &**read {
+                Read::Many(rows) if has_columns(&rows.selection) => return Some((keys, rows)),
+                _ => return None,
+            },
+            _ => return None,
+        }
     }
 }
 
@@ -163,16 +171,23 @@ fn snapshot() -> Result<Expr, PlanError> {
     Ok(Expr::When(Box::new(primary), Box::new(text)))
 }
 
-/// `{…}` of roots that need no database.
-fn constant(fields: &[(Arc<str>, Expr)]) -> Result<bytes::Bytes, PlanError> {
+/// `{…}` of roots that need no database, without those about the schema;
+/// `None` where some need it.
+fn constant(roots: &[Root]) -> Option<serde_json::Value> {
     let mut map = serde_json::Map::new();
-    for (key, expr) in fields {
-        let Expr::Text(text) = expr else {
-            return Err(PlanError::Missing("the text of a constant root"));
+    for root in roots {
+        let value = match &root.field {
+            RootSelection::Described(_) => continue,
+            RootSelection::Typename(name) => name.as_ref().into(),
+            RootSelection::NothingAvailable => NOTHING.into(),
+            RootSelection::Namespace(inside) => constant(inside)?,
+            RootSelection::Read(_) | RootSelection::Write(_) | RootSelection::Action(_) => {
+                return None;
+            }
         };
-        map.insert(key.to_string(), text.as_str().into());
+        map.insert(root.key.to_string(), value);
     }
-    Ok(serde_json::Value::Object(map).to_string().into())
+    Some(map.into())
 }
 
 impl Planner<'_> {
@@ -184,31 +199,14 @@ impl Planner<'_> {
         follows: bool,
         described: &mut Vec<(Arc<str>, Asked)>,
     ) -> Result<Answer, PlanError> {
-        let outer = self.aliases.fresh();
-        let mut fields = Vec::new();
-        let mut reads = false;
-        for root in &operation.roots {
-            let expr = match &root.field {
-                RootSelection::Described(asked) => {
-                    described.push((root.key.clone(), asked.clone()));
-                    continue;
-                }
-                RootSelection::Typename(root) => Expr::Text(root.name().to_owned()),
-                RootSelection::NothingAvailable => Expr::Text(NOTHING.to_owned()),
-                RootSelection::Write(_) | RootSelection::Action(_) => {
-                    return Err(PlanError::Missing("a root of queries"));
-                }
-                RootSelection::Read(read) => {
-                    reads = true;
-                    self.read(read)?
-                }
-            };
-            fields.push((root.key.clone(), expr));
+        described.extend(operation.roots.iter().filter_map(|root| match &root.field {
+            RootSelection::Described(asked) => Some((root.key.clone(), asked.clone())),
+            _ => None,
+        }));
+        if let Some(constant) = constant(&operation.roots) {
+            return Ok(Answer::Constant(constant.to_string().into()));
         }
-        if !reads {
-            return Ok(Answer::Constant(constant(&fields)?));
-        }
-        let mut object = object(outer, fields, Select::default())?;
+        let mut object = self.fields_of_roots(&operation.roots)?;
         if follows {
             object.items.push(SelectItem { expr: snapshot()?, name: None });
             if let Some((_, place)) = &self.stream {
@@ -216,6 +214,27 @@ impl Planner<'_> {
             }
         }
         Ok(Answer::statement(source, object.to_string(), None))
+    }
+
+    fn fields_of_roots(&mut self, roots: &[Root]) -> Result<Select, PlanError> {
+        let outer = self.aliases.fresh();
+        let mut fields = Vec::with_capacity(roots.len());
+        for root in roots {
+            let expr = match &root.field {
+                RootSelection::Described(_) => continue,
+                RootSelection::Typename(name) => Expr::Text(name.to_string()),
+                RootSelection::NothingAvailable => Expr::Text(NOTHING.to_owned()),
+                RootSelection::Read(read) => self.read(read)?,
+                RootSelection::Namespace(inside) => {
+                    Expr::Scalar(Box::new(self.fields_of_roots(inside)?))
+                }
+                RootSelection::Write(_) | RootSelection::Action(_) => {
+                    return Err(PlanError::Missing("a root of queries"));
+                }
+            };
+            fields.push((root.key.clone(), expr));
+        }
+        object(outer, fields, Select::default())
     }
 
     /// What decides on the rows beside themselves and the session, if anything

@@ -68,6 +68,8 @@ pub enum RootAnswer {
     Constant(Bytes),
     Step(usize),
     List(Vec<RootAnswer>),
+    /// Of a namespace.
+    Object(Vec<(Arc<str>, RootAnswer)>),
 }
 
 impl Step {

@@ -42,6 +42,9 @@ pub(super) fn source(
         // What belongs to its answer is asked for later.
         | RootSelection::Action(_)
         | RootSelection::NothingAvailable => return Ok(None),
+        RootSelection::Namespace(inside) => {
+            return Ok(sources(schema, inside.iter().map(|root| &root.field))?.first().copied());
+        }
         RootSelection::Read(read) => match read.as_ref() {
             Read::Many(Rows { table, source, .. }) | Read::One(Rows { table, source, .. }) => {
                 rows(source, *table)

@@ -63,10 +63,10 @@ impl Planner<'_> {
         Ok(bound.is_none_or(|values| values >= LEAST_VALUES))
     }
 
-    /// The statement of a query whose only root is a list.
+    /// The statement of a query whose only root is a list; `keys` lead to it.
     pub(super) fn typed_list(
         &mut self,
-        key: &str,
+        keys: &[&str],
         rows: &Rows,
     ) -> Result<(Select, RowShape), PlanError> {
         let (row, from) = self.source(rows.table, &rows.source)?;
@@ -75,8 +75,13 @@ impl Planner<'_> {
         let (values, from, record) = self.records(row, base, &rows.selection)?;
         let items = values.into_iter().map(|expr| SelectItem { expr, name: None }).collect();
         let select = Select { items, from: Some(from), ..Select::default() };
-        let before = format!("{{\"{key}\":[").into();
-        Ok((select, RowShape { before, record, after: "]}".into() }))
+        let mut before = String::new();
+        for key in keys {
+            before.extend(["{\"", *key, "\":"]);
+        }
+        before.push('[');
+        let after = ["]", &"}".repeat(keys.len())].concat();
+        Ok((select, RowShape { before: before.into(), record, after: after.into() }))
     }
 
     /// The values of the rows of `base`, where they come from, and what the

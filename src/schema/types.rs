@@ -12,7 +12,7 @@ use crate::sql::{Ident, SqlType};
 
 use super::introspection::{MetaField, MetaType};
 use super::predicate::{Comparison, ConditionFunction};
-use super::tracked::{ActionId, CustomId, FunctionId, TrackedId};
+use super::tracked::{ActionId, CustomId, FunctionId, SourceId, TrackedId};
 
 /// A scalar by its GraphQL name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub struct ScalarId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TypeId {
     Root(Root),
+    /// The object with a source's fields of a root.
+    Namespace(SourceId, Root),
     Scalar(ScalarId),
     /// `<scalar>_comparison_exp`
     Comparison(ScalarId),
@@ -67,7 +69,7 @@ impl Kind {
 impl TypeId {
     pub const fn kind(self) -> Kind {
         match self {
-            TypeId::Root(_) => Kind::Object,
+            TypeId::Root(_) | TypeId::Namespace(..) => Kind::Object,
             TypeId::Scalar(_) => Kind::Scalar,
             TypeId::Comparison(_)
             | TypeId::Cast(_)
@@ -721,6 +723,8 @@ pub enum RootField {
     Function(FunctionId),
     FunctionAggregate(FunctionId),
     Action(ActionId),
+    /// What a source has at the root.
+    Namespace(SourceId),
 }
 
 /// The root fields of a table.

@@ -8,6 +8,9 @@
     reason = "a test fails by a panic"
 )]
 
+#[path = "../ws/client.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod client;
 mod commands;
 mod data;
 mod events;
@@ -15,6 +18,7 @@ mod folder;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hasura_cli;
+mod names;
 #[path = "../served/mod.rs"]
 mod served;
 mod sources;

@@ -13,13 +13,13 @@ const OTHER: &str = "create table city (id serial primary key, name text not nul
      create policy own on city using (tenant = (select current_setting('hasura.x_hasura_org', true)));
      create table author (id serial primary key, pen_name text);";
 
-fn configuration() -> Value {
+pub(super) fn configuration() -> Value {
     json!({"connection_info": {"database_url": {"from_env": "OTHER_URL"},
         "pool_settings": {"max_connections": 2}}})
 }
 
 /// A server with a second database at hand.
-async fn two() -> (Project, TestDb) {
+pub(super) async fn two() -> (Project, TestDb) {
     let other = TestDb::new(OTHER).await;
     let project = Project::with(&[("OTHER_URL", &other.owner_url())]).await;
     project.set_up().await;
@@ -172,12 +172,6 @@ async fn what_cannot_be_served_is_told_and_hurts_nobody() {
             json!({"name": "x", "configuration": {"connection_info": {"database_url": {"from_env": "NONE"}}}}),
             "invalid-configuration",
             "Inconsistent object: environment variable 'NONE' not set",
-        ),
-        (
-            "pg_update_source",
-            json!({"name": "other", "customization": {"root_fields": {"namespace": "x"}}}),
-            "invalid-configuration",
-            "Inconsistent object: a namespace of root fields is not supported by this version",
         ),
     ] {
         let (status, answer) = project.command(name, args).await;

@@ -30,8 +30,10 @@ use crate::graphql::{
 use crate::schema::RoleSchema;
 use crate::schema::introspection::meta;
 use crate::schema::scalars::{BOOLEAN, INT};
+use crate::schema::tracked::SourceId;
 use crate::schema::types::{
-    FieldKind, InputType, Root as TypeRoot, RootField, RootKind, ScalarId, TypeId, TypeRef,
+    FieldDef, FieldKind, InputType, Root as TypeRoot, RootField, RootKind, ScalarId, TypeId,
+    TypeRef,
 };
 
 use super::error::{BindError, Problem};
@@ -108,6 +110,7 @@ pub fn bind<'a>(
         limits,
         path: JsonPath::root(),
         nodes: 0,
+        above: 0,
         checks: Vec::new(),
     };
     let place = match operation.kind {
@@ -127,13 +130,10 @@ pub fn bind<'a>(
         let field = binder.root(root, &fields)?;
         roots.push(Root { key, field });
     }
-    let streams = |root: &Root| matches!(&root.field, RootSelection::Read(read) if matches!(**read, Read::Stream(_)));
-    if operation.kind == OperationKind::Subscription
-        && roots.len() > 1
-        && (roots.iter().any(streams)
-            || !operation.directives.iter().any(|found| &*found.name == MULTIPLE_ROOTS))
-    {
-        return root_error(Problem::SeveralRoots);
+    if operation.kind == OperationKind::Subscription {
+        let several = operation.directives.iter().any(|found| &*found.name == MULTIPLE_ROOTS);
+        check_roots(&roots, several)
+            .map_err(|problem| BindError::new(JsonPath::root(), problem))?;
     }
     Ok(Operation {
         kind: operation.kind,
@@ -142,6 +142,26 @@ pub fn bind<'a>(
         checks: binder.checks,
         cached,
     })
+}
+
+/// What a subscription may have at its root: one field, or several outside of
+/// namespaces where that is allowed; a stream is alone.
+fn check_roots(roots: &[Root], several: bool) -> Result<(), Problem> {
+    fn streams(roots: &[Root]) -> bool {
+        roots.iter().any(|root| match &root.field {
+            RootSelection::Read(read) => matches!(**read, Read::Stream(_)),
+            RootSelection::Namespace(inner) => streams(inner),
+            _ => false,
+        })
+    }
+    let is_namespace = |root: &Root| matches!(root.field, RootSelection::Namespace(_));
+    let alone = match roots {
+        [Root { field: RootSelection::Namespace(inner), .. }] => inner.len() <= 1,
+        roots => roots.len() <= 1,
+    };
+    let refused = (roots.len() > 1 && (!several || roots.iter().any(is_namespace)))
+        || (!alone && streams(roots));
+    if refused { Err(Problem::SeveralRoots) } else { Ok(()) }
 }
 
 /// Refuses fragments that contain themselves, used or not, so that expanding
@@ -197,6 +217,8 @@ struct Binder<'a> {
     limits: Limits,
     path: JsonPath,
     nodes: usize,
+    /// Levels between the root and the fields that are bound.
+    above: usize,
     checks: Vec<LeafCheck>,
 }
 
@@ -225,7 +247,7 @@ impl<'a> Binder<'a> {
         sets: &[&'a [Selection]],
         depth: usize,
     ) -> Result<Collected<'a>, BindError> {
-        if depth > self.limits.depth {
+        if depth + self.above > self.limits.depth {
             return Err(self.error(Problem::TooDeep { limit: self.limits.depth }));
         }
         let mut out = IndexMap::new();
@@ -313,7 +335,7 @@ impl<'a> Binder<'a> {
             return Ok(());
         }
         let known = self.schema.types.by_name(on).is_some_and(|id| match id {
-            TypeId::Root(_) => true,
+            TypeId::Root(_) | TypeId::Namespace(..) => true,
             id => self.schema.types.object(id).is_some(),
         });
         Err(self.error(match known {
@@ -430,7 +452,7 @@ impl<'a> Binder<'a> {
         };
         if &*field.name == "__typename" {
             self.no_selection(field)?;
-            return Ok(RootSelection::Typename(root));
+            return Ok(RootSelection::Typename(root.name().into()));
         }
         self.path.push_key(field.name.to_string());
         if root == TypeRoot::Query
@@ -446,22 +468,83 @@ impl<'a> Binder<'a> {
                 ty: root.name().to_owned(),
             })
         })?;
-        let read = |read| RootSelection::Read(Box::new(read));
         let out = match def.kind {
+            FieldKind::Root(RootField::Namespace(source)) => {
+                self.arguments(field, &def)?;
+                RootSelection::Namespace(self.namespace(root, source, fields)?)
+            }
+            _ => self.root_field(fields, &def)?,
+        };
+        self.path.pop();
+        Ok(out)
+    }
+
+    /// The fields of a source inside of its namespace.
+    fn namespace(
+        &mut self,
+        root: TypeRoot,
+        source: SourceId,
+        fields: &[&'a Field],
+    ) -> Result<Vec<Root>, BindError> {
+        if let Some(empty) = fields.iter().find(|field| field.selection.is_empty()) {
+            return Err(self.error(Problem::SelectionNeeded(empty.name.to_string())));
+        }
+        let types = &self.schema.types;
+        let ty = types.name(TypeId::Namespace(source, root));
+        let sets: Vec<&'a [Selection]> =
+            fields.iter().map(|field| field.selection.as_slice()).collect();
+        self.path.push_key("selectionSet");
+        self.above += 1;
+        let collected = self.collect(&ty, &sets, 1)?;
+        let mut out = Vec::with_capacity(collected.len());
+        for (key, fields) in collected {
+            let Some(field) = fields.first() else { continue };
+            if &*field.name == "__typename" {
+                self.no_selection(field)?;
+                out.push(Root { key, field: RootSelection::Typename(ty.clone()) });
+                continue;
+            }
+            self.path.push_key(field.name.to_string());
+            let def = types.namespace_field(source, root, &field.name).ok_or_else(|| {
+                self.error(Problem::UnknownField {
+                    field: field.name.to_string(),
+                    ty: ty.to_string(),
+                })
+            })?;
+            let field = self.root_field(&fields, &def)?;
+            self.path.pop();
+            out.push(Root { key, field });
+        }
+        self.above -= 1;
+        self.path.pop();
+        Ok(out)
+    }
+
+    /// A field of a root or of a namespace; the path ends with its name.
+    fn root_field(
+        &mut self,
+        fields: &[&'a Field],
+        def: &FieldDef,
+    ) -> Result<RootSelection, BindError> {
+        let Some(field) = fields.first() else {
+            return Err(self.error(Problem::Schema("a field was collected from nowhere")));
+        };
+        let read = |read| RootSelection::Read(Box::new(read));
+        Ok(match def.kind {
             FieldKind::Root(RootField::Table(table, kind)) => match kind {
                 RootKind::Select => {
-                    let args = self.list_args(table, field, &def)?;
+                    let args = self.list_args(table, field, def)?;
                     let selection = self.selection(table, def.ty.base, fields, 2)?;
                     let source = super::model::RowSource::Table;
                     read(Read::Many(Rows { table, source, args, selection }))
                 }
                 RootKind::SelectByPk => {
-                    let key = self.key(field, &def)?;
+                    let key = self.key(field, def)?;
                     let selection = self.selection(table, def.ty.base, fields, 2)?;
                     read(Read::ByPk { table, key, selection })
                 }
                 RootKind::SelectAggregate => {
-                    let args = self.list_args(table, field, &def)?;
+                    let args = self.list_args(table, field, def)?;
                     let source = super::model::RowSource::Table;
                     read(Read::Aggregate(self.aggregated(
                         table,
@@ -472,27 +555,25 @@ impl<'a> Binder<'a> {
                     )?))
                 }
                 RootKind::SelectStream => {
-                    read(Read::Stream(self.streamed(table, field, fields, &def)?))
+                    read(Read::Stream(self.streamed(table, field, fields, def)?))
                 }
-                kind => RootSelection::Write(Box::new(self.write(table, kind, fields, &def)?)),
+                kind => RootSelection::Write(Box::new(self.write(table, kind, fields, def)?)),
             },
             FieldKind::Root(RootField::Function(function)) => {
-                read(self.function(function, fields, &def)?)
+                read(self.function(function, fields, def)?)
             }
             FieldKind::Root(RootField::FunctionAggregate(function)) => {
-                read(self.function_aggregate(function, fields, &def)?)
+                read(self.function_aggregate(function, fields, def)?)
             }
             FieldKind::Root(RootField::Action(action)) => {
-                RootSelection::Action(Box::new(self.action(action, fields, &def)?))
+                RootSelection::Action(Box::new(self.action(action, fields, def)?))
             }
             FieldKind::NothingAvailable => {
                 self.no_selection(field)?;
                 RootSelection::NothingAvailable
             }
             _ => return Err(self.error(Problem::Schema("a column cannot be a root"))),
-        };
-        self.path.pop();
-        Ok(out)
+        })
     }
 
     fn no_selection(&self, field: &Field) -> Result<(), BindError> {

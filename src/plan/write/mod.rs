@@ -59,21 +59,7 @@ pub fn plan(
     let mut writer = Writer { schema, max_rows, drafts: Vec::new(), touched: BTreeSet::new() };
     let mut roots = Vec::with_capacity(operation.roots.len());
     for root in &operation.roots {
-        roots.push(match &root.field {
-            RootSelection::Typename(root) => constant(&root.name().into()),
-            RootSelection::Write(write) => writer.write(write)?,
-            RootSelection::Read(read) => {
-                let mut planner = writer.planner();
-                let value = planner.read(read)?;
-                let select = answer_of(Expr::Call("to_json", vec![value]));
-                RootAnswer::Step(writer.add(planner, With { parts: Vec::new(), select }, None)?)
-            }
-            RootSelection::Described(_)
-            | RootSelection::NothingAvailable
-            | RootSelection::Action(_) => {
-                return Err(PlanError::Missing("a root of mutations"));
-            }
-        });
+        roots.push(writer.root(&root.field)?);
     }
     let required = writer.required();
     let keys: Vec<Arc<str>> = operation.roots.into_iter().map(|root| root.key).collect();
@@ -145,6 +131,28 @@ impl<'a> Writer<'a> {
         self.touched.extend(planner.touched);
         self.drafts.push(Draft { statement, slots: planner.slots, gives, writes, empty: None });
         Ok(self.drafts.len() - 1)
+    }
+
+    fn root(&mut self, root: &RootSelection) -> Result<RootAnswer, PlanError> {
+        match root {
+            RootSelection::Typename(name) => Ok(constant(name)),
+            RootSelection::Write(write) => self.write(write),
+            RootSelection::Read(read) => {
+                let mut planner = self.planner();
+                let value = planner.read(read)?;
+                let select = answer_of(Expr::Call("to_json", vec![value]));
+                let statement = With { parts: Vec::new(), select };
+                Ok(RootAnswer::Step(self.add(planner, statement, None)?))
+            }
+            RootSelection::Namespace(inside) => {
+                let answers =
+                    inside.iter().map(|root| Ok((root.key.clone(), self.root(&root.field)?)));
+                Ok(RootAnswer::Object(answers.collect::<Result<_, PlanError>>()?))
+            }
+            RootSelection::Described(_)
+            | RootSelection::NothingAvailable
+            | RootSelection::Action(_) => Err(PlanError::Missing("a root of mutations")),
+        }
     }
 
     fn write(&mut self, write: &Write) -> Result<RootAnswer, PlanError> {

@@ -106,11 +106,12 @@ impl Types {
         &self.tracked
     }
 
-    /// A type that the role has. The roots are made by [`Self::root_object`].
+    /// A type that the role has. Those of roots are made by [`Self::root_object`]
+    /// and [`Self::namespace_object`].
     pub fn get(&self, id: TypeId) -> Option<&TypeDef> {
         let globals = &self.globals;
         let slot = match id {
-            TypeId::Root(_) => return None,
+            TypeId::Root(_) | TypeId::Namespace(..) => return None,
             TypeId::Meta(meta) => return meta.definition(),
             TypeId::Scalar(scalar) => globals.scalars.get(scalar.0 as usize)?,
             TypeId::Comparison(scalar) => globals.comparisons.get(scalar.0 as usize)?,
@@ -132,6 +133,9 @@ impl Types {
     pub fn transient(&self, id: TypeId) -> Option<Cow<'_, TypeDef>> {
         match id {
             TypeId::Root(root) => Some(Cow::Owned(TypeDef::Object(self.root_object(root)))),
+            TypeId::Namespace(source, root) => {
+                self.namespace_object(source, root).map(TypeDef::Object).map(Cow::Owned)
+            }
             TypeId::Meta(meta) => meta.definition().map(Cow::Borrowed),
             // Shared by all tables.
             TypeId::Scalar(_) | TypeId::OrderBy | TypeId::CursorOrdering => {
@@ -144,7 +148,7 @@ impl Types {
     fn make(&self, id: TypeId) -> Option<TypeDef> {
         let scalar = |id| self.tracked.scalars.get(id);
         match id {
-            TypeId::Root(_) | TypeId::Meta(_) => None,
+            TypeId::Root(_) | TypeId::Namespace(..) | TypeId::Meta(_) => None,
             TypeId::Scalar(id) => scalar(id).cloned().map(TypeDef::Scalar),
             TypeId::Comparison(id) => scalar(id).map(|def| TypeDef::Input(self.comparison(def))),
             TypeId::Cast(id) => scalar(id).and_then(|def| self.cast(def)).map(TypeDef::Input),
@@ -240,6 +244,7 @@ impl Types {
         match id {
             TypeId::Root(Root::Query) => true,
             TypeId::Root(root) => self.root_names(root).next().is_some(),
+            TypeId::Namespace(source, root) => self.has_namespace(source, root),
             TypeId::Scalar(scalar) | TypeId::Comparison(scalar) => {
                 self.tracked.scalars.get(scalar).is_some()
             }
@@ -365,11 +370,15 @@ impl Types {
             .map(|(table, ty)| TypeId::Table(table, ty))
             .find(|id| self.has(*id))
             .or_else(|| self.args_by_name(name))
+            .or_else(|| self.namespace_by_name(name))
     }
 
     pub fn name(&self, id: TypeId) -> Name {
         match id {
             TypeId::Root(root) => root.name().into(),
+            TypeId::Namespace(source, root) => {
+                self.namespace_type(source, root).unwrap_or_else(|| "".into())
+            }
             TypeId::Scalar(scalar) => self.scalar_name(scalar).clone(),
             TypeId::Comparison(scalar) => {
                 format!("{}_comparison_exp", self.scalar_name(scalar)).into()

@@ -7,7 +7,7 @@ use super::{Types, View, argument};
 use crate::graphql::Name;
 use crate::schema::access::Roots;
 use crate::schema::scalars::{INT, STRING};
-use crate::schema::tracked::{FunctionId, Returns, TrackedFunction, TrackedId};
+use crate::schema::tracked::{FunctionId, Returns, SourceId, TrackedFunction, TrackedId};
 use crate::schema::types::{
     ArgDef, ArgKind, FieldDef, FieldKind, ObjectType, Root, RootField, RootKind, TableType, TypeId,
     TypeRef, UpdateOperator,
@@ -23,7 +23,7 @@ impl Types {
     pub fn root_object(&self, root: Root) -> ObjectType {
         let mut fields: IndexMap<Name, FieldDef> = self
             .root_names(root)
-            .filter_map(|(name, field)| Some((name.clone(), self.field_of(field)?)))
+            .filter_map(|(name, field)| Some((name.clone(), self.field_of(root, field)?)))
             .collect();
         if fields.is_empty() && root == Root::Query {
             fields.insert(NO_QUERIES_FIELD.into(), self.no_queries());
@@ -32,10 +32,63 @@ impl Types {
         ObjectType { name: root.name().into(), description: None, fields }
     }
 
+    /// What a source has at a root, with all its fields.
+    pub fn namespace_object(&self, source: SourceId, root: Root) -> Option<ObjectType> {
+        let name = self.namespace_type(source, root)?;
+        let mut fields: IndexMap<Name, FieldDef> = self
+            .namespace_names(source, root)
+            .filter_map(|(name, field)| Some((name.clone(), self.field_of(root, field)?)))
+            .collect();
+        fields.sort_keys();
+        (!fields.is_empty()).then_some(ObjectType { name, description: None, fields })
+    }
+
+    /// A field of a namespace, if the role has it.
+    pub fn namespace_field(&self, source: SourceId, root: Root, name: &str) -> Option<FieldDef> {
+        let field = *self.tracked().namespace_names(source, root)?.get(name)?;
+        self.allows(root, field).then(|| self.field_of(root, field)).flatten()
+    }
+
+    pub(super) fn namespace_type(&self, source: SourceId, root: Root) -> Option<Name> {
+        self.tracked().source(source)?.namespace_type(root, self.backend)
+    }
+
+    pub(super) fn namespace_names(
+        &self,
+        source: SourceId,
+        root: Root,
+    ) -> impl Iterator<Item = (&Name, RootField)> {
+        self.tracked()
+            .namespace_names(source, root)
+            .into_iter()
+            .flatten()
+            .map(|(name, field)| (name, *field))
+            .filter(move |(_, field)| self.allows(root, *field))
+    }
+
+    /// Whether the role finds anything in the namespace of a source, which is
+    /// at the root.
+    pub(super) fn has_namespace(&self, source: SourceId, root: Root) -> bool {
+        let name = self.tracked().source(source).and_then(|source| source.namespace.as_ref());
+        name.and_then(|name| self.tracked().root(root, name)) == Some(RootField::Namespace(source))
+            && self.namespace_names(source, root).next().is_some()
+    }
+
+    /// The type of a namespace that the role has.
+    pub(super) fn namespace_by_name(&self, name: &str) -> Option<TypeId> {
+        let sources = (0..).map(SourceId).zip(&self.tracked().sources);
+        sources
+            .filter(|(_, source)| source.namespace.is_some())
+            .flat_map(|(id, _)| Root::ALL.map(|root| (id, root)))
+            .find(|(id, root)| self.namespace_type(*id, *root).is_some_and(|known| *known == *name))
+            .filter(|(id, root)| self.has_namespace(*id, *root))
+            .map(|(id, root)| TypeId::Namespace(id, root))
+    }
+
     /// A field of a root, if the role has it.
     pub fn root_field(&self, root: Root, name: &str) -> Option<FieldDef> {
         match self.tracked().root(root, name) {
-            Some(field) if self.allows(root, field) => self.field_of(field),
+            Some(field) if self.allows(root, field) => self.field_of(root, field),
             _ if root == Root::Query
                 && name == NO_QUERIES_FIELD
                 && self.root_names(root).next().is_none() =>
@@ -73,6 +126,7 @@ impl Types {
             }
             RootField::Function(id) => self.functions.contains(&id),
             RootField::Action(id) => self.allows_action(root, id),
+            RootField::Namespace(source) => self.namespace_names(source, root).next().is_some(),
             RootField::FunctionAggregate(id) => {
                 self.functions.contains(&id)
                     && self.tracked().function(id).is_some_and(|function| match function.returns {
@@ -114,12 +168,16 @@ impl Types {
             || self.updates_of(view.id).is_some_and(|updates| !updates.presets.is_empty())
     }
 
-    fn field_of(&self, field: RootField) -> Option<FieldDef> {
+    fn field_of(&self, root: Root, field: RootField) -> Option<FieldDef> {
         match field {
             RootField::Table(table, kind) => self.table_field(table, kind),
             RootField::Function(id) => self.function_field(id),
             RootField::FunctionAggregate(id) => self.function_aggregate_field(id),
             RootField::Action(id) => self.action_field(id),
+            RootField::Namespace(source) => {
+                let ty = TypeRef::non_null(TypeId::Namespace(source, root));
+                Some(plain(ty, FieldKind::Root(field)))
+            }
         }
     }
 

@@ -26,8 +26,8 @@ use super::stored::StoredOperations;
 use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, Connection, EnumRow, FunctionId, FunctionRoot, Relationship, Returns,
-    RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource, TrackedTable, action,
-    derive, event, function, permission, relationship,
+    RootFields, RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource,
+    TrackedTable, action, derive, event, function, permission, relationship,
 };
 
 /// One database.
@@ -99,6 +99,8 @@ pub fn build(
             connection: input.connection.clone(),
             type_names: Arc::new(names.type_names),
             root_fields: names.root_fields,
+            namespace: names.namespace.map(Arc::from),
+            roots: RootFields::default(),
             ids: HashMap::new(),
         });
         written.push(add_tables(&mut tracked, &mut taken, source, input, options));
@@ -145,7 +147,7 @@ pub fn build(
         tracked.stored = StoredOperations::of(metadata, &mut tracked.inconsistencies);
     }
     let named = written.iter().flatten().map(|(id, _)| *id).collect();
-    add_roots(&mut tracked, &named, options.metadata);
+    add_roots(&mut tracked, &mut taken, &named, options.metadata);
     Ok(tracked)
 }
 
@@ -578,18 +580,23 @@ const CLASHING: [RootKind; 9] = [
 
 /// Which name at a root means what. Of two that want one name, the table that
 /// is listed first keeps it; the other is told, if metadata `named` it.
-fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option<&Metadata>) {
-    let mut roots: [HashMap<Name, RootField>; 3] = Default::default();
+fn add_roots(
+    tracked: &mut Tracked,
+    taken: &mut Taken,
+    named: &HashSet<TrackedId>,
+    metadata: Option<&Metadata>,
+) {
+    let mut roots = RootFields::default();
     let mut told = Vec::new();
-    let mut add = |root: Root, name: &Name, field: RootField| -> Option<RootField> {
-        let map = roots.get_mut(root as usize)?;
-        match map.get(name) {
-            Some(other) => Some(*other),
-            None => {
-                map.insert(name.clone(), field);
-                None
-            }
-        }
+    // Namespaces are made before what is in them.
+    let mut inside: Vec<Option<RootFields>> = tracked
+        .sources
+        .iter()
+        .map(|source| source.namespace.as_ref().map(|_| RootFields::default()))
+        .collect();
+    let mut add = |source: SourceId, root: Root, name: &Name, field: RootField| {
+        let place = inside.get_mut(usize::from(source.0)).and_then(Option::as_mut);
+        place.unwrap_or(&mut roots).add(root, name, field)
     };
     // Names that tables have by themselves come before those derived from
     // them: a table `a_by_pk` keeps its name beside `a`.
@@ -603,7 +610,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option
             let name = table.roots.name(kind);
             for root in kind.roots() {
                 let field = RootField::Table(table.id, kind);
-                if let Some(other) = add(*root, name, field) {
+                if let Some(other) = add(table.source, *root, name, field) {
                     told.push((table.id, root, name.clone(), other));
                 }
             }
@@ -617,13 +624,14 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option
             FunctionRoot::Mutation => &[Root::Mutation],
         };
         for root in places {
-            if let Some(other) = add(*root, &function.root, plain) {
+            if let Some(other) = add(function.source, *root, &function.root, plain) {
                 tracing::warn!(function = %function.name, ?other, "the name of a function's root field is taken");
             }
             let rows = matches!(function.returns, Returns::Rows { set: true, .. });
             if rows
                 && function.kind == FunctionRoot::Query
-                && let Some(other) = add(*root, &function.aggregate_root, aggregate)
+                && let Some(other) =
+                    add(function.source, *root, &function.aggregate_root, aggregate)
             {
                 tracing::warn!(function = %function.name, ?other, "the name of a function's root field is taken");
             }
@@ -631,7 +639,7 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option
     }
     let mut clashing = Vec::new();
     for action in &tracked.actions.list {
-        if add(action.root, &action.name, RootField::Action(action.id)).is_some() {
+        if roots.add(action.root, &action.name, RootField::Action(action.id)).is_some() {
             clashing.push((action.root, action.name.clone()));
         }
     }
@@ -649,7 +657,8 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option
             continue;
         };
         let qualified = QualifiedName::new(db.schema.clone(), db.name.clone());
-        let reason = format!("duplicate definitions of the field \"{name}\" in {}", root.name());
+        let place = source.namespace_type(*root, false).unwrap_or_else(|| root.name().into());
+        let reason = format!("duplicate definitions of the field \"{name}\" in {place}");
         inconsistencies.push(Inconsistency::of_table(&source.name, &qualified, reason));
         tracked.duplicates.push((*root, name));
     }
@@ -661,5 +670,48 @@ fn add_roots(tracked: &mut Tracked, named: &HashSet<TrackedId>, metadata: Option
         }
     }
     tracked.inconsistencies.extend(inconsistencies);
+    for (source, inside) in tracked.sources.iter_mut().zip(inside) {
+        source.roots = inside.unwrap_or_default();
+    }
+    add_namespaces(tracked, taken, &mut roots);
     tracked.roots = roots;
+}
+
+/// Namespaces come last: what has their names keeps them. The source of one that
+/// cannot be there is told, and has no root fields.
+fn add_namespaces(tracked: &mut Tracked, taken: &mut Taken, roots: &mut RootFields) {
+    let mut inconsistencies = Vec::new();
+    for (source, id) in tracked.sources.iter().zip(0..) {
+        let Some(namespace) = &source.namespace else { continue };
+        let full = Root::ALL.into_iter().filter(|root| !source.roots.of(*root).is_empty());
+        let full: Vec<Root> = full.collect();
+        let types =
+            [(Root::Mutation, true)].into_iter().chain(full.iter().map(|root| (*root, false)));
+        let types: Vec<Name> = types
+            .filter(|(root, _)| full.contains(root))
+            .filter_map(|(root, backend)| source.namespace_type(root, backend))
+            .collect();
+        let clash = full.iter().find(|root| roots.of(**root).contains_key(namespace));
+        if let Some(root) = clash {
+            let root = *root;
+            let reason =
+                format!("duplicate definitions of the field \"{namespace}\" in {}", root.name());
+            inconsistencies.push(Inconsistency::of_source(&source.name, reason));
+            tracked.duplicates.push((root, namespace.clone()));
+            continue;
+        }
+        let gone = types
+            .iter()
+            .find(|name| taken.0.contains(&***name) || tracked.actions.by_name(name).is_some());
+        if let Some(gone) = gone {
+            let reason = format!("the type name \"{gone}\" is used already");
+            inconsistencies.push(Inconsistency::of_source(&source.name, reason));
+            continue;
+        }
+        taken.0.extend(types.iter().map(|name| name.to_string()));
+        for root in full {
+            roots.add(root, namespace, RootField::Namespace(SourceId(id)));
+        }
+    }
+    tracked.inconsistencies.extend(inconsistencies);
 }

@@ -78,7 +78,39 @@ pub struct Tracked {
     clashes: Vec<RootNames>,
     /// Name of its object type → table.
     table_names: HashMap<Name, TrackedId>,
-    roots: [HashMap<Name, RootField>; 3],
+    roots: RootFields,
+}
+
+/// What each name means at each of the three roots.
+#[derive(Debug, Default)]
+struct RootFields([HashMap<Name, RootField>; 3]);
+
+impl RootFields {
+    fn of(&self, root: Root) -> &HashMap<Name, RootField> {
+        let [query, mutation, subscription] = &self.0;
+        match root {
+            Root::Query => query,
+            Root::Mutation => mutation,
+            Root::Subscription => subscription,
+        }
+    }
+
+    /// What has the name already, if something has.
+    fn add(&mut self, root: Root, name: &Name, field: RootField) -> Option<RootField> {
+        let [query, mutation, subscription] = &mut self.0;
+        let map = match root {
+            Root::Query => query,
+            Root::Mutation => mutation,
+            Root::Subscription => subscription,
+        };
+        match map.get(name) {
+            Some(other) => Some(*other),
+            None => {
+                map.insert(name.clone(), field);
+                None
+            }
+        }
+    }
 }
 
 /// How a source is reached.
@@ -108,6 +140,10 @@ pub struct TrackedSource {
     /// Around the names of its types.
     pub type_names: Arc<Affixes>,
     root_fields: Affixes,
+    /// The field that holds its root fields, where it has such.
+    pub namespace: Option<Name>,
+    /// What is in the namespace.
+    roots: RootFields,
     /// By table of the catalogue.
     ids: HashMap<TableId, TrackedId>,
 }
@@ -372,12 +408,31 @@ impl Tracked {
     }
 
     pub(super) fn root_names(&self, root: Root) -> &HashMap<Name, RootField> {
-        let [query, mutation, subscription] = &self.roots;
-        match root {
-            Root::Query => query,
-            Root::Mutation => mutation,
-            Root::Subscription => subscription,
-        }
+        self.roots.of(root)
+    }
+
+    /// What is in the namespace of a source.
+    pub(super) fn namespace_names(
+        &self,
+        source: SourceId,
+        root: Root,
+    ) -> Option<&HashMap<Name, RootField>> {
+        self.source(source).map(|source| source.roots.of(root))
+    }
+}
+
+impl TrackedSource {
+    /// The name of the type of its namespace; mutations of the backend have
+    /// one of their own.
+    pub fn namespace_type(&self, root: Root, backend: bool) -> Option<Name> {
+        let kind = match root {
+            Root::Query => "query",
+            Root::Mutation if backend => "mutation_backend",
+            Root::Mutation => "mutation_frontend",
+            Root::Subscription => "subscription",
+        };
+        let namespace = self.namespace.as_ref()?;
+        Some(self.type_names.around(&format!("{namespace}_{kind}")).into())
     }
 }
 
