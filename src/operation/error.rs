@@ -94,6 +94,8 @@ pub enum Problem {
     NotABoolean(String),
     #[error("{}", crate::schema::scalars::LABEL_PATH)]
     LabelPath,
+    #[error("{}", crate::schema::scalars::RASTER)]
+    NoRaster,
     #[error(
         "The value {0} lies outside the bounds or is not an integer.  Maybe it is a float, or is there integer overflow?"
     )]
@@ -169,6 +171,7 @@ impl From<BindError> for ApiError {
             | Problem::StringExpected(_)
             | Problem::NotGeoJson(_)
             | Problem::LabelPath
+            | Problem::NoRaster
             | Problem::NoCursor
             | Problem::ManyCursors => Code::ParseFailed,
             Problem::NotABoolean(_) | Problem::NegativeOffset => Code::DataException,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::graphql::Value;
 use crate::schema::geojson;
-use crate::schema::scalars::is_label_path;
+use crate::schema::scalars::{is_hexadecimal, is_label_path};
 use crate::schema::types::{Codec, ScalarType};
 
 use super::error::Problem;
@@ -149,6 +149,9 @@ fn from_string(scalar: &ScalarType, text: Cow<'_, str>) -> Result<String, Proble
     }
     if scalar.operators.ltree && !is_label_path(&text) {
         return Err(Problem::LabelPath);
+    }
+    if scalar.operators.raster && !is_hexadecimal(&text) {
+        return Err(Problem::NoRaster);
     }
     Ok(text.into_owned())
 }

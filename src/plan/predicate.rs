@@ -10,9 +10,9 @@ use crate::operation::input::Operand;
 use crate::schema::predicate::{
     AggregatePredicate, CompareValue, Comparison, Predicate, PredicateAggregate, Subject,
 };
-use crate::schema::scalars::{BOOLEAN, INT};
+use crate::schema::scalars::{BOOLEAN, INT, place_beside};
 use crate::schema::tracked::Returns;
-use crate::schema::types::{Operators, ScalarType};
+use crate::schema::types::{BandInput, Operators, ScalarType};
 use crate::sql::{
     Apply, ApplyArg, BinaryOp, Expr, From, Ident, InvalidIdent, QualifiedName, Select, SelectItem,
     SqlType,
@@ -190,7 +190,7 @@ impl Planner<'_> {
             return self.like(left, pattern);
         }
         if let Some(function) = comparison.function() {
-            return self.compare_places(left, scalar, function, value);
+            return self.compare_places(left, scalar, comparison, function, value);
         }
         let left = Box::new(left);
         let op = operator(scalar, comparison);
@@ -251,7 +251,7 @@ impl Planner<'_> {
             (_, CompareValue::Column(_)) => {
                 return Err(PlanError::Missing("the row of a column"));
             }
-            (_, CompareValue::Within(_)) => {
+            (_, CompareValue::Within(_) | CompareValue::Band(_)) => {
                 return Err(PlanError::Missing("a function of places"));
             }
         })
@@ -262,6 +262,7 @@ impl Planner<'_> {
         &mut self,
         left: Expr,
         scalar: &ScalarType,
+        comparison: Comparison,
         function: &'static str,
         value: &CompareValue,
     ) -> Result<Expr, PlanError> {
@@ -272,6 +273,17 @@ impl Planner<'_> {
                 args.push(self.param(&within.from, scalar.sql.clone()));
                 args.push(self.param(&within.distance, own_type("float8", false)?));
                 args.extend(within.use_spheroid.map(Expr::Bool));
+            }
+            CompareValue::Band(found) => {
+                let place = self.param(&found.place, place_beside(scalar)?);
+                let band = match &found.band {
+                    Some(band) => Some(self.param(band, own_type("int4", false)?)),
+                    None => None,
+                };
+                match comparison.takes_band() {
+                    Some(BandInput::Band) => args.extend(band.into_iter().chain([place])),
+                    _ => args.extend([place].into_iter().chain(band)),
+                }
             }
             _ => return Err(PlanError::Missing("a place")),
         }
@@ -448,7 +460,10 @@ const fn symbol(comparison: Comparison) -> &'static str {
         | Comparison::StOverlaps
         | Comparison::StTouches
         | Comparison::StWithin
-        | Comparison::StDWithin => "&&",
+        | Comparison::StDWithin
+        | Comparison::StIntersectsRast
+        | Comparison::StIntersectsNbandGeom
+        | Comparison::StIntersectsGeomNband => "&&",
         Comparison::St3dIntersects | Comparison::St3dDWithin => "&&&",
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::tracked::TrackedId;
-use super::types::{Operators, Spatial};
+use super::types::{BandInput, Operators, Spatial};
 use crate::catalog::model::ColumnId;
 
 /// A scalar that travels as a parameter.
@@ -177,6 +177,15 @@ pub enum CompareValue {
     Items(Vec<Operand>),
     Column(ColumnReference),
     Within(Box<Within>),
+    Band(Box<Band>),
+}
+
+/// `{geommin: {…}, nband: 1}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    pub place: Operand,
+    /// All of the raster without one.
+    pub band: Option<Operand>,
 }
 
 /// `{distance: 100, from: {…}, use_spheroid: true}`
@@ -318,6 +327,9 @@ pub enum Comparison {
     St3dIntersects,
     StDWithin,
     St3dDWithin,
+    StIntersectsRast,
+    StIntersectsNbandGeom,
+    StIntersectsGeomNband,
 }
 
 impl Comparison {
@@ -364,6 +376,9 @@ impl Comparison {
         ("_st_3d_intersects", Comparison::St3dIntersects),
         ("_st_d_within", Comparison::StDWithin),
         ("_st_3d_d_within", Comparison::St3dDWithin),
+        ("_st_intersects_rast", Comparison::StIntersectsRast),
+        ("_st_intersects_nband_geom", Comparison::StIntersectsNbandGeom),
+        ("_st_intersects_geom_nband", Comparison::StIntersectsGeomNband),
     ];
 
     /// Whether the right side is a list of values.
@@ -385,13 +400,25 @@ impl Comparison {
         matches!(self, Comparison::StDWithin | Comparison::St3dDWithin)
     }
 
+    /// What is given beside a place, where the right side is a band of a raster.
+    pub const fn takes_band(self) -> Option<BandInput> {
+        match self {
+            Comparison::StIntersectsNbandGeom => Some(BandInput::Band),
+            Comparison::StIntersectsGeomNband => Some(BandInput::Place),
+            _ => None,
+        }
+    }
+
     /// The function of PostGIS that compares, where no operator does.
     pub const fn function(self) -> Option<&'static str> {
         Some(match self {
             Comparison::StContains => "st_contains",
             Comparison::StCrosses => "st_crosses",
             Comparison::StEquals => "st_equals",
-            Comparison::StIntersects => "st_intersects",
+            Comparison::StIntersects
+            | Comparison::StIntersectsRast
+            | Comparison::StIntersectsNbandGeom
+            | Comparison::StIntersectsGeomNband => "st_intersects",
             Comparison::StOverlaps => "st_overlaps",
             Comparison::StTouches => "st_touches",
             Comparison::StWithin => "st_within",

@@ -30,7 +30,7 @@ const WITHOUT_EQUALITY: &[&str] = &[
 
 /// Types with equality but without an order.
 const WITHOUT_ORDER: &[&str] =
-    &["line", "xid", "cid", "hstore", "path", "lseg", "circle", "aclitem"];
+    &["line", "xid", "cid", "hstore", "path", "lseg", "circle", "aclitem", "raster"];
 
 const TEXT: &[&str] = &["text", "varchar", "bpchar", "name", "citext"];
 
@@ -110,6 +110,15 @@ pub(crate) fn is_label_path(text: &str) -> bool {
     !text.split('.').any(str::is_empty)
 }
 
+/// What Hasura says of a text that is no `raster`.
+pub(crate) const RASTER: &str =
+    "invalid hexadecimal representation of raster well known binary format";
+
+/// Whether a text can be a `raster`.
+pub(crate) fn is_hexadecimal(text: &str) -> bool {
+    text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The scalar of every type of every source, domains resolved.
 #[derive(Debug, Default)]
 pub struct Scalars {
@@ -176,6 +185,9 @@ impl Scalars {
                     if let Some(spatial) = scalar.operators.spatial {
                         self.add_other(spatial, &scalar)?;
                     }
+                    if scalar.operators.raster {
+                        self.add_place(&scalar)?;
+                    }
                     by_oid.insert(oid, scalar);
                 }
                 Err(error) => {
@@ -238,6 +250,28 @@ impl Scalars {
         other.operators.spatial = Some(spatial);
         self.add(other);
         Ok(())
+    }
+
+    /// Rasters are compared with places.
+    fn add_place(&mut self, raster: &ScalarType) -> Result<(), InvalidIdent> {
+        if self.by_name.contains_key(GEOMETRY) {
+            return Ok(());
+        }
+        let geometry = ScalarType {
+            id: ScalarId(self.next()),
+            name: GEOMETRY.into(),
+            codec: Codec::GeoJson,
+            sql: place_beside(raster)?,
+            operators: Operators {
+                order: true,
+                spatial: Some(Spatial::Geometry),
+                raster: false,
+                ..raster.operators.clone()
+            },
+            ..raster.clone()
+        };
+        let geometry = self.add(geometry);
+        self.add_other(Spatial::Geometry, &geometry)
     }
 
     /// A scalar of Postgres itself that no table may use, for actions.
@@ -309,6 +343,9 @@ impl Scalars {
             | Comparison::JsonbPathMatch => Some(STRING),
             Comparison::Matches | Comparison::MatchesAny => self.by_name(LQUERY),
             Comparison::MatchesFulltext => self.by_name(LTXTQUERY),
+            Comparison::StIntersectsNbandGeom | Comparison::StIntersectsGeomNband => {
+                self.by_name(GEOMETRY)
+            }
             _ => Some(scalar.id),
         }
     }
@@ -318,6 +355,13 @@ const LQUERY: &str = "lquery";
 const LTXTQUERY: &str = "ltxtquery";
 const GEOMETRY: &str = "geometry";
 const GEOGRAPHY: &str = "geography";
+
+/// The type of places that stands in the schema of rasters.
+pub(crate) fn place_beside(raster: &ScalarType) -> Result<SqlType, InvalidIdent> {
+    let schema = raster.sql.name.schema.clone();
+    let name = QualifiedName { schema, name: Ident::new(GEOMETRY)? };
+    Ok(SqlType { name, array: false })
+}
 
 impl Operators {
     pub(crate) const fn none() -> Self {
@@ -330,6 +374,7 @@ impl Operators {
             json: false,
             ltree: false,
             spatial: None,
+            raster: false,
             schema: None,
         }
     }
@@ -337,8 +382,11 @@ impl Operators {
     /// Whether the type has an operator.
     pub const fn has(&self, comparison: Comparison) -> bool {
         match comparison {
-            Comparison::Eq | Comparison::Neq => self.equality,
-            Comparison::In | Comparison::Nin => self.lists,
+            Comparison::Eq => self.equality,
+            Comparison::In => self.lists,
+            // Rasters are equal or not, but there is no operator for the latter.
+            Comparison::Neq => self.equality && !self.raster,
+            Comparison::Nin => self.lists && !self.raster,
             Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => self.order,
             Comparison::Like
             | Comparison::Nlike
@@ -372,6 +420,9 @@ impl Operators {
             | Comparison::StWithin
             | Comparison::St3dIntersects
             | Comparison::St3dDWithin => matches!(self.spatial, Some(Spatial::Geometry)),
+            Comparison::StIntersectsRast
+            | Comparison::StIntersectsNbandGeom
+            | Comparison::StIntersectsGeomNband => self.raster,
         }
     }
 }
@@ -490,6 +541,9 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
         _ => None,
     };
     let codec = if spatial.is_some() { Codec::GeoJson } else { codec };
+    // An extension of its own since PostGIS 3.
+    let raster =
+        pg == "raster" && matches!(ty.extension.as_deref(), Some("postgis" | "postgis_raster"));
     let operators = Operators {
         equality,
         order: equality && !WITHOUT_ORDER.contains(&compared),
@@ -499,6 +553,7 @@ fn scalar(ty: &PgType, name: Name, id: ScalarId) -> Result<ScalarType, InvalidId
         json: jsonb,
         ltree: pg == "ltree" && ty.extension.as_deref() == Some("ltree"),
         spatial,
+        raster,
         schema: if own || !base { None } else { Some(Ident::new(ty.schema.clone())?) },
     };
     let description = match &ty.kind {

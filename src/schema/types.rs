@@ -32,6 +32,8 @@ pub enum TypeId {
     Cast(ScalarId),
     /// `st_d_within_input` and its like: a place and a distance from it.
     Within(ScalarId),
+    /// `st_intersects_nband_geom_input` and its like: a place and a band.
+    Band(BandInput),
     /// `order_by`
     OrderBy,
     /// `cursor_ordering`
@@ -74,6 +76,7 @@ impl TypeId {
             TypeId::Comparison(_)
             | TypeId::Cast(_)
             | TypeId::Within(_)
+            | TypeId::Band(_)
             | TypeId::ComputedArgs(..)
             | TypeId::FunctionArgs(_) => Kind::InputObject,
             TypeId::OrderBy | TypeId::CursorOrdering => Kind::Enum,
@@ -644,8 +647,31 @@ pub struct Operators {
     pub json: bool,
     pub ltree: bool,
     pub spatial: Option<Spatial>,
+    /// The rasters of PostGIS.
+    pub raster: bool,
     /// Schema of the operators when it is not `pg_catalog`.
     pub schema: Option<Ident>,
+}
+
+/// What a band of a raster is compared with, by what Postgres takes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BandInput {
+    /// The band, which has to be given.
+    Band,
+    /// The place; without a band it is the whole raster's.
+    Place,
+}
+
+impl BandInput {
+    pub const ALL: [BandInput; 2] = [BandInput::Band, BandInput::Place];
+
+    /// The name of the input type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BandInput::Band => "st_intersects_nband_geom_input",
+            BandInput::Place => "st_intersects_geom_nband_input",
+        }
+    }
 }
 
 /// The types of PostGIS that are compared in space.
@@ -968,6 +994,9 @@ pub enum InputKind {
     WithinDistance,
     WithinFrom,
     WithinSpheroid,
+    /// Of `_st_intersects_nband_geom` and its like.
+    Band,
+    BandPlace,
     /// `count` of aggregates.
     Count,
     Function(AggregateFunction),

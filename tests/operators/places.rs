@@ -263,3 +263,182 @@ async fn permissions_know_places() {
     let refused = places.send("/v1/metadata", &secret, &wrong).await;
     assert!(refused["error"].as_str().is_some_and(|text| text.contains("Circle")), "{refused}");
 }
+
+/// Two rasters of two bands: the second band of one has no data.
+const RASTERS: &str = "
+    create extension postgis_raster schema gis;
+    create table public.tiles (id int primary key, tenant text not null, tile gis.raster);
+    alter table public.tiles owner to OWNER;
+    set search_path = gis, public;
+    insert into public.tiles
+      select id, tenant, st_addband(st_addband(
+        st_makeemptyraster(4, 4, x, 4, 1, -1, 0, 0, 4326), '8BUI'::text, 1, 0), '8BUI'::text, second, 0)
+      from (values (1, 'a', 0, 1), (2, 'a', 10, 0), (3, 'a', 20, 1), (9, 'b', 0, 1)) as t (id, tenant, x, second);
+    insert into public.tiles values (4, 'a', null);
+    reset search_path;
+    alter table public.tiles enable row level security;
+    create policy tenant on public.tiles using (tenant = current_setting('app.tenant_id', true));
+    grant select, insert, update on public.tiles to app_user;
+";
+
+#[tokio::test]
+async fn rasters_are_hexadecimal_and_meet_places() {
+    let db = TestDb::empty().await;
+    let sql = [SCHEMA, RASTERS].concat().replace("OWNER", OWNER);
+    db.client().await.batch_execute(&sql).await.expect("PostGIS has rasters");
+    let server = Instance::start_with(&db, &[("HASURA_GRAPHQL_ADMIN_SECRET", ADMIN_SECRET)]);
+    let places = Places { server, token: Token::new("user").tenant("a").bearer(), _db: db };
+    let ids = async |condition: &str, variables: Value| -> Vec<i64> {
+        let declared = match variables.as_object().is_some_and(|given| !given.is_empty()) {
+            true => "($tile: raster, $place: geometry!, $band: Int)",
+            false => "",
+        };
+        let query = format!(
+            "query{declared} {{ tiles(where: {{tile: {{{condition}}}}}, order_by: {{id: asc}}) {{ id }} }}"
+        );
+        let answer = places.ask(&query, variables).await;
+        let rows = answer["data"]["tiles"].as_array();
+        let rows = rows.unwrap_or_else(|| panic!("{condition}: {answer}"));
+        rows.iter().filter_map(|row| row["id"].as_i64()).collect()
+    };
+    // Shown as Postgres writes it, and taken so.
+    let answer = places
+        .ask("{ tiles(where: {id: {_in: [1, 4]}}, order_by: {id: asc}) { tile } }", json!({}))
+        .await;
+    let tile = answer["data"]["tiles"][0]["tile"].as_str().expect("a text").to_owned();
+    assert!(tile.starts_with("01") && answer["data"]["tiles"][1]["tile"].is_null(), "{answer}");
+    let write = "mutation ($tile: raster) { insert_tiles_one(object: {id: 5, tenant: \"a\", tile: $tile}) { tile } }";
+    let written = places.ask(write, json!({"tile": tile})).await;
+    assert_eq!(written["data"]["insert_tiles_one"]["tile"], tile, "{written}");
+
+    let at = |x: f64| format!("{{type: \"Point\", coordinates: [{x}, 2]}}");
+    assert_eq!(ids(&format!("_st_intersects_rast: \"{tile}\""), json!({})).await, [1, 5]);
+    assert_eq!(ids(&format!("_eq: \"{tile}\""), json!({})).await, [1, 5]);
+    assert_eq!(ids(&format!("_in: [\"{tile}\"]"), json!({})).await, [1, 5]);
+    assert_eq!(ids("_is_null: true", json!({})).await, [4]);
+    for (x, second, whole) in
+        [(1.5, vec![1, 5], vec![1, 5]), (11.5, vec![], vec![2]), (50.0, vec![], vec![])]
+    {
+        let place = at(x);
+        let band = |n: u32| format!("_st_intersects_nband_geom: {{nband: {n}, geommin: {place}}}");
+        assert_eq!(ids(&band(1), json!({})).await, whole, "{x}");
+        assert_eq!(ids(&band(2), json!({})).await, second, "{x}");
+        let all = format!("_st_intersects_geom_nband: {{geommin: {place}}}");
+        assert_eq!(ids(&all, json!({})).await, whole, "{x}");
+        let null = format!("_st_intersects_geom_nband: {{geommin: {place}, nband: null}}");
+        assert_eq!(ids(&null, json!({})).await, whole, "{x}");
+        let one = format!("_st_intersects_geom_nband: {{geommin: {place}, nband: 2}}");
+        assert_eq!(ids(&one, json!({})).await, second, "{x}");
+    }
+    let variables =
+        json!({"tile": tile, "place": {"type": "Point", "coordinates": [1.5, 2]}, "band": 2});
+    let all = "_st_intersects_rast: $tile, _st_intersects_nband_geom: {nband: 2, geommin: $place},
+        _st_intersects_geom_nband: {nband: $band, geommin: $place}";
+    assert_eq!(ids(all, variables).await, [1, 5]);
+
+    for (condition, path, code, message) in [
+        (
+            "_st_intersects_rast: \"xyz\"",
+            "_st_intersects_rast",
+            "parse-failed",
+            "invalid hexadecimal representation of raster well known binary format",
+        ),
+        (
+            "_st_intersects_rast: 3",
+            "_st_intersects_rast",
+            "parse-failed",
+            "A string is expected for type: raster",
+        ),
+        (
+            "_st_intersects_rast: null",
+            "_st_intersects_rast",
+            "validation-failed",
+            "unexpected null value for type \"raster\"",
+        ),
+        (
+            "_st_intersects_nband_geom: {nband: 1}",
+            "_st_intersects_nband_geom",
+            "validation-failed",
+            "missing required field \"geommin\"",
+        ),
+        (
+            "_st_intersects_nband_geom: {geommin: \"POINT(1 1)\"}",
+            "_st_intersects_nband_geom",
+            "validation-failed",
+            "missing required field \"nband\"",
+        ),
+        (
+            "_st_intersects_nband_geom: {nband: 1.5, geommin: \"POINT(1 1)\"}",
+            "_st_intersects_nband_geom.nband",
+            "parse-failed",
+            "",
+        ),
+        (
+            "_st_intersects_geom_nband: {geommin: {type: \"Circle\"}}",
+            "_st_intersects_geom_nband.geommin",
+            "parse-failed",
+            "\"Circle\" is no type of GeoJSON geometries",
+        ),
+        ("_st_intersects_geom_nband: []", "_st_intersects_geom_nband", "validation-failed", ""),
+        (
+            "_neq: \"00\"",
+            "_neq",
+            "validation-failed",
+            "field \"_neq\" not found in type: 'raster_comparison_exp'",
+        ),
+        ("_gt: \"00\"", "_gt", "validation-failed", ""),
+    ] {
+        let query = format!("{{ tiles(where: {{tile: {{{condition}}}}}) {{ id }} }}");
+        let answer = places.ask(&query, json!({})).await;
+        let error = &answer["errors"][0];
+        let told = (&error["extensions"]["path"], &error["extensions"]["code"]);
+        let path = json!(format!("$.selectionSet.tiles.args.where.tile.{path}"));
+        assert_eq!(told, (&path, &json!(code)), "{condition}: {answer}");
+        assert!(message.is_empty() || error["message"] == message, "{condition}: {answer}");
+    }
+    // Hexadecimal, and still no raster: Postgres says so.
+    let broken = places.ask("{ tiles(where: {tile: {_eq: \"00ff\"}}) { id } }", json!({})).await;
+    assert!(broken["errors"][0]["message"].is_string(), "{broken}");
+
+    let described = places
+        .ask("{ a: __type(name: \"st_intersects_nband_geom_input\") { kind inputFields { name type { kind ofType { name } } } }
+               b: __type(name: \"st_intersects_geom_nband_input\") { inputFields { name type { kind name } } } }", json!({}))
+        .await;
+    let required = |name: &str| json!({"kind": "NON_NULL", "ofType": {"name": name}});
+    assert_eq!(
+        described["data"],
+        json!({
+            "a": {"kind": "INPUT_OBJECT", "inputFields": [
+                {"name": "geommin", "type": required("geometry")}, {"name": "nband", "type": required("Int")}]},
+            "b": {"inputFields": [
+                {"name": "geommin", "type": {"kind": "NON_NULL", "name": null}},
+                {"name": "nband", "type": {"kind": "SCALAR", "name": "Int"}}]},
+        }),
+        "{described}"
+    );
+
+    // In a permission, with a variable of the session.
+    let secret = [("x-hasura-admin-secret", ADMIN_SECRET)];
+    let steps = json!({"type": "bulk", "args": [
+        {"type": "pg_track_table", "args": {"table": "tiles"}},
+        {"type": "pg_create_select_permission", "args": {"table": "tiles", "role": "user", "permission":
+            {"columns": "*", "filter": {"tile": {"_st_intersects_nband_geom": {"nband": 2, "geommin": "X-Hasura-Home"}}}}}},
+    ]});
+    let done = places.send("/v1/metadata", &secret, &steps).await;
+    assert_eq!(done, json!([{"message": "success"}, {"message": "success"}]));
+    let token = Token::new("user").tenant("a").claim("x-hasura-home", "SRID=4326;POINT(1.5 2)");
+    let query = json!({"query": "{ tiles(order_by: {id: asc}) { id } }"});
+    let answer = places.send("/v1/graphql", &[("authorization", &token.bearer())], &query).await;
+    assert_eq!(answer, json!({"data": {"tiles": [{"id": 1}, {"id": 5}]}}));
+    for wrong in [
+        json!({"_st_intersects_nband_geom": {"geommin": "POINT(1 1)"}}),
+        json!({"_st_intersects_rast": "no"}),
+        json!({"_st_intersects_geom_nband": {"nband": 1}}),
+        json!({"_st_intersects_geom_nband": {"geommin": "POINT(1 1)", "x": 1}}),
+    ] {
+        let step = json!({"type": "pg_create_select_permission", "args": {"table": "tiles", "role": "editor",
+            "permission": {"columns": "*", "filter": {"tile": wrong}}}});
+        let refused = places.send("/v1/metadata", &secret, &step).await;
+        assert!(refused["error"].is_string(), "{refused}");
+    }
+}

@@ -4,11 +4,11 @@ use crate::operation::error::{BindError, Problem};
 use crate::operation::input::Input;
 use crate::operation::variables::unexpected_null;
 use crate::schema::predicate::{
-    AggregatePredicate, CastTarget, CompareValue, Comparison, Predicate, PredicateAggregate,
+    AggregatePredicate, Band, CastTarget, CompareValue, Comparison, Predicate, PredicateAggregate,
     Subject, Within,
 };
 use crate::schema::tracked::{Returns, TrackedId};
-use crate::schema::types::{InputKind, TypeId};
+use crate::schema::types::{BandInput, InputKind, TypeId};
 
 use super::{Binder, no_boolean, operand_of};
 
@@ -95,6 +95,10 @@ impl Binder<'_> {
                     let value = self.within(field.ty.base, input)?;
                     parts.push(Predicate::Compare { subject: subject.clone(), comparison, value });
                 }
+                InputKind::Compare(comparison) if matches!(field.ty.base, TypeId::Band(_)) => {
+                    let value = self.band(field.ty.base, input)?;
+                    parts.push(Predicate::Compare { subject: subject.clone(), comparison, value });
+                }
                 InputKind::Compare(comparison) => {
                     let value = self.compare_value(comparison, input.clone())?;
                     parts.push(Predicate::Compare { subject: subject.clone(), comparison, value });
@@ -165,6 +169,30 @@ impl Binder<'_> {
             from: from.ok_or_else(|| missing("from"))?,
             use_spheroid,
         })))
+    }
+
+    /// `{geommin: {…}, nband: 1}`
+    fn band(&mut self, ty: TypeId, input: &Input) -> Result<CompareValue, BindError> {
+        let (mut place, mut band) = (None, None);
+        for (name, field, input) in self.entries(ty, input)? {
+            self.path.push_key(name.to_string());
+            match (field.kind, input) {
+                (InputKind::Band, Input::Null) if !field.ty.is_non_null() => {}
+                (_, Input::Null) => {
+                    return Err(self.error(unexpected_null(&self.schema.types, field.ty)));
+                }
+                (InputKind::Band, input) => band = operand_of(input.clone()),
+                (InputKind::BandPlace, input) => place = operand_of(input.clone()),
+                _ => return Err(self.error(Problem::Schema("no part of a band"))),
+            }
+            self.path.pop();
+        }
+        let missing = |name: &str| self.error(Problem::MissingArgument(name.to_owned()));
+        let place = place.ok_or_else(|| missing("geommin"))?;
+        if ty == TypeId::Band(BandInput::Band) && band.is_none() {
+            return Err(missing("nband"));
+        }
+        Ok(CompareValue::Band(Box::new(Band { place, band })))
     }
 
     /// `<relationship>_aggregate: {count: {…}, bool_and: {…}}`

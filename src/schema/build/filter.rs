@@ -8,7 +8,7 @@ use crate::schema::predicate::{CastTarget, Comparison, ConditionFunction};
 use crate::schema::scalars::{BOOLEAN, FLOAT, INT};
 use crate::schema::tracked::{Cardinality, Returns, TrackedTable};
 use crate::schema::types::{
-    EnumType, InputKind, InputType, ScalarType, Spatial, TableType, TypeId, TypeRef,
+    BandInput, EnumType, InputKind, InputType, ScalarType, Spatial, TableType, TypeId, TypeRef,
 };
 
 impl Types {
@@ -68,10 +68,10 @@ impl Types {
             let Some(right) = self.tracked().scalars.right_side(scalar, *comparison) else {
                 continue;
             };
-            let right = if comparison.takes_distance() {
-                TypeId::Within(right)
-            } else {
-                TypeId::Scalar(right)
+            let right = match comparison.takes_band() {
+                Some(input) => TypeId::Band(input),
+                None if comparison.takes_distance() => TypeId::Within(right),
+                None => TypeId::Scalar(right),
             };
             let ty = if comparison.takes_list() {
                 TypeRef::list(right)
@@ -129,6 +129,24 @@ impl Types {
             fields.insert("use_spheroid".into(), input(ty, InputKind::WithinSpheroid));
         }
         Some(InputType { name: spatial.within_input().into(), description: None, fields })
+    }
+
+    /// `st_intersects_nband_geom_input`, `st_intersects_geom_nband_input`
+    pub(super) fn band(&self, of: BandInput) -> Option<InputType> {
+        let raster = self.tracked().scalars.iter().find(|scalar| scalar.operators.raster)?;
+        let place = self.tracked().scalars.right_side(raster, Comparison::StIntersectsNbandGeom)?;
+        let band = TypeRef::or_null(TypeId::Scalar(INT), of == BandInput::Band);
+        Some(InputType {
+            name: of.name().into(),
+            description: None,
+            fields: IndexMap::from([
+                (
+                    "geommin".into(),
+                    input(TypeRef::non_null(TypeId::Scalar(place)), InputKind::BandPlace),
+                ),
+                ("nband".into(), input(band, InputKind::Band)),
+            ]),
+        })
     }
 
     pub(super) fn enum_comparison(&self, shown: &TrackedTable) -> InputType {

@@ -38,8 +38,8 @@ use super::tracked::{
     TrackedColumn, TrackedId, TrackedTable,
 };
 use super::types::{
-    ArgDef, ArgKind, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind, InputType,
-    ObjectType, Root, ScalarType, Spatial, TableType, TypeDef, TypeId, TypeRef,
+    ArgDef, ArgKind, BandInput, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind,
+    InputType, ObjectType, Root, ScalarType, Spatial, TableType, TypeDef, TypeId, TypeRef,
 };
 
 /// Most are never asked for, so that what is made is boxed.
@@ -69,6 +69,8 @@ struct Globals {
     comparisons: Slots,
     casts: Slots,
     withins: Slots,
+    /// By [`BandInput`].
+    bands: Slots,
     order_by: Slot,
     cursor_ordering: Slot,
     functions: Slots,
@@ -93,6 +95,7 @@ impl Types {
             comparisons: cells(scalars),
             casts: cells(scalars),
             withins: cells(scalars),
+            bands: cells(BandInput::ALL.len()),
             order_by: OnceLock::new(),
             cursor_ordering: OnceLock::new(),
             functions: cells(tracked.functions.len()),
@@ -117,6 +120,7 @@ impl Types {
             TypeId::Comparison(scalar) => globals.comparisons.get(scalar.0 as usize)?,
             TypeId::Cast(scalar) => globals.casts.get(scalar.0 as usize)?,
             TypeId::Within(scalar) => globals.withins.get(scalar.0 as usize)?,
+            TypeId::Band(input) => globals.bands.get(input as usize)?,
             TypeId::OrderBy => &globals.order_by,
             TypeId::CursorOrdering => &globals.cursor_ordering,
             TypeId::FunctionArgs(function) => globals.functions.get(function.0 as usize)?,
@@ -153,6 +157,7 @@ impl Types {
             TypeId::Comparison(id) => scalar(id).map(|def| TypeDef::Input(self.comparison(def))),
             TypeId::Cast(id) => scalar(id).and_then(|def| self.cast(def)).map(TypeDef::Input),
             TypeId::Within(id) => scalar(id).and_then(|def| self.within(def)).map(TypeDef::Input),
+            TypeId::Band(input) => self.band(input).map(TypeDef::Input),
             TypeId::OrderBy => Some(TypeDef::Enum(order::order_by())),
             TypeId::CursorOrdering => Some(TypeDef::Enum(order::cursor_ordering())),
             TypeId::FunctionArgs(function) => self.function_args(function).map(TypeDef::Input),
@@ -254,6 +259,7 @@ impl Types {
             TypeId::Within(scalar) => {
                 self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.spatial.is_some())
             }
+            TypeId::Band(_) => self.tracked.scalars.iter().any(|def| def.operators.raster),
             TypeId::OrderBy | TypeId::CursorOrdering | TypeId::Meta(_) => true,
             // Without actions nothing leads to it.
             TypeId::Custom(id) => {
@@ -351,6 +357,9 @@ impl Types {
                 return Some(TypeId::Within(of.id));
             }
         }
+        if let Some(band) = BandInput::ALL.into_iter().find(|input| input.name() == name) {
+            return Some(TypeId::Band(band)).filter(|id| self.has(*id));
+        }
         if let Some(id) = self.tracked.actions.by_name(name) {
             return Some(TypeId::Custom(id)).filter(|id| self.has(*id));
         }
@@ -389,6 +398,7 @@ impl Types {
                     self.tracked.scalars.get(scalar).and_then(|scalar| scalar.operators.spatial);
                 spatial.map_or("", Spatial::within_input).into()
             }
+            TypeId::Band(input) => input.name().into(),
             TypeId::OrderBy => "order_by".into(),
             TypeId::CursorOrdering => "cursor_ordering".into(),
             TypeId::Meta(meta) => meta.name().into(),

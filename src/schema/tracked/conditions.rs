@@ -14,10 +14,11 @@ use crate::catalog::model::ColumnId;
 use crate::metadata::{QualifiedName, document};
 use crate::schema::geojson;
 use crate::schema::predicate::{
-    CastTarget, ColumnReference, CompareValue, Comparison, Operand, Predicate, Subject, Within,
+    Band, CastTarget, ColumnReference, CompareValue, Comparison, Operand, Predicate, Subject,
+    Within,
 };
-use crate::schema::scalars::{LABEL_PATH, is_label_path};
-use crate::schema::types::{Codec, ScalarType};
+use crate::schema::scalars::{LABEL_PATH, RASTER, is_hexadecimal, is_label_path};
+use crate::schema::types::{BandInput, Codec, ScalarType};
 use crate::session::vars;
 
 use super::{Returns, Tracked, TrackedId, TrackedTable};
@@ -309,6 +310,8 @@ impl<'a> Reader<'a> {
                 },
                 other => return Err(format!("expected a list, but found {other}")),
             }
+        } else if let Some(input) = comparison.takes_band() {
+            CompareValue::Band(Box::new(band(input, json)?))
         } else if comparison.takes_distance() {
             CompareValue::Within(Box::new(within(right, json)?))
         } else {
@@ -335,6 +338,31 @@ fn within(scalar: &ScalarType, json: &Value) -> Result<Within, String> {
     match (distance, from) {
         (Some(distance), Some(from)) => Ok(Within { distance, from, use_spheroid }),
         _ => Err("distance and from are needed".to_owned()),
+    }
+}
+
+/// `{"geommin": {…}, "nband": 1}`
+fn band(input: BandInput, json: &Value) -> Result<Band, String> {
+    let Value::Object(entries) = json else {
+        return Err(format!("expected an object with geommin and nband, but found {json}"));
+    };
+    let (mut place, mut band) = (None, None);
+    for (key, value) in entries {
+        match (key.as_str(), value) {
+            ("nband", Value::Null) => {}
+            ("nband", Value::Number(_) | Value::String(_)) => {
+                band = Some(operand(Codec::Int, value)?);
+            }
+            ("geommin", value) => place = Some(operand(Codec::GeoJson, value)?),
+            _ => return Err(format!("unexpected \"{key}\": {value}")),
+        }
+    }
+    match (place, band) {
+        (Some(_), None) if input == BandInput::Band => {
+            Err("geommin and nband are needed".to_owned())
+        }
+        (Some(place), band) => Ok(Band { place, band }),
+        (None, _) => Err("geommin is needed".to_owned()),
     }
 }
 
@@ -380,6 +408,9 @@ fn compared(scalar: &ScalarType, json: &Value) -> Result<Operand, String> {
     match &operand {
         Operand::Const(text) if scalar.operators.ltree && !is_label_path(text) => {
             Err(LABEL_PATH.to_owned())
+        }
+        Operand::Const(text) if scalar.operators.raster && !is_hexadecimal(text) => {
+            Err(RASTER.to_owned())
         }
         _ => Ok(operand),
     }
