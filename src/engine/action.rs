@@ -176,8 +176,11 @@ impl Engine {
             return Err(ApiError::internal("rows that belong to an answer have no statement"));
         };
         let role = role_in(schema, *source)?;
-        let statement =
-            Statement { text: text.clone(), fingerprint: *fingerprint, named: plan.is_repeated() };
+        let statement = Statement {
+            text: text.clone(),
+            fingerprint: *fingerprint,
+            named: plan.generic.run().repeated,
+        };
         let earned: Vec<Option<Earned>> =
             keys.into_iter().map(|rows| Some(Earned { count: 0, rows: Some(rows) })).collect();
         let params = Leaves::new(leaves, &plan.slots, request.variables.as_deref()).fill(

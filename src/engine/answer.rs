@@ -14,12 +14,14 @@ use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
 use crate::operation::{BindError, Operation, Problem};
 use crate::pg::{PgError, RowShape, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Plan};
+use crate::plan::generic::Run;
+use crate::plan::{Answer, GenericPlan, Plan};
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
 use crate::session::Session;
 use crate::session::settings::variable_of;
 
+use super::generic::{Comparison, planning};
 use super::parameters::Leaves;
 use super::prepare::Prepared;
 use super::{Engine, GraphqlRequest, GraphqlResponse};
@@ -33,6 +35,8 @@ pub(super) struct Ready<'s> {
     /// Of a statement that gives rows.
     pub rows: Option<&'s RowShape>,
     pub params: Vec<TextParam>,
+    pub generic: &'s Arc<GenericPlan>,
+    pub run: Run,
 }
 
 impl Engine {
@@ -167,10 +171,12 @@ impl Engine {
         };
         let role = role_in(schema, *source)?;
         self.admit(session, role, plan, &leaves)?;
+        let generic = &plan.generic;
+        let run = generic.run();
         let statement =
-            Statement { text: text.clone(), fingerprint: *fingerprint, named: plan.is_repeated() };
+            Statement { text: text.clone(), fingerprint: *fingerprint, named: run.repeated };
         let params = Leaves::new(leaves, &plan.slots, variables).fill(session, &plan.slots, &[])?;
-        Ok(Ready { source: *source, role, statement, rows: rows.as_deref(), params })
+        Ok(Ready { source: *source, role, statement, rows: rows.as_deref(), params, generic, run })
     }
 
     pub(super) async fn run_ready(
@@ -180,13 +186,29 @@ impl Engine {
         ready: &Ready<'_>,
     ) -> Result<Bytes, ApiError> {
         let role = ready.role;
-        let context = TxContext::new(session, &role.binding.db_role, &role.settings);
+        let context = TxContext::new(session, &role.binding.db_role, &role.settings)
+            .planned(planning(ready.generic));
         let pg = self.database(schema, ready.source)?;
         let answer = match ready.rows {
             None => pg.query_json(&context, &ready.statement, &ready.params).await,
             Some(shape) => pg.query_rows(&context, &ready.statement, shape, &ready.params).await,
         };
-        answer.map_err(|error| self.refused(error))
+        let answer = answer.map_err(|error| self.refused(error))?;
+        if ready.run.compared && !ready.params.is_empty() {
+            let values = role.settings.values(session);
+            let comparison = Comparison {
+                pg,
+                authority: session.authority,
+                values: values.into_iter().map(|value| value.into_owned()).collect(),
+                db_role: role.binding.db_role.clone(),
+                settings: role.settings.clone(),
+                statement: ready.statement.text.clone(),
+                params: ready.params.as_slice().into(),
+                generic: ready.generic.clone(),
+            };
+            comparison.start();
+        }
+        Ok(answer)
     }
 
     /// Runs an operation that did not come as a document; `leaves` are the

@@ -4,6 +4,7 @@
 //! GraphqlRequest ─▶ prepare: plan cache │ parse ─▶ bind ─▶ plan
 //!                       ├▶ answer, write: parameters ─▶ one transaction ─▶ bytes
 //!                       │    └ cached: the bytes of who asked the same before
+//!                       │    └ generic: whether Postgres need plan it each time
 //!                       ├▶ action, output: handlers of actions, rows that belong to their answers
 //!                       └▶ subscribe: the same whenever live says so, changes only
 //! ```
@@ -14,6 +15,7 @@ mod cached;
 mod describe;
 pub mod executor;
 mod explain;
+mod generic;
 mod output;
 mod parameters;
 mod prepare;

@@ -33,12 +33,13 @@ use crate::live::{
 };
 use crate::operation::input::Operand;
 use crate::pg::{Pg, Reply, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Depends, Key, KeyValues};
+use crate::plan::{Answer, Depends, GenericPlan, Key, KeyValues};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
 use crate::session::{Authority, Session, sha256};
 
 use super::answer::role_in;
+use super::generic::{Comparison, planning};
 use super::parameters::Leaves;
 use super::{Engine, GraphqlRequest};
 
@@ -382,6 +383,7 @@ impl Engine {
             source,
             statement: statement.clone(),
             params: params.clone(),
+            generic: plan.generic.clone(),
             authority: session.authority,
             values,
         };
@@ -456,6 +458,7 @@ struct Statically {
     source: SourceId,
     statement: Statement,
     params: Arc<[TextParam]>,
+    generic: Arc<GenericPlan>,
     authority: Authority,
     /// Of the settings, in the order of the role's plan.
     values: Vec<String>,
@@ -501,11 +504,24 @@ impl Statically {
             &role.binding.db_role,
             &role.settings,
         );
-        self.engine
-            .pg
-            .query_reply(&context, &self.statement, params)
-            .await
-            .map_err(|error| self.engine.refused(error))
+        let context = context.planned(planning(&self.generic));
+        let pg = &self.engine.pg;
+        let reply = pg.query_reply(&context, &self.statement, params).await;
+        let reply = reply.map_err(|error| self.engine.refused(error))?;
+        if self.generic.run().compared && !params.is_empty() {
+            let comparison = Comparison {
+                pg: pg.clone(),
+                authority: self.authority,
+                values: self.values.clone(),
+                db_role: role.binding.db_role.clone(),
+                settings: role.settings.clone(),
+                statement: self.statement.text.clone(),
+                params: params.into(),
+                generic: self.generic.clone(),
+            };
+            comparison.start();
+        }
+        Ok(reply)
     }
 }
 

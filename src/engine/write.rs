@@ -29,7 +29,7 @@ impl Engine {
         mut leaves: Leaves<'_>,
     ) -> Result<(Bytes, Option<String>), ApiError> {
         let steps = &script.steps;
-        let named = plan.is_repeated();
+        let named = plan.generic.run().repeated;
         let mut earned: Vec<Option<Earned>> = Vec::with_capacity(steps.len());
         let mut answers: Vec<Option<Bytes>> = Vec::with_capacity(steps.len());
         let mut transaction = None;

@@ -10,6 +10,7 @@
 //! rows, encode  typed columns as the JSON that Postgres would make of them
 //! error         what went wrong  ─▶ sqlstate: what a client is told
 //! script        SQL text of the administrator
+//! costs         what a statement is estimated to cost
 //! listen        notifications              replication   the write-ahead log
 //! dump          the database's own pg_dump
 //! ```
@@ -20,6 +21,7 @@
 
 mod bootstrap;
 mod connect;
+mod costs;
 mod dump;
 mod encode;
 mod error;
@@ -43,6 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use bootstrap::{BootstrapError, Given, Logins, Urls, bootstrap};
+pub use costs::Costs;
 pub use dump::DumpError;
 pub use encode::is_encoded;
 pub use error::{DbFault, PgError};

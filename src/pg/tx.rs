@@ -39,7 +39,7 @@ use super::pool::{Frame, Lease, StatementKey, count};
 use super::rows::{RowShape, Writer};
 use super::write::Reply;
 use super::{Mode, Pg};
-use crate::session::settings::SettingsPlan;
+use crate::session::settings::{Planning, SettingsPlan};
 use crate::session::{Authority, Session};
 
 const COMMIT: &str = "COMMIT";
@@ -76,6 +76,7 @@ pub struct TxContext<'a> {
     values: Values<'a>,
     role: &'a str,
     role_hash: u64,
+    planning: Planning,
     pub(super) settings: &'a SettingsPlan,
 }
 
@@ -112,7 +113,15 @@ impl<'a> TxContext<'a> {
     ) -> Self {
         let mut hasher = DefaultHasher::new();
         db_role.hash(&mut hasher);
-        TxContext { authority, values, role: db_role, role_hash: hasher.finish(), settings }
+        let role_hash = hasher.finish();
+        let planning = Planning::AsSet;
+        TxContext { authority, values, role: db_role, role_hash, planning, settings }
+    }
+
+    /// With statements that are planned in this way.
+    #[must_use]
+    pub fn planned(self, planning: Planning) -> Self {
+        TxContext { planning, ..self }
     }
 
     /// The values of the settings, in the order of the plan.
@@ -124,7 +133,8 @@ impl<'a> TxContext<'a> {
     }
 
     fn settings_key(&self) -> StatementKey<'a> {
-        StatementKey { hash: self.settings.fingerprint(), role: "", text: self.settings.sql() }
+        let written = self.settings.written(self.planning);
+        StatementKey { hash: written.fingerprint, role: "", text: &written.sql }
     }
 
     /// What a statement is kept under for this role.
@@ -854,7 +864,7 @@ async fn prepare_frame(lease: &mut Lease, ctx: &TxContext<'_>) -> Result<Frame, 
     };
     let (begin, commit) = ends.unzip();
     let begin = prepare(begin, Mode::ReadOnly.begin());
-    let set = client.prepare(ctx.settings.sql());
+    let set = client.prepare(&ctx.settings.written(ctx.planning).sql);
     let commit = prepare(commit, COMMIT);
     let (begin, set, commit) = pipeline!(begin, set, commit);
     count(&lease.counters().round_trips);
@@ -922,7 +932,9 @@ pub(super) async fn run_settings(
         Some(frame) => client.execute_raw(&frame.settings, params).await.map(|_| ()),
         None => {
             let params = params.iter().map(|param| (param, Type::UNKNOWN));
-            drain(client.query_typed_raw(ctx.settings.sql(), params)).await.map(|_| ())
+            drain(client.query_typed_raw(&ctx.settings.written(ctx.planning).sql, params))
+                .await
+                .map(|_| ())
         }
     }
 }

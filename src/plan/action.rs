@@ -14,7 +14,6 @@
 //! and gives what belongs to each in the same order.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use crate::graphql::OperationKind;
 use crate::operation::input::{Earlier, Operand};
@@ -83,7 +82,7 @@ pub(super) fn plan(
         required: planner.required(),
         slots: planner.slots,
         checks,
-        runs: AtomicU32::new(0),
+        generic: Arc::default(),
     };
     Ok(ActionPlan { call, related: Some(Arc::new(plan)) })
 }

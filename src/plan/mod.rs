@@ -12,6 +12,7 @@
 //! like        patterns that an index can find       depends     what a subscription's answer depends on
 //! stream      rows after a cursor
 //! action      rows that belong to answers of actions
+//! generic     whether Postgres plans a statement once or each time
 //! ```
 
 pub mod action;
@@ -19,6 +20,7 @@ mod aggregate;
 pub mod cache;
 mod call;
 mod depends;
+pub(crate) mod generic;
 pub(crate) mod like;
 mod order;
 mod planner;
@@ -35,7 +37,6 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{ApiError, Code};
 use crate::catalog::Dependence;
@@ -52,6 +53,7 @@ use crate::schema::tracked::{SourceId, TrackedId};
 use crate::sql::InvalidIdent;
 
 use action::ActionPlan;
+pub use generic::GenericPlan;
 use script::Script;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +156,8 @@ pub struct Plan {
     /// Of streaming subscriptions: where they begin. Their statement gives the
     /// place after the batch as its third column, null for an empty one.
     pub stream: Option<Beginning>,
-    runs: AtomicU32,
+    /// Whether one plan of Postgres serves all values.
+    pub generic: Arc<GenericPlan>,
 }
 
 /// What the answer of a subscription depends on.
@@ -303,7 +306,7 @@ pub fn plan(
         slots: Vec::new(),
         checks: Vec::new(),
         required: Vec::new(),
-        runs: AtomicU32::new(0),
+        generic: Arc::default(),
     })
 }
 
@@ -313,11 +316,6 @@ fn of_tables(group: &&mut Vec<Root>) -> bool {
 }
 
 impl Plan {
-    /// Counts a run; true from the second on, when a prepared statement pays.
-    pub fn is_repeated(&self) -> bool {
-        self.runs.fetch_add(1, Ordering::Relaxed) > 0
-    }
-
     /// Bytes that the plan holds, roughly.
     pub fn weight(&self) -> usize {
         let text = match &self.answer {

@@ -14,7 +14,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use crate::graphql::OperationKind;
 use crate::operation::model::{Operation, Read, Root, RootSelection, Rows};
@@ -89,7 +88,7 @@ fn several(
         required: Vec::new(),
         depends: None,
         stream: None,
-        runs: AtomicU32::new(0),
+        generic: Arc::default(),
     })
 }
 
@@ -133,7 +132,7 @@ fn plan_in(
         required,
         depends,
         stream: planner.stream.map(|(beginning, _)| beginning),
-        runs: AtomicU32::new(0),
+        generic: Arc::default(),
     })
 }
 

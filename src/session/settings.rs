@@ -6,6 +6,9 @@
 //! the session lacks it, so that no value of an earlier transaction can show.
 //! Limits that a role carries (`ALTER ROLE … SET statement_timeout`) apply at
 //! login only, so they are part of the statement too. The role comes last.
+//!
+//! There is a second form of the statement, for work that Postgres need not
+//! plan anew for each set of values ([`Planning::Once`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -37,19 +40,52 @@ enum Source {
 #[derive(Debug, Clone)]
 pub struct SettingsPlan {
     entries: Vec<(String, Source)>,
-    sql: Arc<str>,
-    fingerprint: u64,
+    written: Written,
+    /// `None` where the role says itself how its statements are planned.
+    once: Option<Written>,
+}
+
+/// How Postgres plans a prepared statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Planning {
+    /// As `plan_cache_mode` of the login or the role says, or `auto`.
+    #[default]
+    AsSet,
+    /// Once for all values.
+    Once,
+}
+
+/// A form of the statement, and a hash of it, made once.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub sql: Arc<str>,
+    pub fingerprint: u64,
+}
+
+impl From<String> for Written {
+    fn from(sql: String) -> Self {
+        let mut hasher = DefaultHasher::new();
+        sql.hash(&mut hasher);
+        Written { fingerprint: hasher.finish(), sql: sql.into() }
+    }
 }
 
 /// The role settings that follow a role into a transaction.
 pub const ROLE_SETTINGS: [&str; 3] =
     ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
+/// The setting of a role that says how its statements are planned.
+const PLANNING: &str = "plan_cache_mode";
+
 /// A time as Postgres reads it: digits and perhaps a unit, nothing else.
 fn is_time(value: &str) -> bool {
     let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
     unit.len() < value.len()
         && matches!(unit.trim_start(), "" | "us" | "ms" | "s" | "min" | "h" | "d")
+}
+
+fn is_planning(value: &str) -> bool {
+    matches!(value, "auto" | "force_generic_plan" | "force_custom_plan")
 }
 
 /// Settings that are sent when the analysis of what the database reads is not
@@ -78,21 +114,23 @@ impl SettingsPlan {
     /// Makes the plan from the names that the database reads and from the
     /// settings of the role, the later of two with one name winning. Names
     /// that are not ours to write are ignored, of the role's settings all but
-    /// [`ROLE_SETTINGS`].
+    /// [`ROLE_SETTINGS`] and `plan_cache_mode`.
     pub fn new(read: &BTreeSet<String>, role_settings: &[(String, String)]) -> Self {
         let entries: Vec<(String, Source)> =
             read.iter().filter_map(|name| Some((name.clone(), source_of(name)?))).collect();
-        let mut sql = String::from("select ");
-        for name in ROLE_SETTINGS {
+        let of_role = |name: &str, admits: fn(&str) -> bool| {
             let value = role_settings.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            // `is_time` admits nothing that needs quoting.
-            if let Some((_, value)) = value.filter(|(_, value)| is_time(value)) {
-                sql.push_str("pg_catalog.set_config('");
-                sql.push_str(name);
-                sql.push_str("','");
-                sql.push_str(value);
-                sql.push_str("',true),");
+            value.map(|(_, value)| value.as_str()).filter(|value| admits(value))
+        };
+        let mut sql = String::new();
+        for name in ROLE_SETTINGS {
+            if let Some(value) = of_role(name, is_time) {
+                constant(&mut sql, name, value);
             }
+        }
+        let planning = of_role(PLANNING, is_planning);
+        if let Some(value) = planning {
+            constant(&mut sql, PLANNING, value);
         }
         for (index, (name, _)) in entries.iter().enumerate() {
             // `source_of` admits only names of [a-z0-9_.], so none needs quoting.
@@ -105,18 +143,29 @@ impl SettingsPlan {
         sql.push_str("pg_catalog.set_config('role',$");
         sql.push_str(&(entries.len() + 1).to_string());
         sql.push_str(",true)");
-        let mut hasher = DefaultHasher::new();
-        sql.hash(&mut hasher);
-        SettingsPlan { entries, sql: sql.into(), fingerprint: hasher.finish() }
+        let once = planning.is_none().then(|| {
+            let mut once = String::from("select ");
+            constant(&mut once, PLANNING, "force_generic_plan");
+            Written::from(once + &sql)
+        });
+        SettingsPlan { entries, written: Written::from("select ".to_owned() + &sql), once }
     }
 
     pub fn sql(&self) -> &Arc<str> {
-        &self.sql
+        &self.written.sql
     }
 
-    /// A hash of the statement, made once.
-    pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+    /// The statement for work that is planned in this way.
+    pub fn written(&self, planning: Planning) -> &Written {
+        match (planning, &self.once) {
+            (Planning::Once, Some(once)) => once,
+            _ => &self.written,
+        }
+    }
+
+    /// Whether [`Planning::Once`] means something: nobody else has decided.
+    pub fn may_plan_once(&self) -> bool {
+        self.once.is_some()
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -131,6 +180,13 @@ impl SettingsPlan {
     /// Whether the session has a value for a setting.
     pub fn has(&self, name: &str, session: &Session) -> bool {
         source_of(name).and_then(|source| value(&source, session)).is_some_and(|v| !v.is_empty())
+    }
+}
+
+/// A setting with a value that needs no quoting.
+fn constant(sql: &mut String, name: &str, value: &str) {
+    for part in ["pg_catalog.set_config('", name, "','", value, "',true),"] {
+        sql.push_str(part);
     }
 }
 
@@ -229,6 +285,26 @@ mod tests {
         assert_eq!(
             &**plan.sql(),
             "select pg_catalog.set_config('statement_timeout','250ms',true),\
+             pg_catalog.set_config('role',$1,true)"
+        );
+    }
+
+    #[test]
+    fn what_is_planned_once_is_said_unless_the_role_says_it() {
+        let plan = SettingsPlan::new(&names(&["app.tenant_id"]), &[]);
+        assert!(plan.may_plan_once());
+        assert_eq!(
+            &*plan.written(Planning::Once).sql,
+            "select pg_catalog.set_config('plan_cache_mode','force_generic_plan',true),\
+             pg_catalog.set_config('app.tenant_id',$1,true),\
+             pg_catalog.set_config('role',$2,true)"
+        );
+        let plan =
+            SettingsPlan::new(&names(&[]), &pairs(&[("plan_cache_mode", "force_custom_plan")]));
+        assert!(!plan.may_plan_once());
+        assert_eq!(
+            &*plan.written(Planning::Once).sql,
+            "select pg_catalog.set_config('plan_cache_mode','force_custom_plan',true),\
              pg_catalog.set_config('role',$1,true)"
         );
     }

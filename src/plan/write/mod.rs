@@ -32,7 +32,6 @@ mod update;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use crate::operation::input::{Earlier, Operand};
 use crate::operation::model::{Operation, RootSelection, Write};
@@ -78,7 +77,7 @@ pub fn plan(
         required,
         depends: None,
         stream: None,
-        runs: AtomicU32::new(0),
+        generic: Arc::default(),
     })
 }
 
