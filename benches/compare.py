@@ -67,4 +67,6 @@ for w in a.workloads.split(","):
         med = lambda rows, key: statistics.median(r[key] for r in rows)
         ratios = [m["rps"] / b["rps"] for m, b in zip(mine, base)]
         shown = f"{med(base, 'rps'):9.0f} {med(mine, 'rps'):9.0f} {statistics.median(ratios):6.2f} {min(ratios):6.2f}" if base else f"{'':9} {med(mine, 'rps'):9.0f} {'':6} {'':6}"
+        if w in ("w6", "w7"):
+            subprocess.run([f"{HERE}/setup", "wipe"], check=True)
         print(f"{w:3} {c:5d} {shown} {med(mine, 'p50'):8.3f} {max(r['p99'] for r in mine):8.3f} {med(mine, 'cpu'):7.4f} {max(r['rss'] for r in mine):4.0f} {sum(int(r['errors']) for r in mine):6d}", flush=True)

@@ -62,7 +62,8 @@ impl Server {
     }
 
     async fn send(&self, body: &Value, proof: (&str, &str)) -> (u16, Value) {
-        let request = self.http.post(&self.url).header(proof.0, proof.1).body(body.to_string());
+        let request = self.http.post(&self.url).header(proof.0, proof.1);
+        let request = request.header("content-type", "application/json").body(body.to_string());
         let response = request.send().await.expect("the server answers");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a text");
@@ -277,4 +278,89 @@ async fn explain_answers_as_hasura_does() {
         )
     );
     stop.cancel();
+}
+
+const VALUES_ALIKE: &str =
+    "query($v: Int!) { goods(where: {kind: {_eq: $v}}, order_by: {made: desc}, limit: 20) { id } }";
+const VALUES_UNLIKE: &str = "query($v: Boolean!) { goods(where: {rare: {_eq: $v}}) { id } }";
+
+/// Runs two queries on one connection, 300 times in each round, until Postgres
+/// has used a plan for all values of the first. Tells how often it used such a
+/// plan, and one for the values at hand, of each. A new catalogue, for which a
+/// role that some other test makes is enough, begins to count anew.
+async fn plans_used(db: &TestDb, rounds: usize) -> [(i64, i64); 2] {
+    let stop = CancellationToken::new();
+    let app = App::start(db.config(&[("database.pool_size", "1")])).await.expect("starts");
+    let serving = app.serve(stop.clone(), Vec::new()).await.expect("listens");
+    let url = format!("http://{}/v1/graphql", serving.address);
+    let server = Server { http: harness::http(), url };
+    let bearer = Token::new("user").tenant(TENANT).user("1").bearer();
+    let ask = async |query: &str, variables: Value| {
+        let body = json!({"query": query, "variables": variables});
+        let (status, answer) = server.send(&body, ("authorization", &bearer)).await;
+        assert_eq!((status, answer.get("errors")), (200, None), "{answer}");
+        answer["data"].clone()
+    };
+    let mut used = [(0, 0); 2];
+    for _ in 0..rounds {
+        for _ in 0..300 {
+            let alike = ask(VALUES_ALIKE, json!({"v": 0})).await;
+            assert_eq!(alike["goods"].as_array().map(Vec::len), Some(20));
+            let unlike = ask(VALUES_UNLIKE, json!({"v": true})).await;
+            assert_eq!(unlike["goods"].as_array().map(Vec::len), Some(200));
+        }
+        let asked = "{ prepared { statement generic_plans custom_plans } }";
+        let prepared = ask(asked, json!({})).await["prepared"].take();
+        let prepared = prepared.as_array().expect("a list");
+        used = ["\"kind\" OPERATOR", "\"rare\" OPERATOR"].map(|column| {
+            let found = prepared
+                .iter()
+                .find(|row| row["statement"].as_str().is_some_and(|text| text.contains(column)))
+                .unwrap_or_else(|| panic!("{column}: {prepared:#?}"));
+            let count = |name: &str| found[name].as_i64().expect("a number");
+            (count("generic_plans"), count("custom_plans"))
+        });
+        if used[0].0 > 0 {
+            break;
+        }
+    }
+    stop.cancel();
+    used
+}
+
+#[tokio::test]
+async fn a_statement_is_planned_once_where_its_values_make_no_difference() {
+    let db = TestDb::new(
+        r#"
+        create table goods (
+          id int primary key, tenant_id uuid not null, kind int not null, rare bool not null,
+          made timestamptz not null
+        );
+        -- Of 250 kinds the first has a little more than its share; few are rare.
+        insert into goods
+          select i, '00000000-0000-0000-0000-000000000001', greatest((i * 37 % 10000 - 2) / 40, 0),
+            i * 37 % 100 = 0, timestamptz '2024-01-01 00:00:00+00' + i * 7919 % 20000 * interval '1 minute'
+          from generate_series(1, 20000) i;
+        create index goods_made on goods (tenant_id, made desc);
+        create index goods_rare on goods (tenant_id, rare);
+        alter table goods alter kind set statistics 500;
+        analyze goods;
+        alter table goods enable row level security;
+        create policy tenant on goods to app_user
+          using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+        create view prepared with (security_invoker = true) as
+          select statement, generic_plans, custom_plans from pg_prepared_statements;
+        grant select on goods, prepared to app_user;
+        "#,
+    )
+    .await;
+    let [(alike_once, alike_each), (unlike_once, unlike_each)] = plans_used(&db, 20).await;
+    assert!(alike_once > 0, "{alike_once} of {}", alike_once + alike_each);
+    assert_eq!(unlike_once, 0, "{unlike_once} of {}", unlike_once + unlike_each);
+
+    // Who has said how plans are made is obeyed.
+    db.psql(&format!("alter database {} set plan_cache_mode = force_custom_plan", db.name()))
+        .expect("set");
+    let [(alike_once, alike_each), _] = plans_used(&db, 2).await;
+    assert_eq!(alike_once, 0, "{alike_once} of {}", alike_once + alike_each);
 }
