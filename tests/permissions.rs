@@ -43,6 +43,10 @@ const SCHEMA: &str = "
       (3, 'Three', 2, true, null, 1, 'b3'), (4, 'Four', 3, false, 9, 9, null);
     insert into members values (10, 1), (10, 2), (11, 3);
     create function shout(author authors) returns text stable language sql as $$ select upper(author.name) $$;
+    create function worth(article articles, factor int default 1) returns int stable language sql
+      as $$ select article.score * factor $$;
+    create function weight(article articles) returns numeric stable language sql
+      as $$ select article.score / 4.0 $$;
     create function articles_of(author authors) returns setof articles stable language sql
       as $$ select * from articles where author_id = author.id $$;
     create function search(word text) returns setof articles stable language sql
@@ -401,6 +405,106 @@ async fn filters_of_other_tables_hold_on_every_way_to_them() {
     ] {
         assert_eq!(world.ask("user", &[], query).await, expected, "{query}");
     }
+}
+
+/// Aggregates take scalar computed fields like columns, with their arguments,
+/// where the role may select them.
+#[tokio::test]
+async fn computed_fields_are_aggregated_where_they_may_be_selected() {
+    let db = TestDb::new(SCHEMA).await;
+    let aggregated = |computed: Value, filter: Value| {
+        json!({"columns": ["id", "title"], "allow_aggregations": true,
+        "computed_fields": computed, "filter": filter})
+    };
+    let all = json!(["worth", "weight", "loud"]);
+    let of_articles = json!([
+        permission("all", aggregated(all.clone(), json!({}))),
+        permission("few", aggregated(json!(["weight"]), json!({}))),
+        permission("two", aggregated(all, json!({"id": {"_lte": 2}}))),
+        permission("none", aggregated(json!([]), json!({}))),
+    ]);
+    let of_authors = json!([permission("all", json!({}))]);
+    let mut document = document(&[("articles", of_articles), ("authors", of_authors)]);
+    let articles = &mut document["sources"][0]["tables"][1];
+    assert_eq!(articles["table"], "articles");
+    articles["computed_fields"] = json!([
+        {"name": "worth", "definition": {"function": "worth"}, "comment": "score times factor"},
+        {"name": "weight", "definition": {"function": "weight"}},
+        {"name": "loud", "definition": {"function": "loud"}},
+    ]);
+    document["inherited_roles"] = json!([{"role_name": "joined", "role_set": ["two", "none"]}]);
+    db.psql("create function loud(article articles) returns text stable language sql as $$ select upper(article.title) $$")
+        .unwrap();
+    let world = world(&db, document, &[]).await;
+    let aggregate = |inner: &str| format!("{{ articles_aggregate {{ aggregate {{ {inner} }} }} }}");
+    for (role, inner, expected) in [
+        (
+            "all",
+            "sum { worth id weight } max { worth loud title } min { weight loud } avg { worth } count",
+            json!({"sum": {"worth": 16, "id": 10, "weight": 4.0}, "max": {"worth": 9, "loud": "TWO", "title": "Two"},
+                "min": {"weight": 0.5, "loud": "FOUR"}, "avg": {"worth": 5.333_333_333_333_334}, "count": 4}),
+        ),
+        (
+            "all",
+            "sum { a: worth(args: {factor: 2}) b: worth(args: {factor: 3}) c: worth d: worth(args: {factor: null}) }",
+            json!({"sum": {"a": 32, "b": 48, "c": 16, "d": null}}),
+        ),
+        (
+            "few",
+            "stddev_pop { weight } var_pop { weight }",
+            json!({"stddev_pop": {"weight": 0.716_860_438_920_218_9}, "var_pop": {"weight": 0.513_888_888_888_889}}),
+        ),
+        // A cell that is hidden is null to an aggregate too.
+        ("joined", "sum { worth id } count", json!({"sum": {"worth": 7, "id": 10}, "count": 4})),
+        ("two", "sum { worth }", json!({"sum": {"worth": 7}})),
+    ] {
+        let answer = world.ask(role, &[], &aggregate(inner)).await;
+        assert_eq!(
+            answer,
+            json!({"articles_aggregate": {"aggregate": expected}}),
+            "{role}: {inner}"
+        );
+    }
+    let nested = "{ authors(order_by: {id: asc}) { articles_aggregate { aggregate { sum { worth(args: {factor: 10}) } }
+        groups(by: [title]) { aggregate { max { worth } } } } } }";
+    let answer = world.ask("all", &[], nested).await;
+    assert_eq!(
+        answer["authors"][0]["articles_aggregate"],
+        json!({"aggregate": {"sum": {"worth": 70}}, "groups": [
+            {"aggregate": {"max": {"worth": 5}}}, {"aggregate": {"max": {"worth": 2}}}]}),
+        "{answer}"
+    );
+    let variable = "query ($factor: Int) { articles_aggregate { aggregate { sum { worth(args: {factor: $factor}) } } } }";
+    let answer = world.ask_with("all", &[], variable, json!({"factor": 3})).await;
+    assert_eq!(answer["articles_aggregate"]["aggregate"]["sum"]["worth"], 48, "{answer}");
+
+    let sum =
+        "$.selectionSet.articles_aggregate.selectionSet.aggregate.selectionSet.sum.selectionSet";
+    for (role, inner, path) in [
+        ("few", "sum { worth }", format!("{sum}.worth")),
+        ("none", "sum { weight }", format!("{sum}.weight")),
+        // Texts are not added up.
+        ("all", "sum { loud }", format!("{sum}.loud")),
+        ("all", "sum { worth(args: {factor: true}) }", format!("{sum}.worth.args.args.factor")),
+        ("all", "sum { worth(args: {none: 1}) }", format!("{sum}.worth.args.args.none")),
+        ("all", "sum { weight(args: {}) }", format!("{sum}.weight")),
+        ("all", "sum { worth { id } }", format!("{sum}.worth")),
+    ] {
+        let answer = world.ask(role, &[], &aggregate(inner)).await;
+        assert_eq!(answer["errors"][0]["extensions"]["path"], path, "{role}: {inner}: {answer}");
+    }
+    // Where there is nothing else to add up, the types are there for them.
+    let described = world
+        .ask(
+            "few",
+            &[],
+            "{ __type(name: \"articles_avg_fields\") { fields { name type { name } } } }",
+        )
+        .await;
+    assert_eq!(
+        described["__type"]["fields"],
+        json!([{"name": "id", "type": {"name": "Float"}}, {"name": "weight", "type": {"name": "Float"}}])
+    );
 }
 
 #[tokio::test]

@@ -411,6 +411,11 @@ pub enum FunctionField {
 pub enum FunctionColumn {
     Typename(Name),
     Column(ColumnId),
+    /// A scalar computed field.
+    Computed {
+        index: usize,
+        args: CallArgs,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

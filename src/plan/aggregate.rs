@@ -17,6 +17,7 @@ use crate::operation::model::{
     AggregateField, AggregateSelected, Aggregated, FunctionColumn, FunctionField, FunctionSelected,
     GroupField, GroupSelected, ListArgs,
 };
+use crate::schema::tracked::Returns;
 use crate::schema::types::{AggregateFunction, ScalarType};
 use crate::sql::{Alias, Direction, Expr, From, Ident, OrderBy, Select, SelectItem};
 
@@ -139,8 +140,8 @@ impl Planner<'_> {
                     values.add(Expr::Aggregate { function: "count", distinct, args })?
                 }
                 FunctionField::Function { function, columns } => {
-                    self.columns(row, columns, |planner, column, scalar| {
-                        let cell = planner.aggregated_cell(row, column, cells)?;
+                    self.columns(row, columns, |planner, cell, scalar| {
+                        let cell = cells.add(planner.aggregated(row, cell)?)?;
                         values.add(call(*function, scalar, cell)?)
                     })?
                 }
@@ -187,8 +188,8 @@ impl Planner<'_> {
                 GroupField::Aggregate(functions) => {
                     self.functions(row, functions, &mut values, &mut cells)?
                 }
-                GroupField::Key(columns) => self.columns(row, columns, |planner, column, _| {
-                    let cell = planner.aggregated_cell(row, column, &mut cells)?;
+                GroupField::Key(columns) => self.columns(row, columns, |planner, cell, _| {
+                    let cell = cells.add(planner.aggregated(row, cell)?)?;
                     values.add(cell)
                 })?,
             };
@@ -219,27 +220,45 @@ impl Planner<'_> {
         })))
     }
 
-    /// An object with a value for each column.
+    /// An object with a value for each column or computed field.
     fn columns(
         &mut self,
         row: RowRef,
         columns: &[(Arc<str>, FunctionColumn)],
-        mut value: impl FnMut(&mut Self, ColumnId, &ScalarType) -> Result<Expr, PlanError>,
+        mut value: impl FnMut(&mut Self, &FunctionColumn, &ScalarType) -> Result<Expr, PlanError>,
     ) -> Result<Expr, PlanError> {
         let record = self.aliases.fresh();
         let mut fields: Vec<(Arc<str>, Expr)> = Vec::with_capacity(columns.len());
         for (key, column) in columns {
             let expr = match column {
                 FunctionColumn::Typename(name) => Expr::Text(name.to_string()),
-                FunctionColumn::Column(column) => {
-                    let scalar = self.scalar(row.table, *column)?;
-                    let value = value(self, *column, scalar)?;
+                FunctionColumn::Column(id) => {
+                    let scalar = self.scalar(row.table, *id)?;
+                    let value = value(self, column, scalar)?;
                     self.shown(value, scalar)
+                }
+                FunctionColumn::Computed { index, .. } => {
+                    let Returns::Scalar(id) = self.computed_field(row.table, *index)?.returns
+                    else {
+                        return Err(PlanError::Missing("the value of a computed field"));
+                    };
+                    let scalar = self.named_scalar(id)?;
+                    let value = value(self, column, &scalar)?;
+                    self.shown(value, &scalar)
                 }
             };
             fields.push((key.clone(), expr));
         }
         Ok(Expr::Scalar(Box::new(object(record, fields, Select::default())?)))
+    }
+
+    /// What an aggregate takes of a row.
+    fn aggregated(&mut self, row: RowRef, column: &FunctionColumn) -> Result<Expr, PlanError> {
+        match column {
+            FunctionColumn::Column(column) => self.cell(row, *column),
+            FunctionColumn::Computed { index, args } => self.computed_cell(row, *index, args),
+            FunctionColumn::Typename(_) => Err(PlanError::Missing("a column of an aggregate")),
+        }
     }
 
     fn aggregated_cell(

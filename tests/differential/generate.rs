@@ -1,6 +1,6 @@
 //! Operations from a seed, and their documents.
 
-use super::model::{Column, Kind, LABELS, Model, Table};
+use super::model::{Column, Kind, LABELS, Model, STATISTICS, Table};
 
 /// SplitMix64: the same numbers on every machine and with every library.
 pub struct Random(u64);
@@ -302,7 +302,10 @@ impl<'a> Generator<'a> {
                     ("count", Vec::new())
                 }
                 _ => {
-                    let name = *self.random.pick(&["max", "min", "sum"]);
+                    let name = match self.random.below(3) {
+                        0 => *self.random.pick(&STATISTICS),
+                        _ => *self.random.pick(&["max", "min", "sum"]),
+                    };
                     let fit: Vec<&Column> =
                         table.columns.iter().filter(|column| column.kind.takes(name)).collect();
                     if fit.is_empty() {

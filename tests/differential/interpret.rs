@@ -2,14 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use super::generate::{Field, Item, Node, Operation, Value};
-use super::model::{Key, Kind, Model, Relation, Row, Table, decimal_text, key};
+use super::model::{
+    Key, Kind, Model, Relation, Row, STATISTICS, Statistics, Table, decimal_text, key,
+};
 
 pub struct World<'a> {
     pub model: &'a Model,
     pub rows: &'a HashMap<&'static str, Vec<Row>>,
     pub operation: &'a Operation,
+    pub statistics: &'a Mutex<Statistics>,
 }
 
 /// Fields by response key, in order of appearance.
@@ -200,6 +204,11 @@ impl<'a> World<'a> {
                 match name {
                     "max" => cells.max_by_key(|cell| &cell.key),
                     "min" => cells.min_by_key(|cell| &cell.key),
+                    name if STATISTICS.contains(&name) => {
+                        let values: Vec<&str> = cells.map(|cell| cell.json.as_str()).collect();
+                        let mut statistics = self.statistics.lock().unwrap();
+                        return statistics.of(name, table.column(column).unwrap(), &values);
+                    }
                     _ => {
                         let sum = cells
                             .map(|cell| match cell.key {

@@ -27,7 +27,7 @@ mod interpret;
 mod model;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use harness::TestDb;
@@ -41,7 +41,7 @@ use serde_json::value::RawValue;
 
 use generate::{Generator, Operation};
 use interpret::World;
-use model::Model;
+use model::{Model, Statistics};
 
 const ACME: &str = "11111111-1111-1111-1111-111111111111";
 const GLOBEX: &str = "22222222-2222-2222-2222-222222222222";
@@ -60,11 +60,13 @@ struct Caller {
     model: Model,
     rows: HashMap<&'static str, Vec<model::Row>>,
     oracle: oracle::Oracle,
+    statistics: Arc<Mutex<Statistics>>,
 }
 
 impl Caller {
     fn world<'a>(&'a self, operation: &'a Operation) -> World<'a> {
-        World { model: &self.model, rows: &self.rows, operation }
+        let statistics = &self.statistics;
+        World { model: &self.model, rows: &self.rows, operation, statistics }
     }
 }
 
@@ -121,6 +123,7 @@ async fn world() -> (TestDb, Arc<Engine>, Vec<Caller>, Model) {
     db.psql(include_str!("rows.sql")).expect("the rows go in");
     let engine = engine(&db, false).await;
     let mut callers = Vec::new();
+    let statistics = Arc::new(Mutex::new(Statistics::new(db.psql_session())));
     for (role, db_role, tenant) in CALLERS {
         let model = model::model(role == "editor");
         let settings = [("app.tenant_id", tenant.unwrap_or_default())];
@@ -133,7 +136,8 @@ async fn world() -> (TestDb, Arc<Engine>, Vec<Caller>, Model) {
             .collect();
         let session = session(role, tenant);
         let oracle = oracle::Oracle::new(&engine.sdl(&session).expect("a schema"));
-        callers.push(Caller { session, model, rows, oracle });
+        let statistics = statistics.clone();
+        callers.push(Caller { session, model, rows, oracle, statistics });
     }
     // Operands come from all rows there are, of either tenant.
     let mut everything = model::model(false);

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
+use super::harness::PsqlSession;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Int,
@@ -26,9 +28,42 @@ impl Kind {
     /// Whether an aggregate function takes it.
     pub fn takes(self, function: &str) -> bool {
         match function {
-            "sum" => matches!(self, Kind::Int | Kind::Decimal),
-            _ => !matches!(self, Kind::Bool | Kind::Json | Kind::Ints | Kind::Opaque),
+            "max" | "min" => !matches!(self, Kind::Bool | Kind::Json | Kind::Ints | Kind::Opaque),
+            _ => matches!(self, Kind::Int | Kind::Decimal),
         }
+    }
+}
+
+/// Aggregates of which psql says what they are of some values.
+pub const STATISTICS: [&str; 7] =
+    ["avg", "stddev", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance"];
+
+/// psql, and what it said before.
+pub struct Statistics {
+    psql: PsqlSession,
+    known: HashMap<String, String>,
+}
+
+impl Statistics {
+    pub fn new(psql: PsqlSession) -> Self {
+        Statistics { psql, known: HashMap::new() }
+    }
+
+    /// An aggregate of values of a column as JSON, every digit of it.
+    pub fn of(&mut self, function: &str, column: &Column, values: &[&str]) -> String {
+        let ty = match column.scalar {
+            "Int" => "int4",
+            "smallint" => "int2",
+            "bigint" => "int8",
+            other => other,
+        };
+        let values: Vec<String> =
+            values.iter().map(|value| format!("'{}'", value.trim_matches('"'))).collect();
+        let sql = format!(
+            "select coalesce(to_json({function}(v))::text, 'null') from unnest(array[{}]::{ty}[]) v",
+            values.join(", ")
+        );
+        self.known.entry(sql).or_insert_with_key(|sql| self.psql.line(sql)).clone()
     }
 }
 

@@ -40,10 +40,10 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -368,20 +368,32 @@ impl TestDb {
     /// What psql prints (unaligned, rows only) for statements run as the
     /// superuser; the error output when one fails.
     pub fn psql(&self, sql: &str) -> Result<String, String> {
-        let Shared { port, password, psql } = shared();
-        let mut child = Command::new(psql)
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
-            .args(["-h", "127.0.0.1", "-U", SUPERUSER, "-d", &self.name, "-p", &port.to_string()])
-            .env("PGPASSWORD", password)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("psql runs");
+        let mut command = self.psql_command();
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("psql runs");
         child.stdin.take().expect("is piped").write_all(sql.as_bytes()).expect("writes");
         let output = child.wait_with_output().expect("ends");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    fn psql_command(&self) -> Command {
+        let Shared { port, password, psql } = shared();
+        let mut command = Command::new(psql);
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
+            .args(["-h", "127.0.0.1", "-U", SUPERUSER, "-d", &self.name, "-p", &port.to_string()])
+            .env("PGPASSWORD", password)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    /// A psql that stays, for many short questions.
+    pub fn psql_session(&self) -> PsqlSession {
+        let mut child = self.psql_command().spawn().expect("psql runs");
+        let input = child.stdin.take().expect("is piped");
+        let output = BufReader::new(child.stdout.take().expect("is piped"));
+        PsqlSession { child, input, output }
     }
 
     /// The same in one transaction under a role with settings, as a request has them.
@@ -404,6 +416,32 @@ impl TestDb {
         script.push_str(sql);
         script.push_str("\n;\ncommit;\n");
         self.psql(&script)
+    }
+}
+
+pub struct PsqlSession {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl PsqlSession {
+    /// The line that a statement answers with.
+    pub fn line(&mut self, sql: &str) -> String {
+        writeln!(self.input, "{sql};").expect("writes");
+        self.input.flush().expect("writes");
+        let mut line = String::new();
+        assert!(self.output.read_line(&mut line).expect("reads") > 0, "psql ended: {sql}");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for PsqlSession {
+    fn drop(&mut self) {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        if let Err(error) = ended {
+            eprintln!("psql does not end: {error}");
+        }
     }
 }
 

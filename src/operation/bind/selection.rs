@@ -183,6 +183,7 @@ impl<'a> Binder<'a> {
             self.fields(ty, fields, depth, AggregateField::Typename, |binder, fields, def| {
                 Ok(match def.kind {
                     FieldKind::Aggregate => AggregateField::Aggregate(binder.functions(
+                        table,
                         def.ty.base,
                         fields,
                         depth + 1,
@@ -217,11 +218,15 @@ impl<'a> Binder<'a> {
             depth,
             GroupField::Typename,
             |binder, fields, def| match def.kind {
-                FieldKind::Aggregate => {
-                    Ok(GroupField::Aggregate(binder.functions(def.ty.base, fields, depth + 1)?))
-                }
+                FieldKind::Aggregate => Ok(GroupField::Aggregate(binder.functions(
+                    table,
+                    def.ty.base,
+                    fields,
+                    depth + 1,
+                )?)),
                 FieldKind::GroupKey => {
-                    let columns = binder.columns(def.ty.base, fields, depth + 1, Some(&by))?;
+                    let columns =
+                        binder.columns(table, def.ty.base, fields, depth + 1, Some(&by))?;
                     Ok(GroupField::Key(columns))
                 }
                 _ => Err(binder.error(Problem::Schema("no field of a group"))),
@@ -235,6 +240,7 @@ impl<'a> Binder<'a> {
     /// Columns under their response keys; `of` are those that may be named.
     fn columns(
         &mut self,
+        table: TrackedId,
         ty: TypeId,
         fields: &[&'a Field],
         depth: usize,
@@ -250,6 +256,11 @@ impl<'a> Binder<'a> {
                     }
                     Ok(FunctionColumn::Column(column))
                 }
+                (FieldKind::Computed(index), Some(field)) => {
+                    let given = binder.arguments(field, def)?;
+                    let args = binder.call_args(&binder.computed(table, index)?.call, given)?;
+                    Ok(FunctionColumn::Computed { index, args })
+                }
                 _ => Err(binder.error(Problem::Schema("no column"))),
             }
         })
@@ -257,6 +268,7 @@ impl<'a> Binder<'a> {
 
     fn functions(
         &mut self,
+        table: TrackedId,
         ty: TypeId,
         fields: &[&'a Field],
         depth: usize,
@@ -272,7 +284,7 @@ impl<'a> Binder<'a> {
                     Ok(FunctionField::Count { columns, distinct })
                 }
                 (FieldKind::Function(function), _) => {
-                    let columns = binder.columns(def.ty.base, fields, depth + 1, None)?;
+                    let columns = binder.columns(table, def.ty.base, fields, depth + 1, None)?;
                     Ok(FunctionField::Function { function, columns })
                 }
                 _ => Err(binder.error(Problem::Schema("no aggregate function"))),

@@ -5,8 +5,9 @@ use indexmap::IndexMap;
 use super::object::plain;
 use super::{ColumnType, Seen, Types, View, argument, field};
 use crate::schema::scalars::{BOOLEAN, FLOAT, INT};
+use crate::schema::tracked::{ComputedField, Returns};
 use crate::schema::types::{
-    AggregateFunction, ArgKind, FieldKind, ObjectType, TableType, TypeId, TypeRef,
+    AggregateFunction, ArgKind, FieldKind, ObjectType, ScalarId, TableType, TypeId, TypeRef,
 };
 
 impl Types {
@@ -78,21 +79,25 @@ impl Types {
         view: &View<'_>,
         function: AggregateFunction,
     ) -> ObjectType {
-        let fields = self
-            .aggregated(view, function)
-            .map(|seen| {
-                // Sums keep the column's type; averages and the like do not.
-                let ty = match function {
-                    AggregateFunction::Max | AggregateFunction::Min | AggregateFunction::Sum => {
-                        seen.ty.value()
-                    }
-                    _ => TypeId::Scalar(FLOAT),
-                };
-                let mut def = plain(TypeRef::nullable(ty), FieldKind::Column(seen.column.id));
-                def.description.clone_from(&seen.shown.description);
-                (seen.name.clone(), def)
-            })
-            .collect();
+        // Sums keep the column's type; averages and the like do not.
+        let of = |ty: TypeId| match function {
+            AggregateFunction::Max | AggregateFunction::Min | AggregateFunction::Sum => {
+                TypeRef::nullable(ty)
+            }
+            _ => TypeRef::nullable(TypeId::Scalar(FLOAT)),
+        };
+        let columns = self.aggregated(view, function).map(|seen| {
+            let mut def = plain(of(seen.ty.value()), FieldKind::Column(seen.column.id));
+            def.description.clone_from(&seen.shown.description);
+            (seen.name.clone(), def)
+        });
+        let mut fields: IndexMap<_, _> = columns.collect();
+        for (index, computed, scalar) in self.aggregated_computed(view, function) {
+            let mut def = plain(of(TypeId::Scalar(scalar)), FieldKind::Computed(index));
+            def.description.clone_from(&computed.description);
+            def.args.extend(self.computed_argument(view, index, computed));
+            fields.insert(computed.name.clone(), def);
+        }
         ObjectType {
             name: view.type_name(TableType::FunctionFields(function)),
             description: Some(format!("aggregate {} on columns", function.name())),
@@ -108,6 +113,23 @@ impl Types {
     ) -> impl Iterator<Item = Seen<'a>> + use<'a> {
         view.selected().filter(move |seen| {
             self.scalar_of(seen.ty).is_some_and(|scalar| scalar.has_aggregate(function))
+        })
+    }
+
+    /// The scalar computed fields that an aggregate function takes.
+    pub(super) fn aggregated_computed<'a>(
+        &'a self,
+        view: &View<'a>,
+        function: AggregateFunction,
+    ) -> impl Iterator<Item = (usize, &'a ComputedField, ScalarId)> + use<'a> {
+        self.computed(view).filter_map(move |(index, computed)| match computed.returns {
+            Returns::Scalar(id) => self
+                .tracked()
+                .scalars
+                .get(id)
+                .filter(|scalar| scalar.has_aggregate(function))
+                .map(|_| (index, computed, id)),
+            Returns::Rows { .. } => None,
         })
     }
 

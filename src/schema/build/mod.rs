@@ -289,7 +289,12 @@ impl Types {
                 view.selected().next().is_some()
             }
             TableType::Aggregate | TableType::AggregateFields => view.aggregates(),
-            TableType::FunctionFields(function) | TableType::FunctionOrderBy(function) => {
+            TableType::FunctionFields(function) => {
+                view.aggregates()
+                    && (self.aggregated(view, function).next().is_some()
+                        || self.aggregated_computed(view, function).next().is_some())
+            }
+            TableType::FunctionOrderBy(function) => {
                 view.aggregates() && self.aggregated(view, function).next().is_some()
             }
             TableType::AggregateOrderBy

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::{Types, View, argument, field};
 use crate::graphql::Name;
 use crate::schema::scalars::STRING;
-use crate::schema::tracked::{Cardinality, Returns, TrackedId};
+use crate::schema::tracked::{Cardinality, ComputedField, Returns, TrackedId};
 use crate::schema::types::{
     ArgDef, ArgKind, Codec, FieldDef, FieldKind, ObjectType, TableType, TypeId, TypeRef,
 };
@@ -77,15 +77,8 @@ impl Types {
                     def
                 }
             };
-            let args = TypeId::ComputedArgs(view.id, u16::try_from(index).unwrap_or(u16::MAX));
-            if self.has(args) {
-                let ty = TypeRef::or_null(args, super::function::needs_args(&computed.call));
-                let described = format!(
-                    "input parameters for computed field \"{}\" defined on table \"{}\"",
-                    computed.name,
-                    view.name()
-                );
-                def.args.extend([argument("args", Some(&described), ty, ArgKind::FunctionArgs)]);
+            if let Some(args) = self.computed_argument(view, index, computed) {
+                def.args.extend([args]);
                 def.args.sort_keys();
             }
             fields.insert(computed.name.clone(), def);
@@ -101,6 +94,23 @@ impl Types {
             ),
             fields,
         }
+    }
+
+    /// `args` of a computed field that takes some.
+    pub(super) fn computed_argument(
+        &self,
+        view: &View<'_>,
+        index: usize,
+        computed: &ComputedField,
+    ) -> Option<(Name, ArgDef)> {
+        let args = TypeId::ComputedArgs(view.id, u16::try_from(index).unwrap_or(u16::MAX));
+        let described = format!(
+            "input parameters for computed field \"{}\" defined on table \"{}\"",
+            computed.name,
+            view.name()
+        );
+        let ty = TypeRef::or_null(args, super::function::needs_args(&computed.call));
+        self.has(args).then(|| argument("args", Some(&described), ty, ArgKind::FunctionArgs))
     }
 
     /// `distinct_on, limit, offset, order_by, where` of a list.
