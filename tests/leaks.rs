@@ -255,6 +255,9 @@ impl Shown {
         let mut out = String::from("{ __typename ");
         for field in list(self.ty(object), "fields") {
             let name = field["name"].as_str().unwrap();
+            if list(field, "args").iter().any(|arg| arg["type"]["kind"] == "NON_NULL") {
+                continue;
+            }
             if !self.is_object(field) {
                 out.push_str(&format!("{name} "));
             } else if depth > 0 {
@@ -678,13 +681,15 @@ select md5(string_agg(row, '\n' order by row)) from (
 ) all_rows";
 
 impl Shown {
-    /// A row as A may write it, with the fields in `given`.
+    /// A row as A may write it, with the fields in `given`; an empty one is left
+    /// out.
     fn row(&self, input: &str, fresh: u32, given: &[(&str, String)]) -> String {
         let mut out = String::from("{");
         for field in list(self.ty(input), "inputFields") {
             let name = field["name"].as_str().unwrap();
             let value =
                 match (given.iter().find(|(given, _)| *given == name), named(&field["type"])) {
+                    (Some((_, value)), _) if value.is_empty() => continue,
                     (Some((_, value)), _) => value.clone(),
                     (None, "Int") if name.ends_with("_id") => "1".to_owned(),
                     (None, "Int") => fresh.to_string(),
@@ -723,6 +728,71 @@ impl Shown {
             .collect()
     }
 
+    /// Changes of rows that belong to an updated one, with B's values: where in
+    /// [`Self::writes`] each stands, and the argument.
+    fn nested(&self, ty: &str) -> Vec<(usize, String)> {
+        let fields = |ty: &str| -> Vec<(String, String)> {
+            let fields = list(self.ty(ty), "inputFields").iter();
+            let named = |field: &Value| {
+                (field["name"].as_str().unwrap().to_owned(), named(&field["type"]).to_owned())
+            };
+            fields.map(named).collect()
+        };
+        let field = |ty: &str, wanted: &str| {
+            fields(ty).into_iter().find(|(name, _)| name == wanted).map(|(_, ty)| ty)
+        };
+        let mut out = Vec::new();
+        for (relationship, ty) in fields(ty) {
+            let mut add = |place, change: String| {
+                out.push((place, format!("{{{relationship}: {{{change}}}}}")));
+            };
+            if let Some(insert) = field(&ty, "insert") {
+                let data = field(&insert, "data").expect("an insert has data");
+                let upserts = field(&insert, "on_conflict").map(|ty| self.upserts(&ty));
+                let columns: Vec<(String, String)> = fields(&data)
+                    .into_iter()
+                    .filter(|(_, ty)| self.ty(ty)["kind"] != "INPUT_OBJECT")
+                    .collect();
+                // One of these holds the key of the updated row.
+                for (own, _) in columns.iter().filter(|(column, _)| column.ends_with("_id")) {
+                    for others in [&[][..], &["tenant_id"]] {
+                        let mut left_out = vec![(own.as_str(), String::new())];
+                        left_out.extend(others.iter().map(|other| (*other, String::new())));
+                        let row = self.row(&data, 77_770_001, &left_out);
+                        add(0, format!("insert: {{data: [{row}]}}"));
+                        for way in upserts.iter().flatten() {
+                            add(0, format!("insert: {{data: [{row}], on_conflict: {way}}}"));
+                        }
+                        for (column, ty) in &columns {
+                            if left_out.iter().all(|(other, _)| other != column) {
+                                let mut given = left_out.clone();
+                                given.push((column.as_str(), literal(&of_b(ty))));
+                                let row = self.row(&data, 1, &given);
+                                add(0, format!("insert: {{data: [{row}]}}"));
+                            }
+                        }
+                    }
+                }
+            }
+            let set = field(&ty, "update").and_then(|updates| field(&updates, "_set"));
+            for (column, ty) in set.iter().flat_map(|set| fields(set)) {
+                let value = literal(&of_b(&ty));
+                add(1, format!("update: [{{where: {{}}, _set: {{{column}: {value}}}}}]"));
+            }
+            let filter = field(&ty, "delete").and_then(|delete| field(&delete, "where"));
+            for (column, ty) in filter.iter().flat_map(|filter| fields(filter)) {
+                if let Some(scalar) = ty.strip_suffix("_comparison_exp") {
+                    let value = literal(&of_b(scalar));
+                    add(2, format!("delete: {{where: {{{column}: {{_eq: {value}}}}}}}"));
+                }
+            }
+            if filter.is_some() {
+                add(2, "delete: {where: {}}".to_owned());
+            }
+        }
+        out
+    }
+
     /// Inserts first, then updates, then deletes, each with B's values.
     fn writes(&self) -> Vec<String> {
         let mut out: [Vec<String>; 3] = Default::default();
@@ -733,8 +803,8 @@ impl Shown {
             let arg = |wanted: &str| {
                 args.iter().find(|arg| arg["name"] == wanted).map(|arg| named(&arg["type"]))
             };
-            // What is next to the written rows grows with each insert.
-            let depth = if name.starts_with("insert_") { 2 } else { 3 };
+            // What is next to the written rows, which grows with each insert.
+            let depth = if name.ends_with("_by_pk") || name.ends_with("_one") { 1 } else { 2 };
             let answer = self.selection(named(&root["type"]), depth);
             let fields = |input: &str| -> Vec<(String, String)> {
                 list(self.ty(input), "inputFields")
@@ -837,6 +907,23 @@ impl Shown {
                     }
                 }
             }
+            if let Some(nested) = arg("_nested") {
+                let columns = fields(arg("pk_columns").expect("has a key"));
+                let own: Vec<String> = columns
+                    .iter()
+                    .map(|(column, ty)| match ty.as_str() {
+                        "Int" => format!("{column}: 1"),
+                        _ => format!("{column}: \"{A}\""),
+                    })
+                    .collect();
+                for (place, change) in self.nested(nested) {
+                    for key in [own.join(", "), key()] {
+                        out[place].push(format!(
+                            "mutation {{ {name}(pk_columns: {{{key}}}, _nested: {change}) {answer} }}"
+                        ));
+                    }
+                }
+            }
             if let Some(updates) = arg("updates") {
                 let set = fields(updates).into_iter().find(|(name, _)| name == "_set");
                 for (column, ty) in set.iter().flat_map(|(_, set)| fields(set)) {
@@ -861,7 +948,7 @@ async fn writes_leave_the_rows_of_another_tenant_alone() {
         let shown = Shown::to(engine, &who).await.expect("is shown");
         let writes = shown.writes();
         assert!(writes.len() > 500, "{} writes", writes.len());
-        let mut answered = 0;
+        let (mut answered, mut nested) = (0, 0);
         for query in writes {
             let case = Case { query, variables: json!({}) };
             let response = engine.execute(&who, case.request()).await;
@@ -871,6 +958,8 @@ async fn writes_leave_the_rows_of_another_tenant_alone() {
             };
             assert!(!told.contains(UNSENT), "{tenant:?}: {}\n{told}", case.query);
             answered += usize::from(response.data.is_some());
+            let changed = case.query.contains("_nested") && !told.contains("_by_pk\":null");
+            nested += usize::from(changed && response.data.is_some());
             for error in &response.errors {
                 let own = error.code.as_str() != "unexpected";
                 assert!(own, "{tenant:?}: {} {:?}", case.query, error.detail);
@@ -878,6 +967,7 @@ async fn writes_leave_the_rows_of_another_tenant_alone() {
         }
         // Generated for nothing if nothing were written.
         assert!(answered > written, "only {answered} were answered for {tenant:?}");
+        assert_eq!(nested > 20, tenant == Some(A), "{nested} nested changes for {tenant:?}");
         assert_eq!(bench.db.psql(OF_OTHERS).expect("answers"), before, "after {tenant:?}");
     }
 }

@@ -19,7 +19,7 @@ section! {
         nodes: u32 = "20000", check positive;
         /// The most rows of one list; `off` leaves it to the query.
         rows: Option<u32> = "off";
-        /// The most rows of one insert.
+        /// The most rows of one insert, and the most entries of a nested update.
         insert_rows: u32 = "10000", check positive;
         /// The most operations in one batch.
         batch: u32 = "20", check positive;

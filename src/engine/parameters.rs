@@ -171,13 +171,14 @@ fn of_earlier(earlier: &Earlier, results: &[Option<Earned>]) -> Result<TextParam
     })
 }
 
-/// A cell of the first of some rows, as text; `None` is null.
+/// A cell of the first of some rows, as text; `None` is null, or that there is
+/// no row: who needs one does not run then.
 fn cell(rows: &RawValue, column: &str) -> Result<Option<String>, ApiError> {
     let wrong = |error: serde_json::Error| ApiError::internal(error.to_string());
     let rows: Vec<std::collections::HashMap<String, serde_json::Value>> =
         serde_json::from_str(rows.get()).map_err(wrong)?;
-    let value = rows.into_iter().next().and_then(|mut row| row.remove(column));
-    match value {
+    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+    match row.remove(column) {
         None => Err(ApiError::internal("a row that was written lacks a column")),
         Some(serde_json::Value::Null) => Ok(None),
         Some(serde_json::Value::String(text)) => Ok(Some(text)),

@@ -45,8 +45,17 @@ impl Engine {
             if flight.is_empty() {
                 return Err(ApiError::internal("a statement needs one that comes later"));
             }
-            let mut jobs = Vec::with_capacity(flight.len());
-            for step in &flight {
+            let skipped = |step: &Step| {
+                step.after.is_some_and(|after| {
+                    let before = earned.get(after).and_then(Option::as_ref);
+                    before.is_none_or(|earned| earned.count == 0)
+                })
+            };
+            let runs: Vec<Option<&Step>> =
+                flight.into_iter().map(|step| (!skipped(step)).then_some(step)).collect();
+            let sent: Vec<&Step> = runs.iter().flatten().copied().collect();
+            let mut jobs = Vec::with_capacity(sent.len());
+            for step in &sent {
                 let statement = Statement {
                     text: step.text.clone(),
                     fingerprint: step.fingerprint,
@@ -55,13 +64,25 @@ impl Engine {
                 let params = leaves.fill(session, &step.slots, &earned)?;
                 jobs.push(Job { statement, params });
             }
-            let last = start + flight.len() == steps.len();
-            let replies = match tx.flight(&jobs, last).await {
-                Ok(replies) => replies,
-                Err(failed) => return Err(self.write_failed(schema, &flight, failed)),
+            let last = start + runs.len() == steps.len();
+            let replies = if jobs.is_empty() && !last {
+                Vec::new()
+            } else {
+                match tx.flight(&jobs, last).await {
+                    Ok(replies) => replies,
+                    Err(failed) => return Err(self.write_failed(schema, &sent, failed)),
+                }
             };
-            for (step, reply) in flight.iter().zip(replies) {
-                let Reply { json, second, .. } = reply;
+            let mut replies = replies.into_iter();
+            for step in runs {
+                let Some(step) = step else {
+                    earned.push(Some(Earned::default()));
+                    answers.push(None);
+                    continue;
+                };
+                let Some(Reply { json, second, .. }) = replies.next() else {
+                    return Err(ApiError::internal("a statement gave no answer"));
+                };
                 transaction = second.or(transaction);
                 let (result, answer) = match step.gives {
                     Gives::Answer => (Earned::default(), Some(json)),

@@ -146,6 +146,12 @@ pub enum Problem {
         "an insert takes at most {limit} rows at once (limits.insert_rows); send them in several requests"
     )]
     TooManyRows { limit: usize },
+    #[error("cannot update {0} columns as their values are determined by the parent row")]
+    KeptByParent(String),
+    #[error(
+        "at most {limit} updates are taken at once (limits.insert_rows); send them in several requests"
+    )]
+    TooManyUpdates { limit: usize },
     #[error("a Postgres array has at most {limit} dimensions")]
     TooManyDimensions { limit: usize },
     #[error("the schema is inconsistent: {0}")]
@@ -179,7 +185,9 @@ impl From<BindError> for ApiError {
             Problem::TooDeep { .. } | Problem::IntrospectionTooDeep { .. } => {
                 Code::DepthLimitExceeded
             }
-            Problem::TooManyNodes { .. } | Problem::TooManyRows { .. } => Code::NodeLimitExceeded,
+            Problem::TooManyNodes { .. }
+            | Problem::TooManyRows { .. }
+            | Problem::TooManyUpdates { .. } => Code::NodeLimitExceeded,
             Problem::Schema(detail) => return ApiError::internal(*detail),
             _ => Code::ValidationFailed,
         };

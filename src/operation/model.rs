@@ -131,6 +131,8 @@ pub enum Write {
     },
     Update {
         update: Update,
+        /// Of one row: what becomes of those that belong to it, in order.
+        nested: Vec<RelatedChanges>,
         output: WriteOutput,
     },
     /// Updates one after the other, each with its own answer.
@@ -211,7 +213,7 @@ pub struct Update {
     pub table: TrackedId,
     pub set: Vec<Assignment>,
     pub rows: Which,
-    /// The arguments of the field.
+    /// The arguments of the field, or the place of a nested one.
     pub path: JsonPath,
 }
 
@@ -245,8 +247,19 @@ pub enum AssignedValue {
 pub struct Delete {
     pub table: TrackedId,
     pub rows: Which,
-    /// The arguments of the field.
+    /// The arguments of the field, or the place of a nested one.
     pub path: JsonPath,
+}
+
+/// Changes of the rows that belong to an updated one over a relationship: first
+/// what is deleted, then the updates in order, then what is inserted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelatedChanges {
+    /// Position among the relationships of the updated table.
+    pub relationship: usize,
+    pub delete: Option<Delete>,
+    pub updates: Vec<Update>,
+    pub insert: Option<NewRows>,
 }
 
 /// What a root reads.

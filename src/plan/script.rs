@@ -30,6 +30,8 @@ pub struct Step {
     pub slots: Vec<Slot>,
     pub gives: Gives,
     pub writes: Option<Writes>,
+    /// It runs only where this earlier step touched a row.
+    pub after: Option<usize>,
     /// What it means when no row was written, where later statements need one.
     pub empty: Option<Empty>,
 }
@@ -82,6 +84,7 @@ impl Step {
                 Operand::Earlier(Earlier::Count(steps) | Earlier::Rows(steps)) => steps,
                 _ => &[],
             })
+            .chain(&self.after)
             .copied()
     }
 }

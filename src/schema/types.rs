@@ -204,6 +204,11 @@ pub enum TableType {
     DeleteAtPathInput,
     PkColumnsInput,
     Updates,
+    /// Of an updated row: what becomes of those that belong to it.
+    NestedUpdateInput,
+    /// The same, over one relationship that leads here.
+    RelatedUpdateInput,
+    RelatedDeleteInput,
     MutationResponse,
 }
 
@@ -211,7 +216,7 @@ impl TableType {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [TableType; 73] = {
+    pub const ALL: [TableType; 76] = {
         use AggregateFunction as F;
         use ConditionFunction as C;
         use TableType as T;
@@ -246,6 +251,9 @@ impl TableType {
             T::DeleteAtPathInput,
             T::PkColumnsInput,
             T::Updates,
+            T::NestedUpdateInput,
+            T::RelatedUpdateInput,
+            T::RelatedDeleteInput,
             T::MutationResponse,
             T::FunctionFields(F::Avg),
             T::FunctionFields(F::Max),
@@ -410,6 +418,9 @@ impl TableType {
             TableType::DeleteAtPathInput => "_delete_at_path_input",
             TableType::PkColumnsInput => "_pk_columns_input",
             TableType::Updates => "_updates",
+            TableType::NestedUpdateInput => "_nested_update_input",
+            TableType::RelatedUpdateInput => "_rel_update_input",
+            TableType::RelatedDeleteInput => "_rel_delete_input",
             TableType::MutationResponse => "_mutation_response",
         }
     }
@@ -893,6 +904,8 @@ pub enum ArgKind {
     /// `_set`, `_inc` and the like.
     Operator(UpdateOperator),
     PkColumns,
+    /// `_nested` of an update by primary key.
+    Nested,
     /// `updates` of an update of many.
     Updates,
     BatchSize,
@@ -974,6 +987,14 @@ pub struct Written {
     pub absent_is_null: bool,
 }
 
+/// What an update does with the rows that belong to the updated one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelatedWrite {
+    Delete,
+    Update,
+    Insert,
+}
+
 /// What a field of an input object means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
@@ -1016,6 +1037,8 @@ pub enum InputKind {
     UpdateColumns,
     Where,
     Operator(UpdateOperator),
+    /// What becomes of rows that belong to an updated one.
+    Related(RelatedWrite),
     /// Of a streaming cursor.
     InitialValue,
     Ordering,

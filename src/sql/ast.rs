@@ -25,6 +25,9 @@ pub struct Select {
     pub order_by: Vec<OrderBy>,
     pub limit: Option<Expr>,
     pub offset: Option<Expr>,
+    /// The rows are locked as by an update that leaves their keys alone, and
+    /// only those are found that the role may update.
+    pub lock: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

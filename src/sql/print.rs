@@ -38,6 +38,9 @@ impl fmt::Display for Select {
         if let Some(offset) = &self.offset {
             write!(f, " OFFSET {offset}")?;
         }
+        if self.lock {
+            f.write_str(" FOR NO KEY UPDATE")?;
+        }
         Ok(())
     }
 }

@@ -52,6 +52,14 @@ create table keyed (
   ident int generated always as identity,
   primary key (a, b)
 );
+create table members (id serial primary key, name text not null);
+create table rooms (id serial primary key, name text not null);
+create table lockers (
+  id serial primary key,
+  label text not null,
+  member_id int not null references members,
+  room_id int references rooms
+);
 create table shelf (id int primary key, tenant int not null, label text not null, unique (label));
 create table plain (id serial primary key, note text default 'none');
 
@@ -100,6 +108,9 @@ insert into books (title, author_id, published, price) values
   ('Notes', 1, true, 10), ('Engines', 1, false, 20), ('Machines', 2, true, 30);
 insert into reviews (book_id, stars, body) values (1, 5, 'good'), (1, 3, null), (3, 4, 'fine');
 insert into counted values (1, 2), (2, 1);
+insert into members (name) values ('Hedy'), ('Mary');
+insert into rooms (name) values ('cellar');
+insert into lockers (label, member_id, room_id) values ('a', 1, 1), ('b', 2, 1);
 insert into shelf values (1, 1, 'a'), (2, 2, 'b');
 insert into kinds (id, "docb", "numbers", "count", "cash", "exact") values (1, '{"a": [1, 2, 3], "b": {"c": 1}}', '{1,2}', 3, 10, 1.5);
 

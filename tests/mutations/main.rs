@@ -16,6 +16,7 @@ mod basics;
 mod bulk;
 mod errors;
 mod nested;
+mod nested_updates;
 mod permissions;
 
 use std::collections::HashMap;

@@ -162,7 +162,7 @@ pub(super) async fn update(subject: &Subject<'_>, args: &str) -> Result<Output, 
     let output = subject.output(update.returning.as_deref(), "")?;
     let rows = Which::Where(subject.filter(&update.filter)?);
     let update = Update { table, set, rows, path: args_path() };
-    subject.write(Write::Update { update, output }).await
+    subject.write(Write::Update { update, nested: Vec::new(), output }).await
 }
 
 /// A column gets one value.

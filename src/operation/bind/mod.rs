@@ -5,6 +5,7 @@
 //! selection   fields of rows and aggregates
 //! arguments   what a field is given: lists, keys, functions
 //! mutation    writes
+//! nested      changes of the rows that belong to an updated one
 //! describe    introspection
 //! action      calls of actions
 //! filter      conditions        order   orders
@@ -15,6 +16,7 @@ mod arguments;
 mod describe;
 mod filter;
 mod mutation;
+mod nested;
 mod order;
 mod selection;
 mod stream;

@@ -6,11 +6,11 @@ use crate::graphql::Field;
 use crate::operation::error::{BindError, Problem};
 use crate::operation::input::{Input, Operand};
 use crate::operation::model::{
-    AssignedValue, Assignment, Delete, NewRow, NewRows, OnConflict, ResponseField,
+    AssignedValue, Assignment, Delete, NewRow, NewRows, OnConflict, RelatedChanges, ResponseField,
     ResponseSelected, RowsInput, Update, Which, Write, WriteOutput,
 };
 use crate::schema::predicate::Predicate;
-use crate::schema::tracked::{Cardinality, Relationship, TrackedId};
+use crate::schema::tracked::{Relationship, TrackedId};
 use crate::schema::types::{
     ArgDef, ArgKind, EnumKind, FieldDef, FieldKind, InputKind, RootKind, TypeDef, TypeId,
     UpdateOperator,
@@ -51,10 +51,10 @@ impl<'a> Binder<'a> {
                 return Ok(Write::Insert { rows, output });
             }
             RootKind::Update | RootKind::UpdateByPk => {
-                let update = self.update(table, given)?;
+                let (update, nested) = self.update(table, given)?;
                 self.path.pop();
                 let output = self.write_output(table, kind == RootKind::UpdateByPk, fields, def)?;
-                Write::Update { update, output }
+                Write::Update { update, nested, output }
             }
             RootKind::UpdateMany => {
                 let updates = self.updates(table, given)?;
@@ -95,7 +95,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The problem of a field of an input object that has to be there.
-    fn missing(&self, name: &str) -> BindError {
+    pub(super) fn missing(&self, name: &str) -> BindError {
         let path = self.path.clone().key(name.to_owned());
         BindError::new(path, Problem::MissingArgument(name.to_owned()))
     }
@@ -220,7 +220,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The columns' names in the database, for messages.
-    fn column_names(&self, table: TrackedId, columns: &[ColumnId]) -> String {
+    pub(super) fn column_names(&self, table: TrackedId, columns: &[ColumnId]) -> String {
         let name = |column: &ColumnId| {
             let column = self.schema.column(table, *column);
             format!("\"{}\"", column.map_or("", |column| &column.name))
@@ -293,7 +293,7 @@ impl<'a> Binder<'a> {
     }
 
     /// `{data: …, on_conflict: …}`; `None` when there are no rows.
-    fn related_rows(
+    pub(super) fn related_rows(
         &mut self,
         relationship: &Relationship,
         ty: TypeId,
@@ -315,11 +315,9 @@ impl<'a> Binder<'a> {
                 }
                 (InputKind::Data, input) => {
                     rows = Some(self.at(name, |binder| {
-                        let rows = match relationship.cardinality {
-                            Cardinality::Array => {
-                                binder.new_rows(table, field.ty.base, input, &determined)?
-                            }
-                            Cardinality::Object => RowsInput::Each(vec![binder.new_row(
+                        let rows = match field.ty.item() {
+                            Some(_) => binder.new_rows(table, field.ty.base, input, &determined)?,
+                            None => RowsInput::Each(vec![binder.new_row(
                                 table,
                                 field.ty.base,
                                 input,
@@ -345,7 +343,11 @@ impl<'a> Binder<'a> {
         Ok(Some(NewRows { table, rows, on_conflict, path }))
     }
 
-    fn relationship(&self, table: TrackedId, index: usize) -> Result<&'a Relationship, BindError> {
+    pub(super) fn relationship(
+        &self,
+        table: TrackedId,
+        index: usize,
+    ) -> Result<&'a Relationship, BindError> {
         self.schema
             .relationship(table, index)
             .ok_or_else(|| self.error(Problem::Schema("a relationship leads nowhere")))
@@ -409,13 +411,15 @@ impl<'a> Binder<'a> {
         self.column_word(ty, input)
     }
 
-    /// The arguments of an update: operators, and `where` or `pk_columns`.
+    /// The arguments of an update: operators, `where` or `pk_columns`, and what
+    /// becomes of the rows that belong to the updated one.
     fn update(
         &mut self,
         table: TrackedId,
         given: Vec<(&ArgDef, Option<Input>)>,
-    ) -> Result<Update, BindError> {
+    ) -> Result<(Update, Vec<RelatedChanges>), BindError> {
         let mut operators = Vec::new();
+        let mut nested = Vec::new();
         let mut rows = Which::Where(Predicate::TRUE);
         for (arg, input) in &given {
             let Some(input) = input else { continue };
@@ -428,11 +432,18 @@ impl<'a> Binder<'a> {
                 ArgKind::PkColumns => {
                     rows = Which::Key(self.at("pk_columns", |b| b.pk_columns(arg.ty.base, input))?);
                 }
+                ArgKind::Nested => {
+                    nested = self.at("_nested", |b| b.nested(table, arg.ty.base, input))?;
+                }
                 _ => return Err(self.error(Problem::Schema("an argument of another field"))),
             }
         }
-        let set = self.assignments(table, operators)?;
-        Ok(Update { table, set, rows, path: self.path.clone() })
+        let set = if operators.is_empty() && !nested.is_empty() {
+            Vec::new()
+        } else {
+            self.assignments(table, operators)?
+        };
+        Ok((Update { table, set, rows, path: self.path.clone() }, nested))
     }
 
     /// The updates of an update of many.
@@ -448,30 +459,39 @@ impl<'a> Binder<'a> {
         };
         self.path.push_key("updates");
         for (index, item) in items.iter().enumerate() {
-            out.push(self.at_index(index, |binder| {
-                let mut operators = Vec::new();
-                let mut filter = None;
-                for (name, field, input) in binder.entries(arg.ty.base, item)? {
-                    match (field.kind, input) {
-                        (InputKind::Operator(operator), input) => {
-                            operators.push((operator, field.ty.base, input));
-                        }
-                        (InputKind::Where, input) => {
-                            let base = field.ty.base;
-                            filter = Some(binder.at(name, |b| b.bool_exp(table, base, input))?);
-                        }
-                        _ => return Err(binder.error(Problem::Schema("no field of an update"))),
-                    }
-                }
-                let Some(filter) = filter else {
-                    return Err(binder.missing("where"));
-                };
-                let set = binder.assignments(table, operators)?;
-                Ok(Update { table, set, rows: Which::Where(filter), path: binder.path.clone() })
-            })?);
+            let ty = arg.ty.base;
+            out.push(self.at_index(index, |binder| binder.update_of(table, ty, item))?);
         }
         self.path.pop();
         Ok(out)
+    }
+
+    /// `{where: …, _set: …}`
+    pub(super) fn update_of(
+        &mut self,
+        table: TrackedId,
+        ty: TypeId,
+        input: &Input,
+    ) -> Result<Update, BindError> {
+        let mut operators = Vec::new();
+        let mut filter = None;
+        for (name, field, input) in self.entries(ty, input)? {
+            match (field.kind, input) {
+                (InputKind::Operator(operator), input) => {
+                    operators.push((operator, field.ty.base, input));
+                }
+                (InputKind::Where, input) => {
+                    let base = field.ty.base;
+                    filter = Some(self.at(name, |b| b.bool_exp(table, base, input))?);
+                }
+                _ => return Err(self.error(Problem::Schema("no field of an update"))),
+            }
+        }
+        let Some(filter) = filter else {
+            return Err(self.missing("where"));
+        };
+        let set = self.assignments(table, operators)?;
+        Ok(Update { table, set, rows: Which::Where(filter), path: self.path.clone() })
     }
 
     fn pk_columns(

@@ -31,6 +31,8 @@ struct Rows<'r> {
     /// Columns that all rows have, of rows around.
     determined: &'r [(ColumnId, Operand)],
     on_conflict: Option<&'r OnConflict>,
+    /// Holds for the rows that an upsert changes: others belong to another row.
+    belongs: &'r [(ColumnId, Operand)],
     path: &'r JsonPath,
 }
 
@@ -71,7 +73,14 @@ impl<'a> Writer<'a> {
         for (index, row) in rows.iter().enumerate() {
             let path = new.path.clone().index(index);
             let on_conflict = new.on_conflict.as_ref();
-            let rows = OneRow { table: new.table, row, determined: &[], on_conflict, path: &path };
+            let rows = OneRow {
+                table: new.table,
+                row,
+                determined: &[],
+                on_conflict,
+                stays: false,
+                path: &path,
+            };
             shown.push(self.insert_row(rows, last.needs.clone(), None, &mut counted)?);
         }
         self.reread(last, &counted, &shown)
@@ -113,6 +122,7 @@ impl<'a> Writer<'a> {
                 row,
                 determined: &[],
                 on_conflict: target.on_conflict.as_ref(),
+                stays: new.stays,
                 path: &target.path,
             };
             let step = self.insert_row(row, keys.clone(), Some(empty), counted)?;
@@ -141,6 +151,7 @@ impl<'a> Writer<'a> {
             rows: RowsOf::Each(std::slice::from_ref(new.row)),
             determined: &determined,
             on_conflict: new.on_conflict,
+            belongs: if new.stays { new.determined } else { &[] },
             path: new.path,
         };
         let step = self.returning(new.table, &needs, |planner, name, needs| {
@@ -156,15 +167,16 @@ impl<'a> Writer<'a> {
                 let own = column_name(&planner, new.table, *own)?;
                 keys.push((*other, cell(step, &own)));
             }
-            self.insert_children(children, &keys, counted)?;
+            self.insert_children(children, &keys, new.stays, counted)?;
         }
         Ok(step)
     }
 
-    fn insert_children(
+    pub(super) fn insert_children(
         &mut self,
         new: &NewRows,
         determined: &[(ColumnId, Operand)],
+        stays: bool,
         counted: &mut Vec<usize>,
     ) -> Result<(), PlanError> {
         if let RowsInput::Each(rows) = &new.rows
@@ -173,12 +185,14 @@ impl<'a> Writer<'a> {
             for (index, row) in rows.iter().enumerate() {
                 let path = new.path.clone().index(index);
                 let on_conflict = new.on_conflict.as_ref();
-                let row = OneRow { table: new.table, row, determined, on_conflict, path: &path };
+                let row =
+                    OneRow { table: new.table, row, determined, on_conflict, stays, path: &path };
                 self.insert_row(row, Vec::new(), None, counted)?;
             }
             return Ok(());
         }
-        let rows = Rows::of(new, determined);
+        let belongs = if stays { determined } else { &[] };
+        let rows = Rows { belongs, ..Rows::of(new, determined) };
         let step = self.returning(new.table, &[], |planner, name, needs| {
             planner.insert_part(rows, name, needs)
         })?;
@@ -186,7 +200,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn relationship(&self, table: TrackedId, index: usize) -> Result<&'a Relationship, PlanError> {
+    pub(super) fn relationship(
+        &self,
+        table: TrackedId,
+        index: usize,
+    ) -> Result<&'a Relationship, PlanError> {
         self.schema.relationship(table, index).ok_or(PlanError::Missing("a relationship"))
     }
 
@@ -207,6 +225,8 @@ struct OneRow<'r> {
     row: &'r NewRow,
     determined: &'r [(ColumnId, Operand)],
     on_conflict: Option<&'r OnConflict>,
+    /// An upsert changes only rows that have these values in `determined` too.
+    stays: bool,
     path: &'r JsonPath,
 }
 
@@ -220,6 +240,7 @@ impl<'r> Rows<'r> {
             },
             determined,
             on_conflict: new.on_conflict.as_ref(),
+            belongs: &[],
             path: &new.path,
         }
     }
@@ -276,7 +297,7 @@ impl Planner<'_> {
         let source = self.insert_source(new, &columns, &fixed)?;
         let on_conflict = match new.on_conflict {
             None => None,
-            Some(conflict) => Some(self.conflict(row, conflict)?),
+            Some(conflict) => Some(self.conflict(row, conflict, new.belongs)?),
         };
         let upserts = on_conflict.as_ref().is_some_and(|conflict| conflict.update.is_some());
         self.touched.insert((new.table, Touch::Insert));
@@ -434,7 +455,13 @@ impl Planner<'_> {
         Ok(cell)
     }
 
-    fn conflict(&mut self, row: RowRef, conflict: &OnConflict) -> Result<SqlConflict, PlanError> {
+    /// `belongs` holds for the rows that may be updated.
+    fn conflict(
+        &mut self,
+        row: RowRef,
+        conflict: &OnConflict,
+        belongs: &[(ColumnId, Operand)],
+    ) -> Result<SqlConflict, PlanError> {
         let table = self.table(row.table)?;
         let constraint = match conflict.constraint {
             None => None,
@@ -470,7 +497,9 @@ impl Planner<'_> {
         }
         let permitted = self.rule(row, &access.filter)?;
         let asked = self.asked(row, &conflict.filter)?;
-        let filter = Expr::and([permitted, asked]);
+        let mut conditions = self.stored_as(row, belongs)?;
+        conditions.extend([permitted, asked]);
+        let filter = Expr::and(conditions);
         Ok(SqlConflict { constraint, update: Some(ConflictUpdate { set, filter }) })
     }
 

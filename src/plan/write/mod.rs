@@ -20,12 +20,19 @@
 //! Hasura: first those that it points to, then itself, then those that point
 //! to it; keys are handed on as [`Earlier`](crate::operation::input::Earlier).
 //!
+//! An update of one row may change rows that belong to it: first the row itself
+//! is updated, or locked where there is nothing to set, then each change is a
+//! statement, and the last reads the row back. Where the first finds no row,
+//! the others do not run.
+//!
 //! ```text
 //! insert   new rows, upserts, nesting     update   updates and deletes
+//! nested   changes of rows that belong to an updated one
 //! output   what is answered
 //! ```
 
 mod insert;
+mod nested;
 mod output;
 mod update;
 
@@ -92,6 +99,7 @@ struct Draft {
     slots: Vec<Slot>,
     gives: Gives,
     writes: Option<Writes>,
+    after: Option<usize>,
     empty: Option<Empty>,
 }
 
@@ -128,7 +136,14 @@ impl<'a> Writer<'a> {
     ) -> Result<usize, PlanError> {
         planner.check_parameters()?;
         self.touched.extend(planner.touched);
-        self.drafts.push(Draft { statement, slots: planner.slots, gives, writes, empty: None });
+        self.drafts.push(Draft {
+            statement,
+            slots: planner.slots,
+            gives,
+            writes,
+            after: None,
+            empty: None,
+        });
         Ok(self.drafts.len() - 1)
     }
 
@@ -157,7 +172,10 @@ impl<'a> Writer<'a> {
     fn write(&mut self, write: &Write) -> Result<RootAnswer, PlanError> {
         match write {
             Write::Insert { rows, output } => self.insert(rows, output),
-            Write::Update { update, output } => self.update(update, output),
+            Write::Update { update, nested, output } if nested.is_empty() => {
+                self.update(update, output)
+            }
+            Write::Update { update, nested, output } => self.update_nested(update, nested, output),
             Write::UpdateMany { updates, output } => self.update_many(updates, output),
             Write::Delete { delete, output } => self.delete(delete, output),
         }
@@ -203,6 +221,7 @@ impl<'a> Writer<'a> {
                 slots: draft.slots,
                 gives: draft.gives,
                 writes: draft.writes,
+                after: draft.after,
                 empty: draft.empty,
             });
         }

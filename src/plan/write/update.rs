@@ -1,6 +1,8 @@
 //! Updates and deletes.
 
 use crate::base::JsonPath;
+use crate::catalog::model::ColumnId;
+use crate::operation::input::Operand;
 use crate::operation::model::{AssignedValue, Assignment, Delete, Update, Which, WriteOutput};
 use crate::schema::access::UpdateAccess;
 use crate::schema::types::UpdateOperator;
@@ -22,17 +24,18 @@ impl Writer<'_> {
         update: &Update,
         output: &WriteOutput,
     ) -> Result<RootAnswer, PlanError> {
-        let presets = self
-            .schema
-            .types
-            .updates_of(update.table)
-            .is_some_and(|access| !access.presets.is_empty());
-        if update.set.is_empty() && !presets {
+        if !self.sets(update) {
             return Ok(of_nothing(output));
         }
         self.statement(update.table, output, |planner, name, needs| {
-            planner.update_part(update, name, needs)
+            planner.update_part(update, &[], name, needs)
         })
+    }
+
+    /// Whether it gives any column a value.
+    pub(super) fn sets(&self, update: &Update) -> bool {
+        let access = self.schema.types.updates_of(update.table);
+        !update.set.is_empty() || access.is_some_and(|access| !access.presets.is_empty())
     }
 
     pub(super) fn update_many(
@@ -51,15 +54,17 @@ impl Writer<'_> {
         output: &WriteOutput,
     ) -> Result<RootAnswer, PlanError> {
         self.statement(delete.table, output, |planner, name, needs| {
-            planner.delete_part(delete, name, needs)
+            planner.delete_part(delete, &[], name, needs)
         })
     }
 }
 
 impl Planner<'_> {
-    fn update_part(
+    /// `belongs` holds for the rows too.
+    pub(super) fn update_part(
         &mut self,
         update: &Update,
+        belongs: &[(ColumnId, Operand)],
         name: Alias,
         needs: &[Ident],
     ) -> Result<Written, PlanError> {
@@ -71,7 +76,7 @@ impl Planner<'_> {
         let row = self.fresh(update.table);
         let set = self.assignments(row, access, &update.set)?;
         let permitted = self.rule(row, &access.filter)?;
-        let filter = self.which(row, permitted, &update.rows)?;
+        let filter = self.which(row, permitted, belongs, &update.rows)?;
         let mut returning = returned(row, needs);
         if let Some(check) = &access.check {
             let check = self.rule(row, check)?;
@@ -164,8 +169,15 @@ impl Planner<'_> {
     }
 
     /// What metadata permits, and what the caller asks for.
-    fn which(&mut self, row: RowRef, permitted: Expr, rows: &Which) -> Result<Expr, PlanError> {
+    pub(super) fn which(
+        &mut self,
+        row: RowRef,
+        permitted: Expr,
+        belongs: &[(ColumnId, Operand)],
+        rows: &Which,
+    ) -> Result<Expr, PlanError> {
         let mut conditions = vec![permitted];
+        conditions.extend(self.stored_as(row, belongs)?);
         match rows {
             Which::Where(predicate) => conditions.push(self.asked(row, predicate)?),
             Which::Key(key) => conditions.extend(self.key_conditions(row, key)?),
@@ -173,9 +185,10 @@ impl Planner<'_> {
         Ok(Expr::and(conditions))
     }
 
-    fn delete_part(
+    pub(super) fn delete_part(
         &mut self,
         delete: &Delete,
+        belongs: &[(ColumnId, Operand)],
         name: Alias,
         needs: &[Ident],
     ) -> Result<Written, PlanError> {
@@ -186,7 +199,7 @@ impl Planner<'_> {
             .ok_or(PlanError::Missing("a right to delete"))?;
         let row = self.fresh(delete.table);
         let permitted = self.rule(row, &access.filter)?;
-        let filter = self.which(row, permitted, &delete.rows)?;
+        let filter = self.which(row, permitted, belongs, &delete.rows)?;
         self.touched.insert((delete.table, Touch::Delete));
         self.touched.insert((delete.table, Touch::Select));
         let mut returning = returned(row, needs);

@@ -240,6 +240,9 @@ impl Types {
             | TableType::DeleteAtPathInput => TypeDef::Input(self.operator_input(&view, ty)),
             TableType::PkColumnsInput => TypeDef::Input(self.pk_columns(&view)),
             TableType::Updates => TypeDef::Input(self.updates(&view)),
+            TableType::NestedUpdateInput => TypeDef::Input(self.nested_update(&view)),
+            TableType::RelatedUpdateInput => TypeDef::Input(self.related_update(&view)),
+            TableType::RelatedDeleteInput => TypeDef::Input(self.related_delete(&view)),
             TableType::MutationResponse => TypeDef::Object(self.mutation_response(&view)),
         })
     }
@@ -331,6 +334,15 @@ impl Types {
             | TableType::DeleteAtPathInput => self.operated(view, ty).next().is_some(),
             TableType::PkColumnsInput => self.updates_of(view.id).is_some() && view.key().is_some(),
             TableType::Updates => self.updates_of(view.id).is_some() && self.may_filter(view),
+            TableType::NestedUpdateInput => {
+                self.updates_of(view.id).is_some()
+                    && view.key().is_some()
+                    && self.changed_with(view).next().is_some()
+            }
+            TableType::RelatedUpdateInput => {
+                self.inserts(view.id).is_some() || self.may_update(view) || self.may_delete(view)
+            }
+            TableType::RelatedDeleteInput => self.may_delete(view),
             TableType::MutationResponse => {
                 self.inserts(view.id).is_some()
                     || self.updates_of(view.id).is_some()

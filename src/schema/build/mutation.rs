@@ -8,10 +8,10 @@ use crate::catalog::model::{Identity, TableKind};
 use crate::catalog::privileges::ColumnSet;
 use crate::graphql::Name;
 use crate::schema::scalars::{INT, STRING};
-use crate::schema::tracked::Cardinality;
+use crate::schema::tracked::{Cardinality, Relationship};
 use crate::schema::types::{
-    FieldKind, InputField, InputKind, InputType, ObjectType, TableType, TypeId, TypeRef,
-    UpdateOperator, Written,
+    FieldKind, InputField, InputKind, InputType, ObjectType, RelatedWrite, TableType, TypeId,
+    TypeRef, UpdateOperator, Written,
 };
 
 /// Which operator an input type belongs to.
@@ -241,6 +241,88 @@ impl Types {
         filter.description = Some("filter the rows which have to be updated".to_owned());
         fields.insert("where".into(), filter);
         InputType { name: view.type_name(TableType::Updates), description: None, fields }
+    }
+
+    /// The relationships over which rows belong to those of a table, as far as
+    /// the role may change them: to find them, both sides of the join are read.
+    pub(super) fn changed_with<'a>(
+        &'a self,
+        view: &View<'a>,
+    ) -> impl Iterator<Item = (usize, &'a Relationship)> + use<'a> {
+        let here = view.select();
+        view.shown.relationships.iter().enumerate().filter(move |(_, relationship)| {
+            let there = self.select(relationship.target);
+            !relationship.target_first
+                && self.has(TypeId::Table(relationship.target, TableType::RelatedUpdateInput))
+                && relationship.join.iter().all(|(own, other)| {
+                    here.is_some_and(|here| here.readable.contains(*own))
+                        && there.is_none_or(|there| there.readable.contains(*other))
+                })
+        })
+    }
+
+    /// `<table>_nested_update_input`
+    pub(super) fn nested_update(&self, view: &View<'_>) -> InputType {
+        let mut fields: IndexMap<Name, InputField> = self
+            .changed_with(view)
+            .map(|(index, relationship)| {
+                let ty = TypeId::Table(relationship.target, TableType::RelatedUpdateInput);
+                let mut field = input(TypeRef::nullable(ty), InputKind::Relationship(index));
+                field.description.clone_from(&relationship.description);
+                (relationship.name.clone(), field)
+            })
+            .collect();
+        fields.sort_keys();
+        InputType {
+            name: view.type_name(TableType::NestedUpdateInput),
+            description: Some(format!(
+                "input type for changing rows that belong to an updated row of table \"{}\"",
+                view.name()
+            )),
+            fields,
+        }
+    }
+
+    /// `<table>_rel_update_input`
+    pub(super) fn related_update(&self, view: &View<'_>) -> InputType {
+        let mut fields: IndexMap<Name, InputField> = IndexMap::new();
+        let mut add = |name: &str, described: &str, ty: TypeRef, write| {
+            if self.has(ty.base) {
+                let mut field = input(ty, InputKind::Related(write));
+                field.description = Some(described.to_owned());
+                fields.insert(name.into(), field);
+            }
+        };
+        let delete = TypeRef::nullable(view.ty(TableType::RelatedDeleteInput));
+        add("delete", "rows to delete, before anything else", delete, RelatedWrite::Delete);
+        let insert = TypeRef::nullable(view.ty(TableType::ArrayInsertInput));
+        add("insert", "rows to insert or upsert, after the updates", insert, RelatedWrite::Insert);
+        if self.may_update(view) {
+            let update = TypeRef::list(view.ty(TableType::Updates));
+            add("update", "updates to execute, in order", update, RelatedWrite::Update);
+        }
+        InputType {
+            name: view.type_name(TableType::RelatedUpdateInput),
+            description: Some(format!(
+                "input type for changing rows of table \"{}\" that belong to an updated row",
+                view.name()
+            )),
+            fields,
+        }
+    }
+
+    /// `<table>_rel_delete_input`
+    pub(super) fn related_delete(&self, view: &View<'_>) -> InputType {
+        let mut filter = input(TypeRef::non_null(view.ty(TableType::BoolExp)), InputKind::Where);
+        filter.description = Some("filter the rows which have to be deleted".to_owned());
+        InputType {
+            name: view.type_name(TableType::RelatedDeleteInput),
+            description: Some(format!(
+                "input type for deleting rows of table \"{}\" that belong to an updated row",
+                view.name()
+            )),
+            fields: IndexMap::from([("where".into(), filter)]),
+        }
     }
 
     pub(super) fn mutation_response(&self, view: &View<'_>) -> ObjectType {

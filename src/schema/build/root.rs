@@ -151,15 +151,23 @@ impl Types {
             RootKind::SelectAggregate => roots.has(kind) && view.aggregates(),
             RootKind::Insert => self.inserts(view.id).is_some(),
             RootKind::InsertOne => self.inserts(view.id).is_some() && view.select().is_some(),
-            RootKind::Update | RootKind::UpdateMany => {
-                self.updates_of(view.id).is_some() && self.may_filter(view) && self.may_set(view)
-            }
+            RootKind::Update | RootKind::UpdateMany => self.may_update(view),
             RootKind::UpdateByPk => {
                 self.updates_of(view.id).is_some() && view.key().is_some() && self.may_set(view)
             }
-            RootKind::Delete => self.deletes_of(view.id).is_some() && self.may_filter(view),
+            RootKind::Delete => self.may_delete(view),
             RootKind::DeleteByPk => self.deletes_of(view.id).is_some() && view.key().is_some(),
         }
+    }
+
+    /// Whether the role may say which rows it updates.
+    pub(super) fn may_update(&self, view: &View<'_>) -> bool {
+        self.updates_of(view.id).is_some() && self.may_filter(view) && self.may_set(view)
+    }
+
+    /// Whether the role may say which rows it deletes.
+    pub(super) fn may_delete(&self, view: &View<'_>) -> bool {
+        self.deletes_of(view.id).is_some() && self.may_filter(view)
     }
 
     /// Whether an update has anything to set.
@@ -343,6 +351,16 @@ impl Types {
             }
         }
         if kind == RootKind::UpdateByPk {
+            let nested = view.ty(TableType::NestedUpdateInput);
+            if self.has(nested) {
+                args.extend([argument(
+                    "_nested",
+                    Some("changes the rows that belong to the updated row, after it and in the same transaction"),
+                    TypeRef::nullable(nested),
+                    ArgKind::Nested,
+                )]);
+                args.sort_keys();
+            }
             args.extend([argument(
                 "pk_columns",
                 None,
