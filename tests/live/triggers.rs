@@ -198,3 +198,37 @@ async fn without_leave_new_rows_alone_are_told_and_writes_go_on() {
     assert_eq!(server.live().polled_groups, 1);
     assert_eq!(triggers(&server), "");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_that_somebody_made_by_hand_tell_where_the_server_may_make_none() {
+    let db = TestDb::new(SCHEMA).await;
+    let server = Server::start_on(db, &[("live.manage", "off")]).await;
+    server
+        .sql(
+            "create trigger ringfence_live after insert or update or delete or truncate on logs
+                for each statement execute function ringfence.tell_change();
+             alter table logs enable always trigger ringfence_live",
+        )
+        .await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "l", LOGS).await;
+    assert_eq!(state(&mut client, "l", "logs").await, json!([]));
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    server
+        .until("one is told and one polls", |live| {
+            (live.woken_groups, live.polled_groups) == (1, 1)
+        })
+        .await;
+    assert_eq!(server.live().trigger_tables, 1);
+    server.sql("insert into logs values (1, 'one')").await;
+    lines(&mut client, &["one"]).await;
+    server.sql("update logs set line = 'uno'").await;
+    lines(&mut client, &["uno"]).await;
+    server.sql("truncate logs").await;
+    lines(&mut client, &[]).await;
+    // Nothing else was put into the database, so the other table polls.
+    assert_eq!(triggers(&server), "logs");
+    let published = "select count(*) from pg_publication where pubname like 'ringfence%'";
+    assert_eq!(server.db.psql(published).unwrap(), "0");
+}
