@@ -52,7 +52,7 @@ def ours(w, c):
 
 
 print(f"load of the machine before: {os.getloadavg()[0]:.2f}; memory of the server, idle: {rss(a.pid):.0f} MB")
-print(f"{'':3} {'conns':>5} {'LIMIT/s':>9} {'ours/s':>9} {'ratio':>6} {'worst':>6} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>7} {'MB':>4} {'errors':>6}")
+print(f"{'':3} {'conns':>5} {'LIMIT/s':>9} {'ours/s':>9} {'ratio':>6} {'worst':>6} {'p50 ms':>8} {'p99 ms':>8} {'LIMIT p99':>9} {'CPU ms':>7} {'MB':>4} {'errors':>6}")
 for w in a.workloads.split(","):
     limit(w, 8), ours(w, 8)  # warm caches, not counted
     for c in map(int, a.conns.split(",")):
@@ -67,6 +67,7 @@ for w in a.workloads.split(","):
         med = lambda rows, key: statistics.median(r[key] for r in rows)
         ratios = [m["rps"] / b["rps"] for m, b in zip(mine, base)]
         shown = f"{med(base, 'rps'):9.0f} {med(mine, 'rps'):9.0f} {statistics.median(ratios):6.2f} {min(ratios):6.2f}" if base else f"{'':9} {med(mine, 'rps'):9.0f} {'':6} {'':6}"
+        p99 = f"{max(r['p99'] for r in base):.3f}" if base else ""
         if w in ("w6", "w7"):
             subprocess.run([f"{HERE}/setup", "wipe"], check=True)
-        print(f"{w:3} {c:5d} {shown} {med(mine, 'p50'):8.3f} {max(r['p99'] for r in mine):8.3f} {med(mine, 'cpu'):7.4f} {max(r['rss'] for r in mine):4.0f} {sum(int(r['errors']) for r in mine):6d}", flush=True)
+        print(f"{w:3} {c:5d} {shown} {med(mine, 'p50'):8.3f} {max(r['p99'] for r in mine):8.3f} {p99:>9} {med(mine, 'cpu'):7.4f} {max(r['rss'] for r in mine):4.0f} {sum(int(r['errors']) for r in mine):6d}", flush=True)
