@@ -384,7 +384,7 @@ impl Planner<'_> {
     }
 }
 
-fn exists(from: From, conditions: Vec<Expr>) -> Expr {
+pub(super) fn exists(from: From, conditions: Vec<Expr>) -> Expr {
     Expr::Exists(Box::new(Select {
         items: vec![SelectItem { expr: Expr::Int(1), name: None }],
         from: Some(from),

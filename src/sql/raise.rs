@@ -24,12 +24,26 @@ pub const CHECK_MARK: &str =
 /// 0 where a condition holds. Where it does not, or is unknown, the statement
 /// fails with SQLSTATE 22P02 and [`CHECK_MARK`].
 pub fn require(condition: Expr) -> Result<Expr, InvalidIdent> {
-    let int4 =
-        SqlType { name: QualifiedName::new(&"pg_catalog".into(), &"int4".into())?, array: false };
-    let text = Expr::Call("concat", vec![Expr::Text(CHECK_MARK.to_owned())]);
     Ok(Expr::Case {
         when: Box::new(condition),
         then: Box::new(Expr::Int(0)),
-        otherwise: Box::new(Expr::Cast(Box::new(text), int4)),
+        otherwise: Box::new(refuse("int4")?),
     })
+}
+
+/// A condition that is asked only where another holds. Where that does not, the
+/// statement fails as in [`require`].
+pub fn require_first(first: Expr, condition: Expr) -> Result<Expr, InvalidIdent> {
+    Ok(Expr::Case {
+        when: Box::new(first),
+        then: Box::new(condition),
+        otherwise: Box::new(refuse("bool")?),
+    })
+}
+
+/// What is no value of a type.
+fn refuse(ty: &str) -> Result<Expr, InvalidIdent> {
+    let name = QualifiedName::new(&"pg_catalog".into(), &ty.into())?;
+    let text = Expr::Call("concat", vec![Expr::Text(CHECK_MARK.to_owned())]);
+    Ok(Expr::Cast(Box::new(text), SqlType { name, array: false }))
 }

@@ -488,3 +488,50 @@ async fn a_database_that_is_away_asks_to_try_again() {
     assert_eq!(answer.errors[0].code.as_str(), "service-unavailable");
     assert!(answer.errors[0].retry_after.is_some());
 }
+
+/// What an upsert does with a row that policies hide must not depend on what is
+/// in that row.
+#[tokio::test]
+async fn a_condition_of_an_upsert_tells_nothing_of_a_hidden_row() {
+    let library = Library::new().await;
+    library
+        .sql("insert into shelf values (3, 1, 'own', 8); update shelf set code = 7 where id = 2");
+    let upsert = |row: &str, key: &str, condition: &str| {
+        format!(
+            r#"mutation {{ insert_shelf(objects: [{{{row}, tenant: 1, label: "new"}}], on_conflict: {{
+                 constraint: {key}, update_columns: [label], where: {condition} }}) {{ affected_rows }} }}"#
+        )
+    };
+    let told = |path: &str| {
+        (
+            "permission-error".to_owned(),
+            path.to_owned(),
+            "check constraint of an insert/update permission has failed".to_owned(),
+        )
+    };
+    for condition in [
+        r#"{label: {_eq: "b"}}"#,
+        r#"{label: {_eq: "c"}}"#,
+        r#"{label: {_like: "b%"}}"#,
+        r#"{tenant: {_gt: 1}}"#,
+        r#"{_not: {tenant: {_gt: 1}}}"#,
+        r#"{label: {_is_null: true}}"#,
+    ] {
+        for (row, key) in [("id: 2", "shelf_pkey"), ("id: 9, code: 7", "shelf_code_key")] {
+            let error = library.error(&user(), &upsert(row, key, condition)).await;
+            assert_eq!(error, told("$.selectionSet.insert_shelf.args.objects"), "{condition}");
+        }
+    }
+    // Of rows that are seen it decides.
+    for (row, key) in [("id: 3", "shelf_pkey"), ("id: 9, code: 8", "shelf_code_key")] {
+        library.sql("update shelf set label = 'own' where id = 3");
+        for (condition, affected, label) in
+            [(r#"{label: {_eq: "b"}}"#, 0, "own"), (r#"{label: {_eq: "own"}}"#, 1, "new")]
+        {
+            let answer = library.data(&user(), &upsert(row, key, condition)).await;
+            assert_eq!(answer["insert_shelf"]["affected_rows"], affected, "{condition}");
+            assert_eq!(library.sql("select label from shelf where id = 3"), label);
+        }
+    }
+    assert_eq!(library.sql("select label from shelf where id = 2"), "b");
+}

@@ -60,7 +60,9 @@ create table lockers (
   member_id int not null references members,
   room_id int references rooms
 );
-create table shelf (id int primary key, tenant int not null, label text not null, unique (label));
+create table shelf (
+  id int primary key, tenant int not null, label text not null, code int unique, unique (label)
+);
 create table plain (id serial primary key, note text default 'none');
 
 -- A count that a trigger keeps.

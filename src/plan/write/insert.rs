@@ -9,15 +9,16 @@ use crate::operation::model::{NewRow, NewRows, OnConflict, RowsInput, WriteOutpu
 use crate::schema::access::InsertAccess;
 use crate::schema::predicate::Predicate;
 use crate::schema::tracked::{Relationship, TrackedId};
-use crate::sql::raise::require;
+use crate::sql::raise::{require, require_first};
 use crate::sql::walk::columns_of_expr;
 use crate::sql::{
-    Alias, ConflictUpdate, Expr, From, Ident, Insert, InsertSource, OnConflict as SqlConflict,
-    Select, SelectItem, SqlType, WithPart,
+    Alias, BinaryOp, ConflictUpdate, Expr, From, Ident, Insert, InsertSource,
+    OnConflict as SqlConflict, Select, SelectItem, SqlType, WithPart,
 };
 
 use super::super::PlanError;
 use super::super::planner::{Planner, RowRef, Touch, own_type};
+use super::super::predicate::exists;
 use super::super::script::{Empty, RootAnswer, Writes};
 use super::output::of_nothing;
 use super::update::returned;
@@ -463,17 +464,17 @@ impl Planner<'_> {
         belongs: &[(ColumnId, Operand)],
     ) -> Result<SqlConflict, PlanError> {
         let table = self.table(row.table)?;
-        let constraint = match conflict.constraint {
+        let key = match conflict.constraint {
             None => None,
             Some(position) => {
                 let key = match position.checked_sub(1) {
                     None => table.primary_key.as_ref(),
                     Some(unique) => table.uniques.get(usize::from(unique)),
                 };
-                let key = key.ok_or(PlanError::Missing("a constraint"))?;
-                Some(Ident::new(key.name.clone())?)
+                Some(key.ok_or(PlanError::Missing("a constraint"))?)
             }
         };
+        let constraint = key.map(|key| Ident::new(key.name.clone())).transpose()?;
         if conflict.columns.is_empty() {
             return Ok(SqlConflict { constraint, update: None });
         }
@@ -499,8 +500,36 @@ impl Planner<'_> {
         let asked = self.asked(row, &conflict.filter)?;
         let mut conditions = self.stored_as(row, belongs)?;
         conditions.extend([permitted, asked]);
-        let filter = Expr::and(conditions);
+        let mut filter = Expr::and(conditions);
+        if filter != Expr::Bool(true) && table.rls_enabled {
+            let key = key.ok_or(PlanError::Missing("a constraint"))?;
+            filter = require_first(self.is_seen(row, &key.columns)?, filter)?;
+        }
         Ok(SqlConflict { constraint, update: Some(ConflictUpdate { set, filter }) })
+    }
+
+    /// Whether policies let the role see the row that an upsert meets. Postgres
+    /// asks for the condition of an upsert before it looks at the policies, so
+    /// what it does then would tell of a row that they hide.
+    fn is_seen(&mut self, row: RowRef, key: &[ColumnId]) -> Result<Expr, PlanError> {
+        let seen = self.fresh(row.table);
+        let from = self.from(seen)?;
+        let mut conditions = Vec::with_capacity(key.len());
+        for id in key {
+            let [here, there] = [self.column(row, *id)?, self.column(seen, *id)?];
+            let schema = self.scalar(row.table, *id)?.operators.schema.clone();
+            let op = BinaryOp { schema, symbol: "=" };
+            let same = Expr::Binary(Box::new(there.clone()), op, Box::new(here.clone()));
+            let column = self.table(row.table)?.column(*id);
+            conditions.push(if column.is_some_and(|column| column.not_null) {
+                same
+            } else {
+                // `NULLS NOT DISTINCT`
+                let null = |expr| Expr::IsNull(Box::new(expr));
+                Expr::or([same, Expr::and([null(there), null(here)])])
+            });
+        }
+        Ok(exists(from, conditions))
     }
 
     /// The condition that each written row has to satisfy.
