@@ -164,7 +164,7 @@ async fn is_refused(url: &ConnectionString) -> bool {
 async fn the_life_of_a_database() {
     let server = Server::start();
     let root = server.client("test").await;
-    for name in ["one", "two", "three", "four", "five", "supabase"] {
+    for name in ["one", "two", "three", "four", "five", "supabase", "origin", "copy", "twin"] {
         root.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
     }
     let rows = root
@@ -190,6 +190,7 @@ async fn the_life_of_a_database() {
     passwords_are_not_logged(&server).await;
     second_database_of_the_cluster(&server).await;
     helpers_of_supabase(&server).await;
+    copies_leave_the_logins_of_the_original(&server).await;
     owner_without_superuser(&server).await;
     owner_without_createrole(&server).await;
     restricted_login_alone(&server).await;
@@ -506,6 +507,49 @@ async fn wrong_pairs(server: &Server) {
     assert!(error.contains("permission denied for schema ringfence"), "{error}");
     assert!(!error.contains("``") && !error.contains("db error"), "{error}");
     client.batch_execute("drop schema ringfence").await.unwrap();
+}
+
+/// A copy has the rows of the original's logins, and lets them be.
+async fn copies_leave_the_logins_of_the_original(server: &Server) {
+    drop(server.database("origin", "postgres").await);
+    let original = boot(&urls(&server.superuser("origin"), None)).await;
+    let login = original.request.user().unwrap().to_owned();
+    let root = server.client("test").await;
+    for copy in ["copy", "twin"] {
+        root.batch_execute(&format!("create database {copy} template origin")).await.unwrap();
+    }
+    // It works in the copy, so the copy goes on with it.
+    let copied = boot(&urls(&server.superuser("copy"), None)).await;
+    assert_eq!(copied.request.user(), Some(&*login));
+    let owner: ConnectionString = server.superuser("copy").parse().unwrap();
+    let script = migrate::print_remove(&owner, None).await.unwrap();
+    assert!(!script.contains(&format!("drop role {login};")), "{script}");
+    let removed = migrate::remove(&owner, None).await.unwrap();
+    let kept = format!("role {login} (made for the database that this one is a copy of)");
+    assert!(removed.kept.contains(&kept), "{removed:?}");
+    assert!(!removed.done.iter().any(|sql| sql.contains(&login) && sql.starts_with("drop role")));
+    assert!(!is_refused(&original.request).await, "the original keeps its login");
+
+    // What no longer works is made anew under a name of its own.
+    let twin: ConnectionString = server.superuser("twin").parse().unwrap();
+    root.batch_execute(&format!("alter role {login} password 'changed'")).await.unwrap();
+    let own = boot(&urls(&server.superuser("twin"), None)).await;
+    let own_login = own.request.user().unwrap().to_owned();
+    assert_ne!(own_login, login);
+    assert!(!is_refused(&own.request).await);
+    assert!(is_refused(&original.request).await, "nobody touched the original's login");
+    let again = boot(&urls(&server.superuser("origin"), None)).await;
+    assert_eq!(again.request.user(), Some(&*login));
+    assert!(!is_refused(&again.request).await);
+
+    let removed =
+        migrate::remove(&server.superuser("origin").parse().unwrap(), None).await.unwrap();
+    assert!(removed.done.contains(&format!("drop role {login}")), "{removed:?}");
+    let removed = migrate::remove(&twin, None).await.unwrap();
+    assert!(removed.done.contains(&format!("drop role {own_login}")), "{removed:?}");
+    for name in ["copy", "twin", "origin"] {
+        root.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
+    }
 }
 
 /// Removing names what still uses a helper, and leaves nothing otherwise.

@@ -110,6 +110,8 @@ impl<'a> From<&'a SchemaConfig> for Wanted<'a> {
 pub(super) struct Login {
     pub(super) role: String,
     password: String,
+    /// Made for this database, and not for one that this is a copy of.
+    own: bool,
 }
 
 impl Login {
@@ -182,6 +184,7 @@ struct Stored {
     kind: String,
     role: String,
     password: String,
+    own: bool,
 }
 
 #[derive(Deserialize)]
@@ -310,16 +313,20 @@ fn history_error(error: refinery::Error) -> MigrateError {
     }
 }
 
+// Before `sql/V6__logins.sql` has run, nothing tells whose a login is.
 const LOGINS: &str = "select coalesce(json_agg(json_build_object(
-    'kind', kind, 'role', role, 'password', password)), '[]')::text from ringfence.logins";
+    'kind', l.kind, 'role', l.role, 'password', l.password,
+    'own', coalesce(to_jsonb(l) ->> 'database' = d.oid::text, not to_jsonb(l) ? 'database'))), '[]')::text
+  from ringfence.logins l, pg_database d where d.datname = current_database()";
 
 async fn read_logins(session: &Session) -> Result<Outcome, MigrateError> {
     let stored: Vec<Stored> = session.json(LOGINS, &[]).await?;
     let find = |kind: Kind| {
-        stored
-            .iter()
-            .find(|login| login.kind == kind.word())
-            .map(|login| Login { role: login.role.clone(), password: login.password.clone() })
+        stored.iter().find(|login| login.kind == kind.word()).map(|login| Login {
+            role: login.role.clone(),
+            password: login.password.clone(),
+            own: login.own,
+        })
     };
     Ok(Outcome {
         report: Report::default(),
@@ -365,7 +372,9 @@ async fn make_logins(
         if works {
             continue;
         }
-        let (login, made) = make_login(session, kind, slot.take(), &roles, database_oid).await?;
+        // What does not work of another database's login is not ours to repair.
+        let kept = slot.take().filter(|login| login.own);
+        let (login, made) = make_login(session, kind, kept, &roles, database_oid).await?;
         match made {
             Made::Done(sql) => outcome.report.done.push(sql),
             Made::Refused(sql) if kind == Kind::Replication => {
@@ -462,14 +471,16 @@ async fn make_login(
 /// `log_statement` writes to the server's log.
 async fn keep(session: &Session, kind: Kind, role: String) -> Result<Login, MigrateError> {
     let sql = "with kept as (
-          insert into ringfence.logins (kind, role, password)
-          values ($1, $2, pg_catalog.replace(
-            pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text, '-', ''))
-          on conflict (kind) do update set role = excluded.role, password = excluded.password
+          insert into ringfence.logins (kind, role, password, database)
+          select $1, $2, pg_catalog.replace(
+            pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text, '-', ''), d.oid
+          from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()
+          on conflict (kind) do update
+          set role = excluded.role, password = excluded.password, database = excluded.database
           returning password)
         select pg_catalog.to_json(password)::text from kept";
     let password = session.json(sql, &[kind.word(), &role]).await?;
-    Ok(Login { role, password })
+    Ok(Login { role, password, own: true })
 }
 
 /// Whether a role that exists has the attributes and the password that we keep.
@@ -642,7 +653,7 @@ pub async fn print(owner: &ConnectionString, scope: Scope<'_>) -> Result<String,
         if !exists(&role) {
             push(&format!("create role {role} {} password '<password>'", kind.attributes()));
         }
-        *slot = Some(Login { role, password: String::new() });
+        *slot = Some(Login { role, password: String::new(), own: true });
     }
     if !facts.has_schema {
         push("create schema ringfence");
@@ -690,14 +701,17 @@ async fn removal(session: &Session, request_login: Option<&str>) -> Result<Remov
         return Err(MigrateError::ReadOnly);
     }
     let outcome = if facts.has_logins { read_logins(session).await? } else { Outcome::default() };
-    let logins: Vec<String> = [outcome.authenticator, outcome.admin, outcome.replication]
-        .into_iter()
-        .flatten()
-        .map(|login| login.role)
-        .collect();
-    let logins = serde_json::Value::from(logins).to_string();
+    let logins = [outcome.authenticator, outcome.admin, outcome.replication].into_iter().flatten();
+    let (own, others): (Vec<Login>, Vec<Login>) = logins.partition(|login| login.own);
+    let own: Vec<String> = own.into_iter().map(|login| login.role).collect();
+    let own = serde_json::Value::from(own).to_string();
     let request_login = request_login.unwrap_or_default();
-    session.json(include_str!("remove.sql"), &[&logins, request_login]).await
+    let mut removal: Removal =
+        session.json(include_str!("remove.sql"), &[&own, request_login]).await?;
+    removal.kept.extend(others.into_iter().map(|login| {
+        format!("role {} (made for the database that this one is a copy of)", login.role)
+    }));
+    Ok(removal)
 }
 
 /// The script of [`remove`].
