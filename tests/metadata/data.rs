@@ -211,6 +211,8 @@ async fn a_bulk_of_data_and_digits_are_kept() {
 async fn bad_commands_are_told() {
     let project = Project::new().await;
     project.writers().await;
+    let found =
+        |condition: Value| json!({"table": "article", "columns": ["id"], "where": condition});
     for (name, args, code, path) in [
         ("insert", json!({"table": "article"}), "parse-failed", "$"),
         ("insert", json!({"table": "nothing", "objects": []}), "not-exists", "$.args.table"),
@@ -240,6 +242,60 @@ async fn bad_commands_are_told() {
             "$.args.where.nothing",
         ),
         ("count", json!({"table": "article", "distinct": 3}), "parse-failed", "$.distinct"),
+        // What cannot be read, and what is not there.
+        ("select", found(json!({"title": 5})), "parse-failed", "$.args.where.title"),
+        (
+            "select",
+            found(json!({"title": {"_eq": true}})),
+            "parse-failed",
+            "$.args.where.title._eq",
+        ),
+        (
+            "select",
+            found(json!({"title": {"_in": ["a", 1]}})),
+            "parse-failed",
+            "$.args.where.title._in",
+        ),
+        ("select", found(json!({"id": {"_in": 3}})), "parse-failed", "$.args.where.id._in"),
+        ("select", found(json!({"id": {"_gt": false}})), "parse-failed", "$.args.where.id._gt"),
+        ("select", found(json!({"id": {"_gt": {"a": 1}}})), "parse-failed", "$.args.where.id._gt"),
+        ("select", found(json!({"id": {"_gt": [1]}})), "parse-failed", "$.args.where.id._gt"),
+        (
+            "select",
+            found(json!({"id": {"_is_null": 1}})),
+            "parse-failed",
+            "$.args.where.id._is_null",
+        ),
+        ("select", found(json!({"is_published": 1})), "parse-failed", "$.args.where.is_published"),
+        ("select", found(json!({"_and": {}})), "parse-failed", "$.args.where._and"),
+        ("select", found(json!({"_not": []})), "parse-failed", "$.args.where._not"),
+        ("select", found(json!({"nothing": 1})), "unexpected-payload", "$.args.where.nothing"),
+        (
+            "select",
+            found(json!({"id": {"_nope": 1}})),
+            "unexpected-payload",
+            "$.args.where.id._nope",
+        ),
+        (
+            "select",
+            found(json!({"id": {"_has_key": "a"}})),
+            "unexpected-payload",
+            "$.args.where.id._has_key",
+        ),
+        (
+            "select",
+            found(json!({"id": {"_gt": null}})),
+            "unexpected-payload",
+            "$.args.where.id._gt",
+        ),
+        (
+            "select",
+            found(json!({"_or": [{}, {"author": {"x": 1}}]})),
+            "unexpected-payload",
+            "$.args.where._or[1].author.x",
+        ),
+        // A text may be anything of which Postgres makes a value.
+        ("select", found(json!({"id": "x"})), "data-exception", "$.args"),
         (
             "insert",
             json!({"table": "article", "objects": [{"title": null, "author_id": 1}]}),
@@ -255,6 +311,22 @@ async fn bad_commands_are_told() {
             "{name} {args}: {answer}"
         );
     }
+}
+
+/// What Postgres cannot do is a fault, and no cause of it is told.
+#[tokio::test]
+async fn an_error_of_the_database_is_a_fault() {
+    let project = Project::new().await;
+    project.sql("create table doc (id int primary key, body json)").await;
+    project.done("pg_track_table", json!({"table": "doc"})).await;
+    let args = json!({"table": "doc", "columns": ["id"], "order_by": ["+body"]});
+    let (status, answer) = project.data("admin", "0", "select", args).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+    assert_eq!(
+        (&answer["code"], &answer["error"]),
+        (&json!("unexpected"), &json!("database query error")),
+        "{answer}"
+    );
 }
 
 /// A column on the right of a comparison tells as much as one on the left.

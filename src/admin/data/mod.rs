@@ -22,7 +22,7 @@ use crate::metadata::QualifiedName;
 use crate::operation::Operation;
 use crate::operation::model::{Root, RootSelection};
 use crate::schema::RoleSchema;
-use crate::schema::tracked::conditions::{self, ConditionError};
+use crate::schema::tracked::conditions::{self, ConditionError, ConditionProblem};
 use crate::schema::tracked::{SourceId, TrackedId, TrackedTable};
 use crate::session::{Authority, Session};
 
@@ -158,5 +158,10 @@ fn as_output(bytes: &[u8]) -> Result<Output, ApiError> {
 
 /// An error in a condition, below `path`.
 fn in_condition(path: &JsonPath, error: ConditionError) -> ApiError {
-    ApiError::new(Code::UnexpectedPayload, error.message).at(path.join(&error.path))
+    let code = match &error.problem {
+        ConditionProblem::Unreadable(_) => Code::ParseFailed,
+        ConditionProblem::Gone(what) => return ApiError::internal(*what),
+        _ => Code::UnexpectedPayload,
+    };
+    ApiError::new(code, error.problem.to_string()).at(path.join(&error.path))
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::base::JsonPath;
 use crate::catalog::model::ColumnId;
+use crate::graphql::Name;
 use crate::metadata::{QualifiedName, document};
 use crate::schema::geojson;
 use crate::schema::predicate::{
@@ -28,10 +29,44 @@ const MAX_DEPTH: usize = 64;
 
 /// What is wrong with a condition, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{problem}")]
 pub struct ConditionError {
     pub path: JsonPath,
-    pub message: String,
+    pub problem: ConditionProblem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConditionProblem {
+    /// A value that cannot be read as what stands there: a literal of a column's type,
+    /// a list, an object of an operator.
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("column {column:?} does not exist in table \"{table}\"")]
+    NoColumn { column: String, table: String },
+    #[error("table \"{0}\" is not tracked")]
+    NoTable(QualifiedName),
+    #[error("unknown operator {0:?}")]
+    NoOperator(String),
+    #[error("the type {0} has no such operator")]
+    OfOtherType(Name),
+    #[error("a column cannot be cast to {0:?} here")]
+    NoCast(String),
+    #[error("unexpected null; only _eq, _neq and _is_null take it")]
+    Null,
+    #[error("the column's type cannot be compared")]
+    Incomparable,
+    #[error("the condition is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+    /// What is tracked and the catalogue do not fit.
+    #[error("{0}")]
+    Gone(&'static str),
+}
+
+use ConditionProblem as Problem;
+
+/// A value that is not what it has to be.
+fn unreadable(message: impl Into<String>) -> Problem {
+    Problem::Unreadable(message.into())
 }
 
 /// Reads a condition on the rows of `table`.
@@ -53,7 +88,7 @@ pub(super) fn parse_noting(
     let mut reader = Reader { tracked, root: table, path: JsonPath::root(), depth: 0, mentions };
     match reader.condition(table, json) {
         Ok(predicate) => Ok(predicate),
-        Err(message) => Err(ConditionError { path: reader.path, message }),
+        Err(problem) => Err(ConditionError { path: reader.path, problem }),
     }
 }
 
@@ -76,17 +111,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn table(&self, id: TrackedId) -> Result<&'a TrackedTable, String> {
-        self.tracked.table(id).ok_or_else(|| "the table is not tracked".to_owned())
+    fn table(&self, id: TrackedId) -> Result<&'a TrackedTable, Problem> {
+        self.tracked.table(id).ok_or(Problem::Gone("the table is not tracked"))
     }
 
-    fn condition(&mut self, table: TrackedId, json: &Value) -> Result<Predicate, String> {
+    fn condition(&mut self, table: TrackedId, json: &Value) -> Result<Predicate, Problem> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!("the condition is nested deeper than {MAX_DEPTH} levels"));
+            return Err(Problem::TooDeep);
         }
         let Value::Object(entries) = json else {
-            return Err(format!("expected an object with a condition, but found {json}"));
+            return Err(unreadable(format!(
+                "expected an object with a condition, but found {json}"
+            )));
         };
         self.mentions.insert(table);
         let mut parts = Vec::with_capacity(entries.len());
@@ -106,9 +143,9 @@ impl<'a> Reader<'a> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Predicate::And(parts) })
     }
 
-    fn conditions(&mut self, table: TrackedId, json: &Value) -> Result<Vec<Predicate>, String> {
+    fn conditions(&mut self, table: TrackedId, json: &Value) -> Result<Vec<Predicate>, Problem> {
         let Value::Array(items) = json else {
-            return Err(format!("expected a list of conditions, but found {json}"));
+            return Err(unreadable(format!("expected a list of conditions, but found {json}")));
         };
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -119,18 +156,17 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
-    fn exists(&mut self, table: TrackedId, json: &Value) -> Result<Predicate, String> {
+    fn exists(&mut self, table: TrackedId, json: &Value) -> Result<Predicate, Problem> {
         let source = self.table(table)?.source;
         let field = |name: &str| {
-            json.get(name)
-                .ok_or_else(|| format!("_exists needs _table and _where; {name} is missing"))
+            json.get(name).ok_or_else(|| {
+                unreadable(format!("_exists needs _table and _where; {name} is missing"))
+            })
         };
         let name: QualifiedName =
-            document::parse(field("_table")?).map_err(|error| error.message)?;
-        let target = self
-            .tracked
-            .find(source, &name)
-            .ok_or_else(|| format!("table \"{name}\" is not tracked"))?;
+            document::parse(field("_table")?).map_err(|error| unreadable(error.message))?;
+        let target =
+            self.tracked.find(source, &name).ok_or_else(|| Problem::NoTable(name.clone()))?;
         let condition = field("_where")?;
         self.path.push_key("_where");
         let inner = Box::new(self.condition(target, condition)?);
@@ -138,20 +174,22 @@ impl<'a> Reader<'a> {
         Ok(Predicate::Exists { table: target, inner })
     }
 
-    fn entry(&mut self, id: TrackedId, name: &str, value: &Value) -> Result<Predicate, String> {
+    fn entry(&mut self, id: TrackedId, name: &str, value: &Value) -> Result<Predicate, Problem> {
         let table = self.table(id)?;
-        let db = self.tracked.db_table(id).ok_or("the table is not in the catalogue")?;
+        let db =
+            self.tracked.db_table(id).ok_or(Problem::Gone("the table is not in the catalogue"))?;
         if let Some(column) = db.columns.iter().find(|column| *column.name == *name) {
             return self.operators(id, &Subject::Column(column.id), value);
         }
         if let Some(index) = table.relationship_named(name) {
             let target = table.relationships.get(index).map(|relationship| relationship.target);
-            let target = target.ok_or("the relationship leads nowhere")?;
+            let target = target.ok_or(Problem::Gone("the relationship leads nowhere"))?;
             let inner = Box::new(self.condition(target, value)?);
             return Ok(Predicate::Related { relationship: index, inner });
         }
         if let Some(index) = table.computed_named(name) {
-            let field = table.computed.get(index).ok_or("the computed field is gone")?;
+            let field =
+                table.computed.get(index).ok_or(Problem::Gone("the computed field is gone"))?;
             return match field.returns {
                 Returns::Scalar(_) => self.operators(id, &Subject::Computed(index), value),
                 Returns::Rows { table: target, .. } => {
@@ -161,11 +199,10 @@ impl<'a> Reader<'a> {
             };
         }
         let here = QualifiedName::new(db.schema.clone(), db.name.clone());
-        Err(format!("column \"{name}\" does not exist in table \"{here}\""))
+        Err(Problem::NoColumn { column: name.to_owned(), table: here.to_string() })
     }
 
-    fn scalar(&self, table: TrackedId, subject: &Subject) -> Result<&'a ScalarType, String> {
-        let missing = || "the column's type cannot be compared".to_owned();
+    fn scalar(&self, table: TrackedId, subject: &Subject) -> Result<&'a ScalarType, Problem> {
         let scalars = &self.tracked.scalars;
         match subject {
             Subject::Column(column) => self.tracked.db_column(table, *column).and_then(|column| {
@@ -183,7 +220,7 @@ impl<'a> Reader<'a> {
             },
         }
         .map(Arc::as_ref)
-        .ok_or_else(missing)
+        .ok_or(Problem::Incomparable)
     }
 
     /// `{_eq: 1, _gt: …}`, or a value, which means `_eq`.
@@ -192,7 +229,7 @@ impl<'a> Reader<'a> {
         table: TrackedId,
         subject: &Subject,
         json: &Value,
-    ) -> Result<Predicate, String> {
+    ) -> Result<Predicate, Problem> {
         let scalar = self.scalar(table, subject)?;
         let Value::Object(entries) = json else {
             return self.compare(scalar, subject, Comparison::Eq, json);
@@ -206,7 +243,9 @@ impl<'a> Reader<'a> {
                     Value::Bool(null) => {
                         Predicate::IsNull { subject: subject.clone(), negated: !null }
                     }
-                    other => return Err(format!("expected a boolean, but found {other}")),
+                    other => {
+                        return Err(unreadable(format!("expected a boolean, but found {other}")));
+                    }
                 },
                 "cast" => self.cast(table, subject, value)?,
                 name => match column_comparison(name) {
@@ -232,16 +271,16 @@ impl<'a> Reader<'a> {
         table: TrackedId,
         subject: &Subject,
         json: &Value,
-    ) -> Result<Predicate, String> {
+    ) -> Result<Predicate, Problem> {
         let (Subject::Column(column), Value::Object(entries)) = (subject, json) else {
-            return Err("_cast takes an object with the type to cast to".to_owned());
+            return Err(unreadable("_cast takes an object with the type to cast to"));
         };
         let target = CastTarget::of(&self.scalar(table, subject)?.operators);
         let mut parts = Vec::new();
         for (ty, value) in entries {
             let named = if ty == "text" { "String" } else { ty };
             let Some(target) = target.filter(|target| target.name() == named) else {
-                return Err(format!("a column cannot be cast to \"{ty}\" here"));
+                return Err(Problem::NoCast(ty.clone()));
             };
             self.path.push_key(ty.clone());
             parts.push(self.operators(table, &Subject::Cast(*column, target), value)?);
@@ -251,24 +290,32 @@ impl<'a> Reader<'a> {
     }
 
     /// `"column"`, `["column"]`, or `["$", "column"]` of the outermost table.
-    fn reference(&self, table: TrackedId, json: &Value) -> Result<ColumnReference, String> {
+    fn reference(&self, table: TrackedId, json: &Value) -> Result<ColumnReference, Problem> {
         let (root, name) = match json {
             Value::String(name) => (false, name),
             Value::Array(items) => match items.as_slice() {
                 [Value::String(name)] => (false, name),
                 [Value::String(dollar), Value::String(name)] if dollar == "$" => (true, name),
-                _ => return Err("expected a column, or [\"$\", column]".to_owned()),
+                _ => return Err(unreadable("expected a column, or [\"$\", column]")),
             },
-            other => return Err(format!("expected a column, but found {other}")),
+            other => {
+                return Err(unreadable(format!("expected a column, but found {other}")));
+            }
         };
         let table = if root { self.root } else { table };
-        let db = self.tracked.db_table(table).ok_or("the table is not in the catalogue")?;
+        let db = self
+            .tracked
+            .db_table(table)
+            .ok_or(Problem::Gone("the table is not in the catalogue"))?;
         let column = db
             .columns
             .iter()
             .find(|column| **name == *column.name)
             .map(|column| column.id)
-            .ok_or_else(|| format!("column \"{name}\" does not exist in table \"{}\"", db.name))?;
+            .ok_or_else(|| Problem::NoColumn {
+                column: name.clone(),
+                table: db.name.to_string(),
+            })?;
         Ok(ColumnReference { root, column })
     }
 
@@ -278,24 +325,24 @@ impl<'a> Reader<'a> {
         subject: &Subject,
         comparison: Comparison,
         json: &Value,
-    ) -> Result<Predicate, String> {
+    ) -> Result<Predicate, Problem> {
         let subject = subject.clone();
         if json.is_null() {
             return match comparison {
                 Comparison::Eq => Ok(Predicate::IsNull { subject, negated: false }),
                 Comparison::Neq => Ok(Predicate::IsNull { subject, negated: true }),
-                _ => Err("unexpected null; only _eq, _neq and _is_null take it".to_owned()),
+                _ => Err(Problem::Null),
             };
         }
         if !scalar.operators.has(comparison) {
-            return Err(format!("the type {} has no such operator", scalar.name));
+            return Err(Problem::OfOtherType(scalar.name.clone()));
         }
         let right = self
             .tracked
             .scalars
             .right_side(scalar, comparison)
             .and_then(|id| self.tracked.scalars.get(id))
-            .ok_or("the operator's type is not there")?;
+            .ok_or(Problem::Gone("the operator's type is not there"))?;
         // A column of the same GraphQL type can have another type in the
         // database; values follow the column.
         let right = if right.id == scalar.id { scalar } else { right.as_ref() };
@@ -306,9 +353,9 @@ impl<'a> Reader<'a> {
                 ),
                 Value::String(text) => match session_variable(text) {
                     Some(name) => CompareValue::Array(Operand::Session(name)),
-                    None => return Err(format!("expected a list, but found {json}")),
+                    None => return Err(unreadable(format!("expected a list, but found {json}"))),
                 },
-                other => return Err(format!("expected a list, but found {other}")),
+                other => return Err(unreadable(format!("expected a list, but found {other}"))),
             }
         } else if let Some(input) = comparison.takes_band() {
             CompareValue::Band(Box::new(band(input, json)?))
@@ -322,9 +369,11 @@ impl<'a> Reader<'a> {
 }
 
 /// `{"distance": 10, "from": {…}, "use_spheroid": false}`
-fn within(scalar: &ScalarType, json: &Value) -> Result<Within, String> {
+fn within(scalar: &ScalarType, json: &Value) -> Result<Within, Problem> {
     let Value::Object(entries) = json else {
-        return Err(format!("expected an object with distance and from, but found {json}"));
+        return Err(unreadable(format!(
+            "expected an object with distance and from, but found {json}"
+        )));
     };
     let (mut distance, mut from, mut use_spheroid) = (None, None, None);
     for (key, value) in entries {
@@ -332,19 +381,21 @@ fn within(scalar: &ScalarType, json: &Value) -> Result<Within, String> {
             ("distance", value) => distance = Some(operand(Codec::Float, value)?),
             ("from", value) => from = Some(operand(scalar.codec, value)?),
             ("use_spheroid", Value::Bool(value)) => use_spheroid = Some(*value),
-            _ => return Err(format!("unexpected \"{key}\": {value}")),
+            _ => return Err(unreadable(format!("unexpected \"{key}\": {value}"))),
         }
     }
     match (distance, from) {
         (Some(distance), Some(from)) => Ok(Within { distance, from, use_spheroid }),
-        _ => Err("distance and from are needed".to_owned()),
+        _ => Err(unreadable("distance and from are needed")),
     }
 }
 
 /// `{"geommin": {…}, "nband": 1}`
-fn band(input: BandInput, json: &Value) -> Result<Band, String> {
+fn band(input: BandInput, json: &Value) -> Result<Band, Problem> {
     let Value::Object(entries) = json else {
-        return Err(format!("expected an object with geommin and nband, but found {json}"));
+        return Err(unreadable(format!(
+            "expected an object with geommin and nband, but found {json}"
+        )));
     };
     let (mut place, mut band) = (None, None);
     for (key, value) in entries {
@@ -354,20 +405,20 @@ fn band(input: BandInput, json: &Value) -> Result<Band, String> {
                 band = Some(operand(Codec::Int, value)?);
             }
             ("geommin", value) => place = Some(operand(Codec::GeoJson, value)?),
-            _ => return Err(format!("unexpected \"{key}\": {value}")),
+            _ => return Err(unreadable(format!("unexpected \"{key}\": {value}"))),
         }
     }
     match (place, band) {
         (Some(_), None) if input == BandInput::Band => {
-            Err("geommin and nband are needed".to_owned())
+            Err(unreadable("geommin and nband are needed"))
         }
         (Some(place), band) => Ok(Band { place, band }),
-        (None, _) => Err("geommin is needed".to_owned()),
+        (None, _) => Err(unreadable("geommin is needed")),
     }
 }
 
-fn unknown(word: &str) -> String {
-    format!("unknown operator \"{word}\"")
+fn unknown(word: &str) -> Problem {
+    Problem::NoOperator(word.to_owned())
 }
 
 /// An operator by its name without the mark.
@@ -393,7 +444,7 @@ fn column_comparison(name: &str) -> Option<Comparison> {
 }
 
 /// A value of a scalar: a session variable, or the text of a literal.
-pub(super) fn operand(codec: Codec, json: &Value) -> Result<Operand, String> {
+pub(super) fn operand(codec: Codec, json: &Value) -> Result<Operand, Problem> {
     if let Value::String(text) = json
         && let Some(name) = session_variable(text)
     {
@@ -402,33 +453,64 @@ pub(super) fn operand(codec: Codec, json: &Value) -> Result<Operand, String> {
     literal(codec, json).map(|text| Operand::Const(text.into()))
 }
 
-/// The same for a comparison, which also knows the type.
-fn compared(scalar: &ScalarType, json: &Value) -> Result<Operand, String> {
+/// The same for a comparison, which also knows the type: a value that is no text is
+/// one of the type, as in Hasura.
+fn compared(scalar: &ScalarType, json: &Value) -> Result<Operand, Problem> {
+    let found = match (json, scalar.codec) {
+        (Value::Number(_), Codec::String | Codec::Text | Codec::Boolean | Codec::GeoJson) => {
+            Some("Number")
+        }
+        (
+            Value::Bool(_),
+            Codec::String
+            | Codec::Text
+            | Codec::GeoJson
+            | Codec::Int
+            | Codec::Float
+            | Codec::Number,
+        ) => Some("Boolean"),
+        (Value::Array(_), codec) if codec != Codec::Json && !scalar.array => Some("Array"),
+        _ => None,
+    };
+    if let Some(found) = found {
+        return Err(unreadable(match scalar.codec {
+            Codec::String => {
+                format!("parsing Text failed, expected String, but encountered {found}")
+            }
+            Codec::Boolean => {
+                format!("parsing Bool failed, expected Boolean, but encountered {found}")
+            }
+            Codec::Int | Codec::Float | Codec::Number => {
+                format!("a number is expected for type: {}, but {found} was found", scalar.name)
+            }
+            _ => format!("A string is expected for type: {}", scalar.name),
+        }));
+    }
     let operand = operand(scalar.codec, json)?;
     match &operand {
         Operand::Const(text) if scalar.operators.ltree && !is_label_path(text) => {
-            Err(LABEL_PATH.to_owned())
+            Err(unreadable(LABEL_PATH))
         }
         Operand::Const(text) if scalar.operators.raster && !is_hexadecimal(text) => {
-            Err(RASTER.to_owned())
+            Err(unreadable(RASTER))
         }
         _ => Ok(operand),
     }
 }
 
-fn literal(codec: Codec, json: &Value) -> Result<String, String> {
+fn literal(codec: Codec, json: &Value) -> Result<String, Problem> {
     match (codec, json) {
         (Codec::Json, json) => Ok(json.to_string()),
         (Codec::GeoJson, Value::Object(_)) => {
-            geojson::ewkt(json).map_err(|error| error.to_string())
+            geojson::ewkt(json).map_err(|error| unreadable(error.to_string()))
         }
-        (_, Value::Object(_)) => Err(format!("expected a value, but found {json}")),
+        (_, Value::Object(_)) => Err(unreadable(format!("expected a value, but found {json}"))),
         (_, json) => vars::text(json)
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| "unexpected null".to_owned()),
+            .map_err(|error| unreadable(error.to_string()))?
+            .ok_or_else(|| unreadable("unexpected null")),
     }
     .and_then(|text| {
-        if text.contains('\0') { Err("a text must not hold NUL".to_owned()) } else { Ok(text) }
+        if text.contains('\0') { Err(unreadable("a text must not hold NUL")) } else { Ok(text) }
     })
 }
 

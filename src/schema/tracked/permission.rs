@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
         let value = json.value().map_err(|error| error.to_string())?;
         let read =
             conditions::parse_noting(self.tracked, self.id, &value, &mut conditions.mentions);
-        let read = Arc::new(read.map_err(|error| error.message)?);
+        let read = Arc::new(read.map_err(|error| error.to_string())?);
         conditions.by_text.insert(json.text(), read.clone());
         Ok(read)
     }
