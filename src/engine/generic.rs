@@ -37,5 +37,5 @@ impl Comparison {
 
 /// How a statement is to be planned.
 pub(super) fn planning(generic: &GenericPlan) -> Planning {
-    if generic.serves_all() { Planning::Once } else { Planning::AsSet }
+    if generic.is_asked_for() { Planning::Once } else { Planning::AsSet }
 }

@@ -5,10 +5,10 @@
 //! a thousandth, and takes the work of planning for almost nothing. A short
 //! list then spends a fourth of its time on plans that are all alike. So the
 //! estimates of both are compared now and then: where the values make no
-//! difference worth mentioning, Postgres is told to plan once. Where they do,
-//! it decides as ever.
+//! difference worth mentioning and Postgres would plan each time, it is told to
+//! plan once. Else it decides as ever.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use crate::pg::Costs;
 
@@ -26,6 +26,8 @@ const INTERVAL: u32 = 1 << 14;
 pub struct GenericPlan {
     runs: AtomicU32,
     agreed: AtomicU8,
+    /// The generic plan was estimated to cost more, be it by a thousandth.
+    dearer: AtomicBool,
 }
 
 /// One run of a statement.
@@ -46,9 +48,10 @@ impl GenericPlan {
         Run { repeated: before > 0, compared }
     }
 
-    /// Whether Postgres is to plan once.
-    pub fn serves_all(&self) -> bool {
-        self.agreed.load(Ordering::Relaxed) >= ENOUGH
+    /// Whether Postgres is to be told to plan once. Where the generic plan is not
+    /// dearer it does so by itself.
+    pub fn is_asked_for(&self) -> bool {
+        self.dearer.load(Ordering::Relaxed) && self.agreed.load(Ordering::Relaxed) >= ENOUGH
     }
 
     /// Takes a comparison in. One that disagrees undoes all before.
@@ -57,6 +60,9 @@ impl GenericPlan {
         let agreed = self.agreed.load(Ordering::Relaxed);
         let agreed = if agrees { agreed.saturating_add(1).min(ENOUGH) } else { 0 };
         self.agreed.store(agreed, Ordering::Relaxed);
+        if costs.generic > costs.custom {
+            self.dearer.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -81,16 +87,27 @@ mod tests {
         let plan = GenericPlan::default();
         for _ in 0..4 {
             plan.learn(ALIKE);
-            assert!(!plan.serves_all());
+            assert!(!plan.is_asked_for());
         }
         plan.learn(ALIKE);
-        assert!(plan.serves_all());
+        assert!(plan.is_asked_for());
         plan.learn(CHEAPER);
-        assert!(!plan.serves_all());
+        assert!(!plan.is_asked_for());
         for _ in 0..4 {
             plan.learn(ALIKE);
         }
-        assert!(!plan.serves_all());
+        assert!(!plan.is_asked_for());
+    }
+
+    #[test]
+    fn postgres_is_not_told_what_it_does_by_itself() {
+        let plan = GenericPlan::default();
+        for _ in 0..10 {
+            plan.learn(Costs { custom: 8.45, generic: 8.45 });
+        }
+        assert!(!plan.is_asked_for());
+        plan.learn(ALIKE);
+        assert!(plan.is_asked_for());
     }
 
     #[test]
@@ -100,7 +117,7 @@ mod tests {
             for _ in 0..10 {
                 plan.learn(Costs { custom, generic: 1.0 });
             }
-            assert!(!plan.serves_all());
+            assert!(!plan.is_asked_for());
         }
     }
 }
