@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::error::{DbFault, PgError};
 use crate::base::{ApiError, Code};
-use crate::sql::raise::{CHECK_FAILED, CHECK_MARK};
+use crate::sql::raise::{CHECK_FAILED, CHECK_MARK, UNSEEN, UNSEEN_MARK};
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: u32 = 1;
@@ -95,9 +95,12 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
             Code::TimeLimitExceeded,
             "the transaction stayed open for longer than it may",
         ),
-        // The error that a statement makes on purpose.
+        // Errors that a statement makes on purpose.
         "22P02" if !fault.of_parameter && fault.message.contains(CHECK_MARK) => {
             ApiError::new(Code::PermissionError, CHECK_FAILED)
+        }
+        "22P02" if !fault.of_parameter && fault.message.contains(UNSEEN_MARK) => {
+            ApiError::new(Code::PermissionError, UNSEEN)
         }
         // What tsvector, ltree, hstore and jsonpath say of a value they cannot read.
         "42601" if !fault.of_statement => data_error(Code::DataException, fault),

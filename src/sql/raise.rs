@@ -21,29 +21,36 @@ pub const CHECK_FAILED: &str = "check constraint of an insert/update permission 
 pub const CHECK_MARK: &str =
     "ringfence: check constraint of an insert/update permission has failed";
 
+/// What a client is told when an upsert with a condition meets a row that it
+/// does not see.
+pub const UNSEEN: &str = "the row that the upsert meets is hidden by row-level security, or another transaction has only now inserted it";
+
+/// What the error of [`require_seen`] says.
+pub const UNSEEN_MARK: &str = "ringfence: the upsert meets a row that is not seen";
+
 /// 0 where a condition holds. Where it does not, or is unknown, the statement
 /// fails with SQLSTATE 22P02 and [`CHECK_MARK`].
 pub fn require(condition: Expr) -> Result<Expr, InvalidIdent> {
     Ok(Expr::Case {
         when: Box::new(condition),
         then: Box::new(Expr::Int(0)),
-        otherwise: Box::new(refuse("int4")?),
+        otherwise: Box::new(refuse(CHECK_MARK, "int4")?),
     })
 }
 
-/// A condition that is asked only where another holds. Where that does not, the
-/// statement fails as in [`require`].
-pub fn require_first(first: Expr, condition: Expr) -> Result<Expr, InvalidIdent> {
+/// A condition that is asked only of a row that is seen. Where it is not, the
+/// statement fails with SQLSTATE 22P02 and [`UNSEEN_MARK`].
+pub fn require_seen(seen: Expr, condition: Expr) -> Result<Expr, InvalidIdent> {
     Ok(Expr::Case {
-        when: Box::new(first),
+        when: Box::new(seen),
         then: Box::new(condition),
-        otherwise: Box::new(refuse("bool")?),
+        otherwise: Box::new(refuse(UNSEEN_MARK, "bool")?),
     })
 }
 
-/// What is no value of a type.
-fn refuse(ty: &str) -> Result<Expr, InvalidIdent> {
+/// A text that is no value of a type.
+fn refuse(mark: &str, ty: &str) -> Result<Expr, InvalidIdent> {
     let name = QualifiedName::new(&"pg_catalog".into(), &ty.into())?;
-    let text = Expr::Call("concat", vec![Expr::Text(CHECK_MARK.to_owned())]);
+    let text = Expr::Call("concat", vec![Expr::Text(mark.to_owned())]);
     Ok(Expr::Cast(Box::new(text), SqlType { name, array: false }))
 }

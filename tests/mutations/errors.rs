@@ -506,7 +506,7 @@ async fn a_condition_of_an_upsert_tells_nothing_of_a_hidden_row() {
         (
             "permission-error".to_owned(),
             path.to_owned(),
-            "check constraint of an insert/update permission has failed".to_owned(),
+            "the row that the upsert meets is hidden by row-level security, or another transaction has only now inserted it".to_owned(),
         )
     };
     for condition in [

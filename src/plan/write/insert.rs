@@ -9,7 +9,7 @@ use crate::operation::model::{NewRow, NewRows, OnConflict, RowsInput, WriteOutpu
 use crate::schema::access::InsertAccess;
 use crate::schema::predicate::Predicate;
 use crate::schema::tracked::{Relationship, TrackedId};
-use crate::sql::raise::{require, require_first};
+use crate::sql::raise::{require, require_seen};
 use crate::sql::walk::columns_of_expr;
 use crate::sql::{
     Alias, BinaryOp, ConflictUpdate, Expr, From, Ident, Insert, InsertSource,
@@ -503,14 +503,15 @@ impl Planner<'_> {
         let mut filter = Expr::and(conditions);
         if filter != Expr::Bool(true) && table.rls_enabled {
             let key = key.ok_or(PlanError::Missing("a constraint"))?;
-            filter = require_first(self.is_seen(row, &key.columns)?, filter)?;
+            filter = require_seen(self.is_seen(row, &key.columns)?, filter)?;
         }
         Ok(SqlConflict { constraint, update: Some(ConflictUpdate { set, filter }) })
     }
 
     /// Whether policies let the role see the row that an upsert meets. Postgres
     /// asks for the condition of an upsert before it looks at the policies, so
-    /// what it does then would tell of a row that they hide.
+    /// what it does then would tell of a row that they hide. A row that another
+    /// transaction has inserted since the statement began is not seen either.
     fn is_seen(&mut self, row: RowRef, key: &[ColumnId]) -> Result<Expr, PlanError> {
         let seen = self.fresh(row.table);
         let from = self.from(seen)?;
