@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::base::{ApiError, Code};
 use crate::catalog::model::Catalog;
 use crate::metadata::{NonEmpty, QualifiedName, Source};
-use crate::pg::{DbFault, PgError};
+use crate::pg::PgError;
 use crate::schema::tracked::{SourceId, Tracked};
 
 use super::changes::{self, FunctionChange, Renames};
@@ -85,18 +85,11 @@ fn refused(error: PgError, sql: &str) -> ApiError {
             .at(args_path().key("sql"));
     }
     let PgError::Database(fault) = &error else { return error.into() };
-    let DbFault { sqlstate, message, detail, hint, .. } = fault.as_ref();
     ApiError::new(Code::PostgresError, "query execution failed").with_status(400).with_internal(
         json!({
             "statement": sql,
             "prepared": false,
-            "error": {
-                "exec_status": "FatalError",
-                "hint": hint,
-                "message": message,
-                "status_code": sqlstate,
-                "description": detail,
-            },
+            "error": fault.in_full(),
             "arguments": [],
         }),
     )

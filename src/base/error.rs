@@ -112,6 +112,9 @@ pub enum Extensions {
     Code(String),
     /// All of `extensions`.
     Whole(serde_json::Value),
+    /// What the database said of a statement that it could not run; not for clients, but
+    /// for the administrator where an endpoint tells it.
+    Fault(serde_json::Value),
 }
 
 impl ApiError {
@@ -135,6 +138,11 @@ impl ApiError {
 
     pub fn with_internal(mut self, internal: serde_json::Value) -> Self {
         self.internal = Some(Box::new(internal));
+        self
+    }
+
+    pub fn with_fault(mut self, fault: serde_json::Value) -> Self {
+        self.extensions = Some(Box::new(Extensions::Fault(fault)));
         self
     }
 
@@ -179,7 +187,7 @@ impl Serialize for ApiError {
                 let code = match self.0.extensions.as_deref() {
                     Some(Extensions::Whole(value)) => return value.serialize(serializer),
                     Some(Extensions::Code(code)) => code.as_str(),
-                    None => self.0.code.as_str(),
+                    Some(Extensions::Fault(_)) | None => self.0.code.as_str(),
                 };
                 let mut map = serializer.serialize_map(None)?;
                 if let Some(internal) = &self.0.internal {
@@ -215,7 +223,9 @@ mod tests {
 
     #[test]
     fn error_serialises_message_then_extensions() {
-        let error = ApiError::new(Code::ValidationFailed, "no").with_detail("secret");
+        let error = ApiError::new(Code::ValidationFailed, "no")
+            .with_detail("secret")
+            .with_fault(serde_json::json!({"message": "secret"}));
         assert_eq!(
             serde_json::to_string(&error).expect("plain data"),
             r#"{"message":"no","extensions":{"path":"$","code":"validation-failed"}}"#

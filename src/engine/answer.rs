@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::base::{ApiError, Code, JsonPath};
+use crate::base::{ApiError, Code, Extensions, JsonPath};
 use crate::graphql::OperationKind;
 use crate::operation::bind::no_limit;
 use crate::operation::json::json_entries;
@@ -18,8 +19,8 @@ use crate::plan::generic::Run;
 use crate::plan::{Answer, GenericPlan, Plan};
 use crate::schema::tracked::SourceId;
 use crate::schema::{RoleSchema, SourceRole};
-use crate::session::Session;
 use crate::session::settings::variable_of;
+use crate::session::{Authority, Session};
 
 use super::generic::{Comparison, planning};
 use super::parameters::Leaves;
@@ -220,8 +221,13 @@ impl Engine {
         operation: Operation,
         leaves: Vec<String>,
     ) -> Result<Bytes, ApiError> {
-        let prepared = Prepared { plan: self.planned(schema, operation)?, leaves };
-        let answer = self.run(session, schema, &GraphqlRequest::default(), prepared).await?;
+        let plan = self.planned(schema, operation)?;
+        let prepared = Prepared { plan: plan.clone(), leaves };
+        let answer = self.run(session, schema, &GraphqlRequest::default(), prepared).await;
+        let answer = answer.map_err(|error| match session.authority {
+            Authority::Admin => in_full(error, &plan),
+            Authority::Request => error,
+        })?;
         answer.data.ok_or_else(|| ApiError::internal("an operation without an answer"))
     }
 
@@ -269,6 +275,21 @@ impl Engine {
         }
         error.into()
     }
+}
+
+/// A fault of the database as Hasura tells it the administrator, with the statement
+/// where there is one.
+fn in_full(error: ApiError, plan: &Plan) -> ApiError {
+    let Some(Extensions::Fault(fault)) = error.extensions.as_deref().cloned() else {
+        return error;
+    };
+    let statement = match &plan.answer {
+        Answer::Statement { text, .. } => Some(text.to_string()),
+        _ => None,
+    };
+    error.with_internal(json!({
+        "statement": statement, "prepared": true, "error": fault, "arguments": [],
+    }))
 }
 
 /// How the role of a schema works in a source.

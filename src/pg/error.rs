@@ -63,6 +63,19 @@ pub enum PgError {
     Protocol(String),
 }
 
+impl DbFault {
+    /// All of it, in Hasura's form.
+    pub fn in_full(&self) -> serde_json::Value {
+        serde_json::json!({
+            "exec_status": "FatalError",
+            "hint": self.hint,
+            "message": self.message,
+            "status_code": self.sqlstate,
+            "description": self.detail,
+        })
+    }
+}
+
 impl PgError {
     /// The SQLSTATE when Postgres reported the error.
     pub fn sqlstate(&self) -> Option<&str> {

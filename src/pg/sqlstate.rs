@@ -119,7 +119,9 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
             "22" => data_error(Code::DataException, fault),
             "23" => prefixed(Code::ConstraintViolation, ""),
             "08" | "53" => unavailable("the database is not available; try again in a moment"),
-            _ => ApiError::new(Code::Unexpected, "database query error"),
+            _ => {
+                ApiError::new(Code::Unexpected, "database query error").with_fault(fault.in_full())
+            }
         },
     };
     api.with_detail(for_the_log(fault))

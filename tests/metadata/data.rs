@@ -313,20 +313,32 @@ async fn bad_commands_are_told() {
     }
 }
 
-/// What Postgres cannot do is a fault, and no cause of it is told.
+/// What Postgres cannot do is a fault, whose cause the administrator alone is told.
 #[tokio::test]
 async fn an_error_of_the_database_is_a_fault() {
     let project = Project::new().await;
     project.sql("create table doc (id int primary key, body json)").await;
     project.done("pg_track_table", json!({"table": "doc"})).await;
     let args = json!({"table": "doc", "columns": ["id"], "order_by": ["+body"]});
-    let (status, answer) = project.data("admin", "0", "select", args).await;
-    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
-    assert_eq!(
-        (&answer["code"], &answer["error"]),
-        (&json!("unexpected"), &json!("database query error")),
-        "{answer}"
-    );
+    let permission =
+        json!({"table": "doc", "role": "writer", "permission": {"columns": "*", "filter": {}}});
+    project.done("pg_create_select_permission", permission).await;
+    for (role, told) in [("admin", true), ("writer", false)] {
+        let (status, answer) = project.data(role, "0", "select", args.clone()).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+        assert_eq!(
+            (&answer["code"], &answer["error"]),
+            (&json!("unexpected"), &json!("database query error")),
+            "{answer}"
+        );
+        assert_eq!(answer.get("internal").is_some(), told, "{role}: {answer}");
+        if told {
+            let internal = &answer["internal"];
+            assert_eq!(internal["error"]["status_code"], "42883", "{answer}");
+            assert_eq!(internal["error"]["exec_status"], "FatalError");
+            assert!(internal["statement"].as_str().is_some_and(|sql| sql.contains("ORDER BY")));
+        }
+    }
 }
 
 /// A column on the right of a comparison tells as much as one on the left.
