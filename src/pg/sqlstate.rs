@@ -1,7 +1,8 @@
 //! What a client is told about an error of Postgres.
 //!
 //! The codes and phrases are Hasura's. DETAIL, HINT and CONTEXT never leave
-//! the server: they carry keys of rows and bodies of functions. A message of
+//! the server, but for the administrator's own SQL and data commands: they carry
+//! keys of rows and bodies of functions. A message of
 //! class 22 leaves only when Postgres raised it while it read a parameter, because
 //! the same error can be raised while a policy looks at a hidden row.
 
