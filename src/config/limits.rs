@@ -19,7 +19,8 @@ section! {
         nodes: u32 = "20000", check positive;
         /// The most rows of one list; `off` leaves it to the query.
         rows: Option<u32> = "off";
-        /// The most rows of one insert, and the most entries of a nested update.
+        /// The most rows of one insert, and the most updates that the lists of one
+        /// operation ask for (`update_<table>_many`, nested updates).
         insert_rows: u32 = "10000", check positive;
         /// The most operations in one batch.
         batch: u32 = "20", check positive;

@@ -72,12 +72,9 @@ impl Engine {
         let plan = prepared.plan.clone();
         let operation = plan.operation_name.clone();
         if let Answer::Script(script) = &plan.answer {
-            let role = role_in(schema, script.source)?;
-            self.admit(session, role, &plan, &prepared.leaves)?;
-            let slots = script.steps.iter().flat_map(|step| &step.slots);
-            let leaves = Leaves::new(prepared.leaves, slots, request.variables.as_deref());
+            let variables = request.variables.as_deref();
             let (data, transaction) =
-                self.write(session, schema, role, &plan, script, leaves).await?;
+                self.write(session, schema, &plan, script, prepared.leaves, variables).await?;
             let transaction = transaction.filter(|_| request.wants_transaction);
             return Ok(GraphqlResponse {
                 data: Some(data),

@@ -14,12 +14,55 @@ use crate::schema::{RoleSchema, SourceRole};
 use crate::session::Session;
 
 use super::Engine;
+use super::answer::role_in;
 use super::parameters::{Earned, Leaves};
+
+/// A mutation that changed nothing.
+pub(super) struct Unwritten {
+    error: ApiError,
+    /// An upsert met a row that it does not see.
+    unseen: bool,
+}
+
+impl From<ApiError> for Unwritten {
+    fn from(error: ApiError) -> Self {
+        Unwritten { error, unseen: false }
+    }
+}
 
 impl Engine {
     /// The data of a mutation, and the id of its transaction where it changed
     /// something.
+    ///
+    /// An upsert can meet a row that another transaction has inserted since its
+    /// statement began. No snapshot tells that from a row that policies hide, but
+    /// a second attempt does.
     pub(super) async fn write(
+        &self,
+        session: &Session,
+        schema: &RoleSchema,
+        plan: &Plan,
+        script: &Script,
+        texts: Vec<String>,
+        variables: Option<&RawValue>,
+    ) -> Result<(Bytes, Option<String>), ApiError> {
+        let role = role_in(schema, script.source)?;
+        self.admit(session, role, plan, &texts)?;
+        let attempt = async |texts| {
+            let slots = script.steps.iter().flat_map(|step| &step.slots);
+            let leaves = Leaves::new(texts, slots, variables);
+            self.attempt(session, schema, role, plan, script, leaves).await
+        };
+        if script.meets_rows {
+            match attempt(texts.clone()).await {
+                Err(Unwritten { unseen: true, .. }) => {}
+                result => return result.map_err(|unwritten| unwritten.error),
+            }
+        }
+        attempt(texts).await.map_err(|unwritten| unwritten.error)
+    }
+
+    async fn attempt(
         &self,
         session: &Session,
         schema: &RoleSchema,
@@ -27,7 +70,7 @@ impl Engine {
         plan: &Plan,
         script: &Script,
         mut leaves: Leaves<'_>,
-    ) -> Result<(Bytes, Option<String>), ApiError> {
+    ) -> Result<(Bytes, Option<String>), Unwritten> {
         let steps = &script.steps;
         let named = plan.generic.run().repeated;
         let mut earned: Vec<Option<Earned>> = Vec::with_capacity(steps.len());
@@ -43,7 +86,7 @@ impl Engine {
             let ready = rest.iter().take_while(|step| step.takes().all(|taken| taken < start));
             let flight: Vec<&Step> = ready.collect();
             if flight.is_empty() {
-                return Err(ApiError::internal("a statement needs one that comes later"));
+                return Err(ApiError::internal("a statement needs one that comes later").into());
             }
             let skipped = |step: &Step| {
                 step.after.is_some_and(|after| {
@@ -70,7 +113,13 @@ impl Engine {
             } else {
                 match tx.flight(&jobs, last).await {
                     Ok(replies) => replies,
-                    Err(failed) => return Err(self.write_failed(schema, &sent, failed)),
+                    Err(failed) => {
+                        let unseen = failed.error.is_unseen_row();
+                        return Err(Unwritten {
+                            error: self.write_failed(schema, &sent, failed),
+                            unseen,
+                        });
+                    }
                 }
             };
             let mut replies = replies.into_iter();
@@ -81,7 +130,7 @@ impl Engine {
                     continue;
                 };
                 let Some(Reply { json, second, .. }) = replies.next() else {
-                    return Err(ApiError::internal("a statement gave no answer"));
+                    return Err(ApiError::internal("a statement gave no answer").into());
                 };
                 transaction = second.or(transaction);
                 let (result, answer) = match step.gives {
@@ -92,7 +141,8 @@ impl Engine {
                     && step.gives == Gives::Rows
                 {
                     // The transaction is rolled back when it is dropped.
-                    return Err(ApiError::new(Code::NotSupported, message.clone()).at(path.clone()));
+                    let error = ApiError::new(Code::NotSupported, message.clone());
+                    return Err(error.at(path.clone()).into());
                 }
                 earned.push(Some(result));
                 answers.push(answer);

@@ -138,6 +138,11 @@ impl Source {
                 return Err(format!("customization: \"{text}\" is not a valid GraphQL name"));
             }
         }
+        if namespace.starts_with("__") {
+            return Err(format!(
+                "customization: the namespace \"{namespace}\" begins with \"__\", as names of introspection do"
+            ));
+        }
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         Ok(Names { namespace, root_fields, type_names })
     }

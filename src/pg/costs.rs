@@ -38,8 +38,9 @@ struct Node {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Pg {
-    /// `None` where no choice is left: behind a pooler, and where the login, the
-    /// role or the database has a `plan_cache_mode` of its own.
+    /// `None` where no choice is left: behind a pooler, where the role has a
+    /// `plan_cache_mode` of its own, and where that of the login, the database or
+    /// the server is not `auto`.
     pub async fn costs(
         &self,
         ctx: &TxContext<'_>,

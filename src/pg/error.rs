@@ -8,6 +8,7 @@ use std::error::Error as _;
 use thiserror::Error;
 
 use crate::base::ApiError;
+use crate::sql::raise::UNSEEN_MARK;
 
 /// An error that Postgres reported.
 #[derive(Debug, Clone)]
@@ -92,6 +93,12 @@ impl PgError {
             PgError::Database(fault) => fault.sqlstate.starts_with("57P"),
             _ => false,
         }
+    }
+
+    /// An upsert met a row that its snapshot or the policies hide.
+    pub fn is_unseen_row(&self) -> bool {
+        let PgError::Database(fault) = self else { return false };
+        *fault.sqlstate == *"22P02" && !fault.of_parameter && fault.message.contains(UNSEEN_MARK)
     }
 
     /// A prepared statement of ours is gone or no longer fits. It is forgotten,

@@ -17,6 +17,9 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// By root, in order.
     pub roots: Vec<RootAnswer>,
+    /// It may be refused for a row that only its snapshot does not show, so it is
+    /// worth a second attempt.
+    pub meets_rows: bool,
 }
 
 /// One statement. Its answer is one row; the first column is JSON, the second,

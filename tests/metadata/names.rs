@@ -185,6 +185,9 @@ async fn namespaces_do_not_take_names_of_others() {
         (status.as_u16(), refused["error"].as_str().unwrap()),
         (400, "Inconsistent object: customization: \"no-name\" is not a valid GraphQL name")
     );
+    let (status, refused) = named("other", "__geo").await;
+    assert_eq!(status, 400, "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("introspection"), "{refused}");
     let seen = ask(&project, "{ geo { city { id } } article(limit: 1) { id } }").await;
     assert_eq!(seen["data"]["article"], json!([{"id": 1}]), "{seen}");
 

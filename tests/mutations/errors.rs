@@ -535,3 +535,35 @@ async fn a_condition_of_an_upsert_tells_nothing_of_a_hidden_row() {
     }
     assert_eq!(library.sql("select label from shelf where id = 2"), "b");
 }
+
+/// What another transaction inserts meanwhile is no hidden row.
+#[tokio::test]
+async fn an_upsert_with_a_condition_meets_a_row_that_was_inserted_only_now() {
+    let library = Library::new().await;
+    let mut other = library.db.client().await;
+    let query = r#"mutation { insert_shelf(
+        objects: [{id: 5, tenant: 1, label: "new"}],
+        on_conflict: {constraint: shelf_pkey, update_columns: [label], where: {label: {_eq: "late"}}}
+      ) { affected_rows returning { label } } }"#;
+    let late = other.transaction().await.expect("begins");
+    late.batch_execute("insert into shelf values (5, 1, 'late')").await.expect("inserts");
+    let watcher = library.db.client().await;
+    let commit = async {
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        loop {
+            let row = watcher.query_one(waiting, &[]).await.expect("answers");
+            if row.get::<_, i64>(0) > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        late.commit().await.expect("commits");
+    };
+    let user = user();
+    let (answer, ()) = tokio::join!(library.data(&user, query), commit);
+    assert_eq!(
+        answer["insert_shelf"],
+        json!({"affected_rows": 1, "returning": [{"label": "new"}]})
+    );
+}

@@ -585,6 +585,17 @@ async fn what_is_wrong_is_said_where_it_is() {
         assert_eq!(code, "node-limit-exceeded", "{message}");
         assert!(message.contains("limits.insert_rows"), "{message}");
     }
+    // One list, sent more than once.
+    let twice = "mutation M($n: [books_updates!]!) {
+        a: update_authors_by_pk(pk_columns: {id: 1}, _nested: {books: {update: $n}}) { id }
+        b: update_books_many(updates: $n) { affected_rows } }";
+    let variables = json!({"n": (0..6_000).map(many).collect::<Vec<_>>()});
+    let (code, path, message) = library.error_of(&user(), twice, variables).await;
+    assert_eq!(
+        (code.as_str(), path.as_str()),
+        ("node-limit-exceeded", "$.selectionSet.update_books_many.args.updates"),
+        "{message}"
+    );
     for (nested, path) in [
         (json!(1), "._nested"),
         (json!({"nobody": {}}), "._nested.nobody"),

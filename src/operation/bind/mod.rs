@@ -112,6 +112,7 @@ pub fn bind<'a>(
         limits,
         path: JsonPath::root(),
         nodes: 0,
+        updates: 0,
         above: 0,
         checks: Vec::new(),
     };
@@ -219,6 +220,8 @@ struct Binder<'a> {
     limits: Limits,
     path: JsonPath,
     nodes: usize,
+    /// Entries of lists of updates: a statement each.
+    updates: usize,
     /// Levels between the root and the fields that are bound.
     above: usize,
     checks: Vec<LeafCheck>,
@@ -298,6 +301,16 @@ impl<'a> Binder<'a> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Of the whole operation, as aliases can send one variable many times.
+    fn count_updates(&mut self, count: usize) -> Result<(), BindError> {
+        self.updates += count;
+        let limit = self.limits.rows;
+        if self.updates > limit {
+            return Err(self.error(Problem::TooManyUpdates { limit }));
         }
         Ok(())
     }

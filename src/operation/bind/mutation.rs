@@ -458,6 +458,7 @@ impl<'a> Binder<'a> {
             return Err(self.error(Problem::Schema("an update of many has no list")));
         };
         self.path.push_key("updates");
+        self.count_updates(items.len())?;
         for (index, item) in items.iter().enumerate() {
             let ty = arg.ty.base;
             out.push(self.at_index(index, |binder| binder.update_of(table, ty, item))?);

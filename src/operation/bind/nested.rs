@@ -101,9 +101,7 @@ impl Binder<'_> {
         let Input::List(items) = input else {
             return Err(self.error(Problem::Schema("updates are a list")));
         };
-        if items.len() > self.limits.rows {
-            return Err(self.error(Problem::TooManyUpdates { limit: self.limits.rows }));
-        }
+        self.count_updates(items.len())?;
         let table = relationship.target;
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {

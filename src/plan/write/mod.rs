@@ -44,6 +44,7 @@ use crate::operation::input::{Earlier, Operand};
 use crate::operation::model::{Operation, RootSelection, Write};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::{SourceId, TrackedId};
+use crate::sql::raise::UNSEEN_MARK;
 use crate::sql::{Alias, Expr, Ident, QualifiedName, Select, SelectItem, With, WithPart};
 
 use super::planner::{Planner, Touch, own_type};
@@ -70,7 +71,8 @@ pub fn plan(
     let required = writer.required();
     let keys: Vec<Arc<str>> = operation.roots.into_iter().map(|root| root.key).collect();
     let steps = writer.finish()?;
-    let answer = Answer::Script(Script { source, steps, roots });
+    let meets_rows = steps.iter().any(|step| step.text.contains(UNSEEN_MARK));
+    let answer = Answer::Script(Script { source, steps, roots, meets_rows });
     Ok(Plan {
         kind: operation.kind,
         operation_name: operation.name,
