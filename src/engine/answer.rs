@@ -1,5 +1,6 @@
 //! Plan + leaves → bytes: one transaction, introspection.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -193,18 +194,16 @@ impl Engine {
         };
         let answer = answer.map_err(|error| self.refused(error))?;
         if ready.run.compared && !ready.params.is_empty() {
-            let values = role.settings.values(session);
-            let comparison = Comparison {
+            self.compare(|| Comparison {
                 pg,
                 authority: session.authority,
-                values: values.into_iter().map(|value| value.into_owned()).collect(),
+                values: role.settings.values(session).into_iter().map(Cow::into_owned).collect(),
                 db_role: role.binding.db_role.clone(),
                 settings: role.settings.clone(),
                 statement: ready.statement.text.clone(),
                 params: ready.params.as_slice().into(),
                 generic: ready.generic.clone(),
-            };
-            comparison.start();
+            });
         }
         Ok(answer)
     }

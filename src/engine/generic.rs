@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Engine;
 use crate::pg::{Pg, TextParam, TxContext};
 use crate::plan::GenericPlan;
 use crate::session::Authority;
 use crate::session::settings::{Planning, SettingsPlan};
+
+/// Comparisons at a time. They take connections from the pool of requests, so one
+/// for which there is no place is left out; a later run of the statement is due.
+pub(super) const AT_ONCE: usize = 2;
 
 /// One run of a statement, to be planned again in both ways.
 pub(super) struct Comparison {
@@ -20,10 +27,20 @@ pub(super) struct Comparison {
     pub generic: Arc<GenericPlan>,
 }
 
+impl Engine {
+    /// Starts a comparison where there is a place for it. Nobody waits for it, and
+    /// a failure leaves everything as it is.
+    pub(super) fn compare(&self, comparison: impl FnOnce() -> Comparison) {
+        if let Ok(place) = self.comparing.clone().try_acquire_owned() {
+            comparison().start(place);
+        }
+    }
+}
+
 impl Comparison {
-    /// Nobody waits for it, and a failure leaves everything as it is.
-    pub(super) fn start(self) {
+    fn start(self, place: OwnedSemaphorePermit) {
         tokio::spawn(async move {
+            let _place = place;
             let context =
                 TxContext::withheld(self.authority, &self.values, &self.db_role, &self.settings);
             match self.pg.costs(&context, &self.statement, &self.params).await {

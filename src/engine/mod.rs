@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::action::{HandlerOptions, Handlers};
 use crate::base::{ApiError, Code};
@@ -123,6 +123,8 @@ pub struct Engine {
     limits: EngineLimits,
     subscriptions: subscribe::Subscriptions,
     handlers: Handlers,
+    /// Places of comparisons of plans.
+    comparing: Arc<Semaphore>,
     /// Told when Postgres refuses on rights, so that memberships are re-read.
     suspicion: Arc<Notify>,
 }
@@ -144,6 +146,7 @@ impl Engine {
             answers: ResponseCache::off(),
             limits,
             handlers: Handlers::default(),
+            comparing: Arc::new(Semaphore::new(generic::AT_ONCE)),
             suspicion: Arc::new(Notify::new()),
         }
     }

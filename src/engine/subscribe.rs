@@ -509,7 +509,7 @@ impl Statically {
         let reply = pg.query_reply(&context, &self.statement, params).await;
         let reply = reply.map_err(|error| self.engine.refused(error))?;
         if self.generic.run().compared && !params.is_empty() {
-            let comparison = Comparison {
+            self.engine.compare(|| Comparison {
                 pg: pg.clone(),
                 authority: self.authority,
                 values: self.values.clone(),
@@ -518,8 +518,7 @@ impl Statically {
                 statement: self.statement.text.clone(),
                 params: params.into(),
                 generic: self.generic.clone(),
-            };
-            comparison.start();
+            });
         }
         Ok(reply)
     }
