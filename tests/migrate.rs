@@ -299,6 +299,7 @@ async fn privileged_login_alone(server: &Server) {
         let error = pg.query_json(&ctx, &peek, &[]).await.unwrap_err();
         assert_eq!(error.sqlstate(), Some("42501"), "{role}");
     }
+    fenced_without_rights(server, &client, &urls).await;
     // The authenticator cannot become the admin.
     let ctx = TxContext::new(&user, "ringfence_admin", &settings);
     assert!(pg.query_json(&ctx, &Statement::new(ids, false), &[]).await.is_err());
@@ -332,6 +333,49 @@ async fn privileged_login_alone(server: &Server) {
     let repaired = boot(&urls).await;
     assert_eq!(repaired.report.done.len(), 1);
     assert!(!is_refused(&repaired.request).await);
+}
+
+/// Row-level security of our own tables keeps rows even where a grant reaches too far, and what
+/// could not be had because of a lock comes with the next start.
+async fn fenced_without_rights(server: &Server, client: &Client, urls: &Urls) {
+    let open = "select count(*) from pg_class where relnamespace = 'ringfence'::regnamespace
+        and relkind in ('r', 'p') and not relrowsecurity";
+    assert_eq!(client.query_one(open, &[]).await.unwrap().get::<_, i64>(0), 0);
+    client
+        .batch_execute(
+            "create role rf_reaching; grant all on all tables in schema ringfence to rf_reaching;
+             set role rf_reaching",
+        )
+        .await
+        .unwrap();
+    for table in ["logins", "migrations", "policies"] {
+        let sql = format!("select count(*) from ringfence.{table}");
+        assert_eq!(client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0), 0, "{table}");
+        let rows = client.execute(&format!("delete from ringfence.{table}"), &[]).await.unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    client
+        .batch_execute("reset role; drop owned by rf_reaching; drop role rf_reaching")
+        .await
+        .unwrap();
+
+    client
+        .batch_execute(
+            "alter table ringfence.events disable row level security;
+             update ringfence.policies set sql = 'an older text' where file = 'ringfence.events.sql'",
+        )
+        .await
+        .unwrap();
+    let other = server.client("one").await;
+    other.batch_execute("begin; lock table ringfence.events in row exclusive mode").await.unwrap();
+    let missing = boot(urls).await.report.missing;
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].sql.contains("alter table ringfence.events"), "{missing:?}");
+    other.batch_execute("rollback").await.unwrap();
+    let report = boot(urls).await.report;
+    assert_eq!(report.done, ["policies/ringfence.events.sql"]);
+    assert_eq!(report.missing, []);
+    assert_eq!(client.query_one(open, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 /// `schema.supabase_helpers`: policies of Supabase know the caller; a schema

@@ -2,7 +2,7 @@
 //! roles, grants, event triggers; and how all of it is taken out again.
 //!
 //! ```text
-//! lock ─▶ sql/V*.sql ─▶ logins (ringfence.logins, CREATE ROLE) ─▶ plan.sql ─▶ unlock
+//! lock ─▶ sql/V*.sql ─▶ logins (ringfence.logins, CREATE ROLE) ─▶ policies/*.sql ─▶ plan.sql ─▶ unlock
 //! ```
 //!
 //! Each step looks first at what is there, so running it again changes
@@ -18,6 +18,7 @@ use tokio_postgres::types::Type;
 use super::connect::Connector;
 use super::error::PgError;
 use super::param::TextRef;
+use super::policies;
 use super::url::ConnectionString;
 use crate::config::SchemaConfig;
 
@@ -135,6 +136,7 @@ struct Facts {
     database_oid: u32,
     has_schema: bool,
     has_logins: bool,
+    has_policies: bool,
 }
 
 const FACTS: &str = "select json_build_object(
@@ -142,7 +144,8 @@ const FACTS: &str = "select json_build_object(
     'read_only', current_setting('transaction_read_only')::bool,
     'database_oid', (select oid::bigint from pg_database where datname = current_database()),
     'has_schema', to_regnamespace('ringfence') is not null,
-    'has_logins', to_regclass('ringfence.logins') is not null)::text";
+    'has_logins', to_regclass('ringfence.logins') is not null,
+    'has_policies', to_regclass('ringfence.policies') is not null)::text";
 
 /// The kinds of logins that are made, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +220,7 @@ impl Session {
         self.try_run(sql).await.map_err(|cause| step(sql, cause))
     }
 
-    async fn try_run(&self, sql: &str) -> Result<(), PgError> {
+    pub(super) async fn try_run(&self, sql: &str) -> Result<(), PgError> {
         self.client.batch_execute(sql).await.map_err(|error| PgError::from_driver(&error))
     }
 
@@ -237,15 +240,20 @@ impl Session {
         sql: &str,
         params: &[&str],
     ) -> Result<T, MigrateError> {
-        let fail = |error: &tokio_postgres::Error| step(sql, PgError::from_driver(error));
+        let text = self.text(sql, params).await.map_err(|cause| step(sql, cause))?;
+        serde_json::from_str(&text).map_err(|error| MigrateError::History(error.to_string()))
+    }
+
+    /// One row, one column of text.
+    pub(super) async fn text(&self, sql: &str, params: &[&str]) -> Result<String, PgError> {
+        let fail = |error: tokio_postgres::Error| PgError::from_driver(&error);
         let params: Vec<_> = params.iter().map(|param| TextRef(param)).collect();
         let typed: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = params
             .iter()
             .map(|param| (param as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
             .collect();
-        let row = self.client.query_typed_one(sql, &typed).await.map_err(|error| fail(&error))?;
-        let text: &str = row.try_get(0).map_err(|error| fail(&error))?;
-        serde_json::from_str(text).map_err(|error| MigrateError::History(error.to_string()))
+        let row = self.client.query_typed_one(sql, &typed).await.map_err(fail)?;
+        row.try_get(0).map_err(fail)
     }
 }
 
@@ -544,6 +552,10 @@ fn missing(kind: &str, sql: String) -> Missing {
             "schema auth",
             "schema.supabase_helpers asks for it, but somebody else's schema has the name",
         ),
+        "policies" => (
+            "row-level security of a table of schema ringfence",
+            "a GRANT on all tables of that schema would show its rows",
+        ),
         "admin" => ("grants to the admin", "the admin cannot use these objects"),
         _ => ("usage of the helper functions", "policies of other owners cannot call them"),
     };
@@ -566,12 +578,21 @@ async fn plan(
     session.json(include_str!("plan.sql"), &[&request, &admin, &schemas, &supabase]).await
 }
 
-/// Runs what `plan.sql` finds missing.
+/// Runs the files of `policies/` that have to, and what `plan.sql` finds missing.
 async fn finish(
     session: &Session,
     scope: Scope<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), MigrateError> {
+    for pending in policies::pending(session).await? {
+        match policies::apply(session, &pending).await {
+            Ok(()) => outcome.report.done.push(format!("policies/{}", pending.file)),
+            Err(error) => {
+                tracing::debug!(%error, pending.file, "a file of policies/ failed");
+                outcome.report.missing.push(missing("policies", pending.sql));
+            }
+        }
+    }
     let steps = plan(session, scope, outcome).await?;
     let mut roles = String::new();
     for Step { kind, sql } in steps {
@@ -671,6 +692,11 @@ pub async fn print(owner: &ConnectionString, scope: Scope<'_>) -> Result<String,
         {
             push(sql);
         }
+    }
+    if facts.has_policies {
+        policies::pending(&session).await?.iter().for_each(|pending| push(&pending.sql));
+    } else {
+        policies::all().for_each(&mut push);
     }
     for step in plan(&session, scope, &outcome).await? {
         push(&step.sql);

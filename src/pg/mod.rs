@@ -28,6 +28,7 @@ mod error;
 mod listen;
 pub mod migrate;
 mod param;
+mod policies;
 mod pool;
 mod replication;
 mod rows;
