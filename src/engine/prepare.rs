@@ -8,7 +8,7 @@ use crate::graphql::{self, Document, OperationKind};
 use crate::operation::Operation;
 use crate::operation::bind;
 use crate::operation::bind::choose;
-use crate::operation::variables::{Declaration, coerce, declare};
+use crate::operation::variables::{Declarations, coerce, declare};
 use crate::plan::{Plan, PlanError};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::stored::Allowed;
@@ -30,7 +30,7 @@ pub(super) struct Prepared {
 /// An operation and what it was given.
 pub(super) struct Bound {
     pub operation: Operation,
-    declarations: Vec<Declaration>,
+    declarations: Declarations,
     shape: Vec<u8>,
     pub leaves: Vec<String>,
 }
@@ -116,7 +116,7 @@ impl Engine {
     ) -> Result<Bound, ApiError> {
         let operation = choose(document, request.operation_name.as_deref())?;
         check_kind(operation.kind, request)?;
-        let declarations = declare(&schema.types, &operation.variables)?;
+        let declarations = declare(&schema.types, operation)?;
         let coerced = coerce::<true>(
             &schema.types,
             &declarations,
@@ -127,7 +127,7 @@ impl Engine {
             schema,
             document,
             operation,
-            &declarations,
+            &declarations.list,
             &coerced.values,
             self.limits.operation(),
         )?;

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use crate::base::JsonPath;
-use crate::graphql::{Name, TypeExpr, Value, VariableDefinition};
+use crate::graphql::{Name, OperationDefinition, OperationKind, TypeExpr, Value};
 use crate::schema::Types;
 use crate::schema::geojson;
 use crate::schema::types::{
@@ -40,12 +40,20 @@ pub struct Declaration {
     pub default: Option<Value>,
 }
 
+/// The variables of an operation.
+#[derive(Debug, Clone)]
+pub struct Declarations {
+    pub list: Vec<Declaration>,
+    /// Whether a request may give no others. Those of mutations may not, as in
+    /// Hasura: under a mistyped name an optional variable would be absent, and
+    /// a condition without it holds for more rows.
+    pub closed: bool,
+}
+
 /// Resolves the declarations of an operation.
-pub fn declare(
-    types: &Types,
-    definitions: &[VariableDefinition],
-) -> Result<Vec<Declaration>, BindError> {
-    definitions
+pub fn declare(types: &Types, operation: &OperationDefinition) -> Result<Declarations, BindError> {
+    let list: Result<Vec<Declaration>, BindError> = operation
+        .variables
         .iter()
         .map(|definition| {
             let ty = resolve(types, &definition.ty)
@@ -57,7 +65,8 @@ pub fn declare(
                 default: definition.default.clone(),
             })
         })
-        .collect()
+        .collect();
+    Ok(Declarations { list: list?, closed: operation.kind == OperationKind::Mutation })
 }
 
 fn resolve(types: &Types, ty: &TypeExpr) -> Result<TypeRef, Problem> {
@@ -126,7 +135,7 @@ pub struct Coerced {
 /// of new rows may have `max_rows`.
 pub fn coerce<const BUILD: bool>(
     types: &Types,
-    declarations: &[Declaration],
+    declarations: &Declarations,
     variables: Option<&RawValue>,
     max_rows: usize,
 ) -> Result<Coerced, BindError> {
@@ -140,20 +149,20 @@ pub fn coerce<const BUILD: bool>(
         },
     };
     let given = Given::new(&entries);
-    let used = declarations.iter().filter(|d| given.get(&d.name).is_some()).count();
-    if used < entries.len() {
-        let declared: HashSet<&str> = declarations.iter().map(|d| d.name.as_ref()).collect();
+    let used = declarations.list.iter().filter(|d| given.get(&d.name).is_some()).count();
+    if declarations.closed && used < entries.len() {
+        let declared: HashSet<&str> = declarations.list.iter().map(|d| d.name.as_ref()).collect();
         let mut unexpected: Vec<&str> =
             entries.iter().map(|(key, _)| key.as_ref()).filter(|k| !declared.contains(k)).collect();
-        unexpected.sort_unstable();
-        return Err(BindError::new(
-            JsonPath::root(),
-            Problem::UnexpectedVariables(unexpected.join(", ")),
-        ));
+        if !unexpected.is_empty() {
+            unexpected.sort_unstable();
+            let unexpected = Problem::UnexpectedVariables(unexpected.join(", "));
+            return Err(BindError::new(JsonPath::root(), unexpected));
+        }
     }
     let mut walker = Walker::<BUILD> { types, max_rows, shape: Vec::new(), leaves: Vec::new() };
     let mut values = Vec::new();
-    for declaration in declarations {
+    for declaration in &declarations.list {
         let value = match given.get(&declaration.name) {
             None => match &declaration.default {
                 Some(default) => {
@@ -222,7 +231,8 @@ impl<'a> Given<'a> {
     fn get(&self, name: &str) -> Option<&'a RawValue> {
         match self {
             Given::Few(entries) => {
-                entries.iter().find(|(key, _)| **key == *name).map(|(_, value)| *value)
+                // As in a map, the last of the same name counts.
+                entries.iter().rev().find(|(key, _)| **key == *name).map(|(_, value)| *value)
             }
             Given::Many(entries) => entries.get(name).copied(),
         }

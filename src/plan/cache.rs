@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use crate::operation::variables::Declaration;
+use crate::operation::variables::Declarations;
 use crate::schema::tracked::stored::Allowed;
 
 use super::Plan;
@@ -23,7 +23,7 @@ const MAX_SHAPE_BYTES: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct CachedDocument {
     id: u64,
-    pub declarations: Vec<Declaration>,
+    pub declarations: Declarations,
     /// Whose request it may be.
     pub allowed: Allowed,
     bytes: usize,
@@ -134,10 +134,10 @@ impl PlanCache {
         schema: u64,
         text: &str,
         operation: Option<&str>,
-        declarations: Vec<Declaration>,
+        declarations: Declarations,
         allowed: Allowed,
     ) -> Arc<CachedDocument> {
-        let bytes = 96 + declarations.len() * 160;
+        let bytes = 96 + declarations.list.len() * 160;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let document = Arc::new(CachedDocument { id, declarations, allowed, bytes });
         if text.len() <= MAX_DOCUMENT_BYTES {
