@@ -154,11 +154,11 @@ pub fn coerce<const BUILD: bool>(
         let declared: HashSet<&str> = declarations.list.iter().map(|d| d.name.as_ref()).collect();
         let mut unexpected: Vec<&str> =
             entries.iter().map(|(key, _)| key.as_ref()).filter(|k| !declared.contains(k)).collect();
-        if !unexpected.is_empty() {
-            unexpected.sort_unstable();
-            let unexpected = Problem::UnexpectedVariables(unexpected.join(", "));
-            return Err(BindError::new(JsonPath::root(), unexpected));
-        }
+        unexpected.sort_unstable();
+        return Err(BindError::new(
+            JsonPath::root(),
+            Problem::UnexpectedVariables(unexpected.join(", ")),
+        ));
     }
     let mut walker = Walker::<BUILD> { types, max_rows, shape: Vec::new(), leaves: Vec::new() };
     let mut values = Vec::new();
@@ -231,8 +231,7 @@ impl<'a> Given<'a> {
     fn get(&self, name: &str) -> Option<&'a RawValue> {
         match self {
             Given::Few(entries) => {
-                // As in a map, the last of the same name counts.
-                entries.iter().rev().find(|(key, _)| **key == *name).map(|(_, value)| *value)
+                entries.iter().find(|(key, _)| **key == *name).map(|(_, value)| *value)
             }
             Given::Many(entries) => entries.get(name).copied(),
         }
