@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
 use ringfence::app::App;
 use ringfence::catalog::{self, Catalog};
+use ringfence::config::NamingConvention;
 use ringfence::metadata::{Metadata, QualifiedName, Table};
 use ringfence::schema::tracked::{self, BuildOptions, Connection, SourceInput, Tracked};
 use serde_json::{Value, json};
@@ -55,7 +56,12 @@ fn build(catalog: &Arc<Catalog>, metadata: &Metadata, before: Option<&Tracked>) 
         enums: &HashMap::new(),
     };
     let expose = ["public".to_owned()];
-    let options = BuildOptions { before, expose: &expose, metadata: Some(metadata) };
+    let options = BuildOptions {
+        naming: NamingConvention::HasuraDefault,
+        before,
+        expose: &expose,
+        metadata: Some(metadata),
+    };
     tracked::build(&[source], options).expect("names")
 }
 
@@ -65,7 +71,12 @@ fn told(tracked: &Tracked) -> String {
         let permissions: BTreeMap<_, _> = table.permissions.iter().collect();
         format!(
             "{:?} {} {:?} {:?} {:?} {:?}\n{permissions:#?}\n",
-            table.id, table.name, table.table, table.columns, table.relationships, table.computed
+            table.id,
+            table.name(),
+            table.table,
+            table.columns,
+            table.relationships,
+            table.computed
         )
     });
     let tables: String = tables.collect();

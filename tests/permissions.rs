@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
 use ringfence::app::App;
 use ringfence::catalog;
+use ringfence::config::NamingConvention;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest};
 use ringfence::metadata::Metadata;
 use ringfence::schema::tracked::{self, BuildOptions, Connection, SourceInput};
@@ -79,7 +80,12 @@ async fn world(db: &TestDb, document: Value, map: &[(&str, &str)]) -> World {
         auto_track: false,
         enums: &HashMap::new(),
     };
-    let options = BuildOptions { before: None, expose: &expose, metadata: Some(&metadata) };
+    let options = BuildOptions {
+        naming: NamingConvention::HasuraDefault,
+        before: None,
+        expose: &expose,
+        metadata: Some(&metadata),
+    };
     let tracked = tracked::build(&[source], options).expect("names");
     assert!(tracked.inconsistencies.is_empty(), "{:#?}", tracked.inconsistencies);
     let options = SchemaOptions {

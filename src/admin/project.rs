@@ -550,13 +550,15 @@ pub(super) async fn build(
         }
     }
     let (metadata, expose) = (metadata.cloned(), schema.expose.clone());
+    let naming = schema.default_naming_convention;
     let before = before.clone();
     // Long work, while which the threads of requests stay free.
     let work = tokio::task::spawn_blocking(move || {
         let metadata = metadata.as_ref();
         let inputs: Vec<SourceInput<'_>> =
             inputs.iter().map(|input| input.with(metadata)).collect();
-        tracked::build(&inputs, BuildOptions { before: Some(&before), expose: &expose, metadata })
+        let options = BuildOptions { before: Some(&before), expose: &expose, naming, metadata };
+        tracked::build(&inputs, options)
     });
     let mut tracked = work.await??;
     capture::tell(&mut tracked, uncaptured);

@@ -20,7 +20,7 @@ use crate::catalog::{Catalog, Watch};
 use crate::config::Config;
 use crate::doctor::{examine, gaps, list};
 use crate::metadata::document::parse;
-use crate::metadata::source::DEFAULT_SOURCE;
+use crate::metadata::source::{Customization, DEFAULT_SOURCE};
 use crate::metadata::{Metadata, Source, Table};
 use crate::pg::{ConnectionString, Given, Options, Pg, SystemTx, Urls, bootstrap};
 use crate::schema::tracked::{Connection, SourceLogin};
@@ -50,7 +50,7 @@ impl Drop for Database {
 pub(super) struct Further {
     /// What the metadata says of it, by which a change is seen.
     pub configuration: Value,
-    pub customization: Option<Value>,
+    pub customization: Option<Customization>,
     /// Or why it is not served.
     pub database: Result<Served, Arc<str>>,
 }

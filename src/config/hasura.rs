@@ -41,7 +41,7 @@ pub(super) fn statement_cache(text: &str) -> Result<String, String> {
 }
 
 /// What a variable would do in Hasura, for those without a setting here.
-const WITHOUT_SETTING: [(&str, &str); 14] = [
+const WITHOUT_SETTING: [(&str, &str); 13] = [
     ("AUTH_HOOK", "authentication by webhook"),
     ("AUTH_HOOK_MODE", "authentication by webhook"),
     ("DEV_MODE", "internal details in errors; the log has them under the request id"),
@@ -54,7 +54,6 @@ const WITHOUT_SETTING: [(&str, &str); 14] = [
     ("PG_STRIPES", "pool stripes"),
     ("PG_CONN_LIFETIME", "a life-time of connections"),
     ("METADATA_DATABASE_URL", "metadata in another database"),
-    ("DEFAULT_NAMING_CONVENTION", "the naming convention graphql-default"),
     ("V1_BOOLEAN_NULL_COLLAPSE", "version 1 behaviour"),
 ];
 

@@ -45,7 +45,7 @@ pub use live::{LiveConfig, LiveManage};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use metadata::MetadataConfig;
 pub use roles::RolesConfig;
-pub use schema::{AutoTrack, SchemaConfig};
+pub use schema::{AutoTrack, NamingConvention, SchemaConfig};
 pub use server::ServerConfig;
 pub use setting::{Alias, Setting, Spec};
 pub use source::{FILE_NAME, Flag, OTHER_VARIABLES, Resolved, Sources};

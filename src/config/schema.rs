@@ -13,6 +13,16 @@ choice! {
     }
 }
 
+choice! {
+    /// How the names of the schema are spelled.
+    NamingConvention: "`hasura-default` or `graphql-default`" {
+        /// As the database has them, with underscores.
+        HasuraDefault = "hasura-default",
+        /// Fields `camelCase`, types `PascalCase`.
+        GraphqlDefault = "graphql-default",
+    }
+}
+
 section! {
     /// What of the database becomes GraphQL.
     SchemaConfig "Schema" "schema." {
@@ -21,6 +31,10 @@ section! {
         expose: Vec<String> = "public", check not_empty;
         /// Whether tables appear without being tracked; `auto` does so until metadata is stored.
         auto_track: AutoTrack = "auto";
+        /// How names are spelled in sources whose metadata does not say: with underscores, or with
+        /// fields `camelCase` and types `PascalCase`.
+        default_naming_convention: NamingConvention = "hasura-default",
+            env ["HASURA_GRAPHQL_DEFAULT_NAMING_CONVENTION" => same];
         /// Whether views appear that read past row-level security: with their owner's rights,
         /// through a `SECURITY DEFINER` function, a materialised view or a partition.
         expose_owner_views: bool = "false";

@@ -1,15 +1,18 @@
 //! Sources: a database, with the tables and functions tracked in it.
 
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::parse;
 use super::function::Function;
 use super::table::Table;
 use super::text::QualifiedName;
 use super::{is_default, or_default};
+use crate::config::NamingConvention;
 
 /// The source that commands mean when they name none.
 pub const DEFAULT_SOURCE: &str = "default";
@@ -26,7 +29,7 @@ pub struct Source {
     pub functions: Vec<Function>,
     pub configuration: Value,
     #[serde(default, skip_serializing_if = "is_default")]
-    pub customization: Option<Value>,
+    pub customization: Option<Customization>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub query_tags: Option<Value>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -46,26 +49,33 @@ pub struct Names {
     pub namespace: Option<String>,
     pub root_fields: Affixes,
     pub type_names: Affixes,
+    /// `None` where the server's default holds.
+    pub convention: Option<NamingConvention>,
 }
 
 /// What stands before and after a name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Affixes {
     #[serde(default, deserialize_with = "or_default")]
-    prefix: String,
+    pub prefix: String,
     #[serde(default, deserialize_with = "or_default")]
-    suffix: String,
+    pub suffix: String,
 }
 
 /// `{root_fields: {namespace, prefix, suffix}, type_names: {prefix, suffix}, naming_convention}`
+/// as it was written; the naming convention is one that there is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Customization(Map<String, Value>);
+
 #[derive(Deserialize)]
-struct Customization {
+struct Parts {
     #[serde(default, deserialize_with = "or_default")]
     root_fields: RootFields,
     #[serde(default, deserialize_with = "or_default")]
     type_names: Affixes,
     #[serde(default)]
-    naming_convention: Option<NamingConvention>,
+    naming_convention: Option<Convention>,
 }
 
 #[derive(Default, Deserialize)]
@@ -76,21 +86,50 @@ struct RootFields {
     affixes: Affixes,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum NamingConvention {
-    HasuraDefault,
-    GraphqlDefault,
+struct Convention(NamingConvention);
+
+impl<'de> Deserialize<'de> for Convention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const ALL: [NamingConvention; 2] =
+            [NamingConvention::HasuraDefault, NamingConvention::GraphqlDefault];
+        let word = String::deserialize(deserializer)?;
+        ALL.into_iter().find(|known| known.as_str() == word).map(Convention).ok_or_else(|| {
+            D::Error::custom(
+                "naming_convention can either be \"hasura-default\" or \"graphql-default\"",
+            )
+        })
+    }
 }
 
-impl Affixes {
-    pub fn around(&self, name: &str) -> String {
-        [&self.prefix, name, &self.suffix].concat()
+impl<'de> Deserialize<'de> for Customization {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Takes the entries of a customization one by one, so that an error tells
+/// which it is about.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Customization;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    /// The name that they are around.
-    pub fn within<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(self.prefix.as_str())?.strip_suffix(self.suffix.as_str())
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Customization, A::Error> {
+        let mut out = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = if key == "naming_convention" {
+                let named: Option<Convention> = map.next_value()?;
+                named.map_or(Value::Null, |Convention(named)| named.as_str().into())
+            } else {
+                map.next_value()?
+            };
+            out.insert(key, value);
+        }
+        Ok(Customization(out))
     }
 }
 
@@ -118,16 +157,13 @@ impl Source {
     /// What its customization makes of names; an error says what of it cannot
     /// be had.
     pub fn names(&self) -> Result<Names, String> {
-        let Some(written) = self.customization.as_ref().filter(|written| !written.is_null()) else {
+        let Some(Customization(written)) = &self.customization else {
             return Ok(Names::default());
         };
-        let Customization { root_fields, type_names, naming_convention } =
-            parse(written).map_err(|error| format!("customization: {error}"))?;
-        if naming_convention == Some(NamingConvention::GraphqlDefault) {
-            return Err(
-                "the naming convention graphql-default is not supported by this version".to_owned()
-            );
-        }
+        let Parts { root_fields, type_names, naming_convention } =
+            parse(&Value::Object(written.clone()))
+                .map_err(|error| format!("customization: {error}"))?;
+        let convention = naming_convention.map(|Convention(named)| named);
         let RootFields { namespace, affixes: root_fields } = root_fields;
         let affixes = [&root_fields, &type_names];
         let texts = affixes.into_iter().flat_map(|affixes| [&affixes.prefix, &affixes.suffix]);
@@ -144,7 +180,7 @@ impl Source {
             ));
         }
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-        Ok(Names { namespace, root_fields, type_names })
+        Ok(Names { namespace, root_fields, type_names, convention })
     }
 
     pub fn table(&self, name: &QualifiedName) -> Option<&Table> {
@@ -153,5 +189,36 @@ impl Source {
 
     pub fn table_mut(&mut self, name: &QualifiedName) -> Option<&mut Table> {
         self.tables.iter_mut().find(|table| table.table == *name).map(Arc::make_mut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn customizations_have_a_naming_convention_that_there_is() {
+        let read = |naming: Value| {
+            parse::<Source>(&json!({"name": "a", "configuration": {}, "customization":
+                {"naming_convention": naming, "type_names": {"prefix": "A"}}}))
+        };
+        let convention = |naming: Value| read(naming).unwrap().names().unwrap().convention;
+        assert_eq!(convention(json!("graphql-default")), Some(NamingConvention::GraphqlDefault));
+        assert_eq!(convention(json!("hasura-default")), Some(NamingConvention::HasuraDefault));
+        assert_eq!(convention(Value::Null), None);
+        for wrong in [json!("GRAPHQL-DEFAULT"), json!("camel"), json!("")] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.path.to_string(), "$.customization.naming_convention");
+            assert_eq!(
+                error.message,
+                "naming_convention can either be \"hasura-default\" or \"graphql-default\""
+            );
+        }
+        assert!(read(json!(1)).is_err() && read(json!({})).is_err());
+        let written = json!({"naming_convention": "graphql-default", "type_names": {"prefix": "A"}, "new": [1]});
+        let read: Customization = parse(&written).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written);
     }
 }

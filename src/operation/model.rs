@@ -343,6 +343,8 @@ pub enum SelectedField {
         column: ColumnId,
         /// Into a JSON column.
         path: Option<Operand>,
+        /// The value of an enum that the schema spells in upper case.
+        upper_case: bool,
     },
     /// Position among the table's relationships.
     Relationship {

@@ -17,8 +17,8 @@ use crate::graphql::{Name, OperationDefinition, OperationKind, TypeExpr, Value};
 use crate::schema::Types;
 use crate::schema::geojson;
 use crate::schema::types::{
-    Codec, EnumType, InputField, InputKind, Nesting, ScalarType, TableType, TypeDef, TypeId,
-    TypeRef, Wrap, Written,
+    Codec, EnumType, EnumValue, InputField, InputKind, Nesting, ScalarType, TableType, TypeDef,
+    TypeId, TypeRef, Wrap, Written,
 };
 
 use super::error::{BindError, Problem};
@@ -451,7 +451,8 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
         match self.types.get(ty) {
             Some(TypeDef::Scalar(scalar)) => scalar_from_json(scalar, raw).map(Some),
             Some(TypeDef::Enum(def)) => {
-                enum_word(def, raw, kind).map(|name| Some(name.to_string()))
+                let (word, value) = enum_word(def, raw, kind)?;
+                Ok(Some(self.types.stored_word(ty, word, value).to_string()))
             }
             _ => Err(Problem::Schema("a column is no scalar")),
         }
@@ -477,11 +478,11 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
                 Ok(self.leaf(text, Input::Scalar))
             }
             Some(TypeDef::Enum(def)) => {
-                let name = enum_word(def, raw, kind)?;
+                let (word, value) = enum_word(def, raw, kind)?;
                 self.shape.push(b'e');
-                self.shape.extend_from_slice(name.as_bytes());
+                self.shape.extend_from_slice(word.as_bytes());
                 self.shape.push(0);
-                Ok(BUILD.then(|| Input::Enum(name.clone())))
+                Ok(BUILD.then(|| Input::Enum(self.types.stored_word(ty.base, word, value))))
             }
             Some(TypeDef::Input(def)) => {
                 if kind != JsonKind::Object {
@@ -529,13 +530,17 @@ impl<const BUILD: bool> Walker<'_, BUILD> {
 }
 
 /// The value of an enum that a JSON text names.
-fn enum_word<'d>(def: &'d EnumType, raw: &RawValue, kind: JsonKind) -> Result<&'d Name, Problem> {
+fn enum_word<'d>(
+    def: &'d EnumType,
+    raw: &RawValue,
+    kind: JsonKind,
+) -> Result<(&'d Name, &'d EnumValue), Problem> {
     if kind != JsonKind::String {
         return Err(expected("an enum value", &def.name, describe_json(kind)));
     }
     let word = json_string(raw)?;
     match def.values.get_key_value(word.as_ref()) {
-        Some((name, _)) => Ok(name),
+        Some(found) => Ok(found),
         None => Err(unknown_value(&def.name, def.values.keys(), &word)),
     }
 }
@@ -797,7 +802,7 @@ fn item(
         }
         Some(TypeDef::Enum(def)) => match value {
             Value::Enum(word) => match def.values.get_key_value(word) {
-                Some((name, _)) => Ok(Input::Enum(name.clone())),
+                Some((word, value)) => Ok(Input::Enum(types.stored_word(ty.base, word, value))),
                 None => Err(BindError::here(unknown_value(&def.name, def.values.keys(), word))),
             },
             other => {

@@ -23,7 +23,7 @@ use crate::sql::{Alias, Direction, Expr, From, Ident, OrderBy, Select, SelectIte
 
 use super::PlanError;
 use super::planner::{Planner, RowRef, own_type};
-use super::rows::{object, record};
+use super::rows::{object, record, upper};
 
 /// Columns of a row source under short names of ours.
 struct Columns {
@@ -235,7 +235,10 @@ impl Planner<'_> {
                 FunctionColumn::Column(id) => {
                     let scalar = self.scalar(row.table, *id)?;
                     let value = value(self, column, scalar)?;
-                    self.shown(value, scalar)
+                    match self.schema.upper_cases(row.table, *id) {
+                        true => upper(value),
+                        false => self.shown(value, scalar),
+                    }
                 }
                 FunctionColumn::Computed { index, .. } => {
                     let Returns::Scalar(id) = self.computed_field(row.table, *index)?.returns

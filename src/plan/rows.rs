@@ -194,10 +194,13 @@ impl Planner<'_> {
     pub(super) fn field(&mut self, row: RowRef, field: &SelectedField) -> Result<Expr, PlanError> {
         Ok(match field {
             SelectedField::Typename(name) => Expr::Text(name.to_string()),
-            SelectedField::Column { column, path } => {
+            SelectedField::Column { column, path, upper_case } => {
                 let value = self.cell(row, *column)?;
                 let scalar = self.scalar(row.table, *column)?;
-                self.inside(value, scalar, path.as_ref())?
+                match upper_case {
+                    true => upper(value),
+                    false => self.inside(value, scalar, path.as_ref())?,
+                }
             }
             SelectedField::Relationship { index, args, selection } => {
                 let relationship = self.relationship(row.table, *index)?;
@@ -258,6 +261,12 @@ impl Planner<'_> {
         }
         value
     }
+}
+
+/// A value of an enum as the schema spells it, whatever the database's locale
+/// makes of letters.
+pub(super) fn upper(value: Expr) -> Expr {
+    Expr::Call("upper", vec![Expr::Bytewise(Box::new(value))])
 }
 
 /// A place as GeoJSON, with the digits and the reference system that Hasura

@@ -136,7 +136,7 @@ impl Planner<'_> {
 
     fn typed(&mut self, row: RowRef, field: &SelectedField) -> Result<Typed, PlanError> {
         match field {
-            SelectedField::Column { column, path } => {
+            SelectedField::Column { column, path, .. } => {
                 self.typed_column(row, *column, path.as_ref(), field)
             }
             SelectedField::ComputedScalar { .. } => Ok(Typed::opaque(self.field(row, field)?)),

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, PgType, TypeKind};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::sql::{Ident, InvalidIdent, QualifiedName, SqlType};
 
@@ -125,6 +126,8 @@ pub struct Scalars {
     /// By [`ScalarId`]: one for each GraphQL name.
     named: Vec<Arc<ScalarType>>,
     by_name: HashMap<Name, ScalarId>,
+    /// The names, as the types named after them are spelled under graphql-default.
+    spelled: HashMap<Name, ScalarId>,
     by_oid: Vec<HashMap<Oid, Arc<ScalarType>>>,
 }
 
@@ -150,6 +153,8 @@ impl Scalars {
     fn add(&mut self, scalar: ScalarType) -> Arc<ScalarType> {
         let scalar = Arc::new(scalar);
         self.by_name.insert(scalar.name.clone(), scalar.id);
+        let spelled = NamingConvention::GraphqlDefault.type_name(&scalar.name);
+        self.spelled.entry(spelled).or_insert(scalar.id);
         self.named.push(scalar.clone());
         scalar
     }
@@ -326,6 +331,19 @@ impl Scalars {
 
     pub fn by_name(&self, name: &str) -> Option<ScalarId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The name of a type that is named after a scalar: `<scalar>_comparison_exp` and
+    /// its like. Under graphql-default two scalars may be spelled alike; all but the
+    /// first then keep the other spelling.
+    pub fn named_after(&self, id: ScalarId, convention: NamingConvention, suffix: &str) -> Name {
+        let name = self.get(id).map_or("", |scalar| &*scalar.name);
+        let plain = [name, suffix].concat();
+        let first = || self.spelled.get(&convention.type_name(name)) == Some(&id);
+        match convention {
+            NamingConvention::GraphqlDefault if first() => convention.type_name(&plain),
+            _ => plain.into(),
+        }
     }
 
     /// The scalar of double precision, if some source has it.

@@ -11,6 +11,7 @@ use crate::catalog::model::{
     Catalog, Column, ColumnId, Oid, PolicyCommand, SettingsRead, Table, TableKind,
 };
 use crate::catalog::privileges::{Rights, RolePrivileges};
+use crate::config::NamingConvention;
 use crate::graphql::{Document, Name};
 use crate::session::settings::{STANDARD_SETTINGS, SettingsPlan};
 use crate::session::{Authority, Session};
@@ -24,8 +25,8 @@ use super::role::{RoleBinding, RoleError, RoleMapping, SchemaSource};
 use super::tracked::action::TrackedAction;
 use super::tracked::stored::Allowed;
 use super::tracked::{
-    ActionId, FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction, TrackedId,
-    TrackedTable,
+    ActionId, ColumnType, FunctionRoot, Relationship, Returns, SourceId, Tracked, TrackedFunction,
+    TrackedId, TrackedTable,
 };
 use super::types::ScalarType;
 
@@ -455,6 +456,18 @@ impl RoleSchema {
         self.tracked.scalars.of_type(source, oid).map(Arc::as_ref)
     }
 
+    /// Whether the values of a column are those of an enum that the schema spells in
+    /// upper case.
+    pub fn upper_cases(&self, table: TrackedId, column: ColumnId) -> bool {
+        let Some(ColumnType::Enum(values)) =
+            self.tracked.column(table, column).and_then(|column| column.ty)
+        else {
+            return false;
+        };
+        let convention = self.tracked.table(values).map(TrackedTable::convention);
+        convention == Some(NamingConvention::GraphqlDefault)
+    }
+
     /// Whether lists may come as typed columns.
     pub fn typed_rows(&self) -> bool {
         self.typed_rows
@@ -472,7 +485,7 @@ impl RoleSchema {
     }
 
     pub fn table_name(&self, id: TrackedId) -> Option<&Name> {
-        self.tracked.table(id).map(|table| &table.name)
+        self.tracked.table(id).map(TrackedTable::name)
     }
 
     /// Settings that must have a value before `command` may run on `table`,

@@ -2,15 +2,18 @@
 //! meaning, so that what introspection shows and what binding understands are
 //! one thing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::catalog::model::ColumnId;
+use crate::config::NamingConvention;
 use crate::graphql::{Name, OperationKind};
 use crate::sql::{Ident, SqlType};
 
 use super::introspection::{MetaField, MetaType};
+use super::naming::{Stem, upper_first};
 use super::predicate::{Comparison, ConditionFunction};
 use super::tracked::{ActionId, CustomId, FunctionId, SourceId, TrackedId};
 
@@ -26,18 +29,18 @@ pub enum TypeId {
     /// The object with a source's fields of a root.
     Namespace(SourceId, Root),
     Scalar(ScalarId),
-    /// `<scalar>_comparison_exp`
-    Comparison(ScalarId),
+    /// `<scalar>_comparison_exp`, of sources with a naming convention
+    Comparison(NamingConvention, ScalarId),
     /// `<scalar>_cast_exp`
-    Cast(ScalarId),
+    Cast(NamingConvention, ScalarId),
     /// `st_d_within_input` and its like: a place and a distance from it.
     Within(ScalarId),
     /// `st_intersects_nband_geom_input` and its like: a place and a band.
     Band(BandInput),
     /// `order_by`
-    OrderBy,
+    OrderBy(NamingConvention),
     /// `cursor_ordering`
-    CursorOrdering,
+    CursorOrdering(NamingConvention),
     Table(TrackedId, TableType),
     /// A type that metadata defines, for actions.
     Custom(CustomId),
@@ -73,13 +76,13 @@ impl TypeId {
         match self {
             TypeId::Root(_) | TypeId::Namespace(..) => Kind::Object,
             TypeId::Scalar(_) => Kind::Scalar,
-            TypeId::Comparison(_)
-            | TypeId::Cast(_)
+            TypeId::Comparison(..)
+            | TypeId::Cast(..)
             | TypeId::Within(_)
             | TypeId::Band(_)
             | TypeId::ComputedArgs(..)
             | TypeId::FunctionArgs(_) => Kind::InputObject,
-            TypeId::OrderBy | TypeId::CursorOrdering => Kind::Enum,
+            TypeId::OrderBy(_) | TypeId::CursorOrdering(_) => Kind::Enum,
             TypeId::Table(_, ty) => ty.kind(),
             TypeId::Custom(id) => id.kind,
             TypeId::Meta(MetaType::TypeKind | MetaType::DirectiveLocation) => Kind::Enum,
@@ -162,6 +165,10 @@ impl AggregateFunction {
         }
     }
 }
+
+/// What stands between the two names of a table in the name of
+/// [`TableType::ConditionColumn`].
+const SELECT_COLUMN: &str = "_select_column_";
 
 /// The types that a table brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -323,7 +330,7 @@ impl TableType {
         Self::ALL.iter().position(|other| *other == self).unwrap_or(Self::COUNT)
     }
 
-    /// What follows the table's name.
+    /// What follows the table's name, under hasura-default.
     fn suffix(self) -> &'static str {
         use AggregateFunction as F;
         use ConditionFunction as C;
@@ -425,25 +432,58 @@ impl TableType {
         }
     }
 
-    /// The type's name for a table.
-    pub fn name(self, table: &str) -> String {
-        match self {
+    /// The type's name for a table, without what stands around the types of its
+    /// source.
+    pub fn name(self, table: &Stem) -> String {
+        let suffix = self.suffix();
+        match (table.convention, self) {
             // Hasura names these twice.
-            TableType::ConditionColumn(_) => {
-                [table, "_select_column_", table, self.suffix()].concat()
+            (NamingConvention::HasuraDefault, TableType::ConditionColumn(_)) => {
+                [&table.name, SELECT_COLUMN, &table.name, suffix].concat()
             }
-            _ => [table, self.suffix()].concat(),
+            (NamingConvention::HasuraDefault, _) => [&table.name, suffix].concat(),
+            (_, TableType::ConditionColumn(_)) => {
+                [&table.upper, "SelectColumn", &table.inner(), &self.words()].concat()
+            }
+            (
+                _,
+                TableType::AggregateCount
+                | TableType::Condition(_)
+                | TableType::ConditionArguments(_),
+            ) => [&table.lower, &*self.words()].concat(),
+            _ => [&table.upper, &*self.words()].concat(),
         }
     }
 
-    /// The table's name in a type's name, if it is of this kind.
-    pub fn table_of(self, name: &str) -> Option<&str> {
-        let table = name.strip_suffix(self.suffix())?;
+    /// What follows the table's name, under graphql-default. In a condition on an
+    /// aggregate the name of the function is one word: `AggregateBoolExpBool_and`.
+    fn words(self) -> String {
+        let condition = |function: ConditionFunction, rest: &str| {
+            ["AggregateBoolExp", &upper_first(function.name()), rest].concat()
+        };
+        match self {
+            TableType::Condition(function) => condition(function, ""),
+            TableType::ConditionArguments(function) => condition(function, "Arguments"),
+            TableType::ConditionColumn(function) => condition(function, "ArgumentsColumns"),
+            _ => self.suffix().split('_').map(upper_first).collect(),
+        }
+    }
+
+    /// The table's name in a type's name, if it is of this kind; where the
+    /// convention is graphql-default, both in lower case.
+    pub fn table_of(self, convention: NamingConvention, name: &str) -> Option<&str> {
+        let (suffix, between) = match convention {
+            NamingConvention::HasuraDefault => (Cow::Borrowed(self.suffix()), SELECT_COLUMN),
+            NamingConvention::GraphqlDefault => {
+                (Cow::Owned(self.words().to_ascii_lowercase()), "selectcolumn")
+            }
+        };
+        let table = name.strip_suffix(&*suffix)?;
         match self {
             TableType::ConditionColumn(_) => {
-                let half = table.len().checked_sub("_select_column_".len())? / 2;
+                let half = table.len().checked_sub(between.len())? / 2;
                 let (table, rest) = table.split_at_checked(half)?;
-                (rest.strip_prefix("_select_column_")? == table).then_some(table)
+                (rest.strip_prefix(between)? == table).then_some(table)
             }
             _ => Some(table),
         }
@@ -728,8 +768,8 @@ pub enum EnumKind {
     Column(ColumnId),
     /// Position among the table's primary key (first) and unique constraints.
     Constraint(u16),
-    /// A row of an enum table.
-    Row,
+    /// Position among the rows of an enum table.
+    Row(u32),
     /// A value of an enum of actions.
     Custom,
     /// The word that stands where there is nothing to name.
@@ -799,19 +839,25 @@ impl RootKind {
     ];
 
     /// The name for a table, where metadata gives no other.
-    pub fn name(self, table: &str) -> String {
-        match self {
-            RootKind::Select => table.to_owned(),
-            RootKind::SelectByPk => format!("{table}_by_pk"),
-            RootKind::SelectAggregate => format!("{table}_aggregate"),
-            RootKind::SelectStream => format!("{table}_stream"),
-            RootKind::Insert => format!("insert_{table}"),
-            RootKind::InsertOne => format!("insert_{table}_one"),
-            RootKind::Update => format!("update_{table}"),
-            RootKind::UpdateByPk => format!("update_{table}_by_pk"),
-            RootKind::UpdateMany => format!("update_{table}_many"),
-            RootKind::Delete => format!("delete_{table}"),
-            RootKind::DeleteByPk => format!("delete_{table}_by_pk"),
+    pub fn name(self, table: &Stem) -> String {
+        let (verb, [snake, camel]) = match self {
+            RootKind::Select => ("", ["", ""]),
+            RootKind::SelectByPk => ("", ["_by_pk", "ByPk"]),
+            RootKind::SelectAggregate => ("", ["_aggregate", "Aggregate"]),
+            RootKind::SelectStream => ("", ["_stream", "Stream"]),
+            RootKind::Insert => ("insert", ["", ""]),
+            RootKind::InsertOne => ("insert", ["_one", "One"]),
+            RootKind::Update => ("update", ["", ""]),
+            RootKind::UpdateByPk => ("update", ["_by_pk", "ByPk"]),
+            RootKind::UpdateMany => ("update", ["_many", "Many"]),
+            RootKind::Delete => ("delete", ["", ""]),
+            RootKind::DeleteByPk => ("delete", ["_by_pk", "ByPk"]),
+        };
+        match table.convention {
+            NamingConvention::HasuraDefault if verb.is_empty() => [&table.name, snake].concat(),
+            NamingConvention::HasuraDefault => [verb, "_", &table.name, snake].concat(),
+            NamingConvention::GraphqlDefault if verb.is_empty() => [&table.lower, camel].concat(),
+            NamingConvention::GraphqlDefault => [verb, &table.inner(), camel].concat(),
         }
     }
 

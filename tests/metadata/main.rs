@@ -19,6 +19,7 @@ mod folder;
 mod harness;
 mod hasura_cli;
 mod names;
+mod naming;
 #[path = "../served/mod.rs"]
 mod served;
 mod sources;

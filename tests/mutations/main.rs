@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use harness::TestDb;
 use ringfence::catalog;
+use ringfence::config::NamingConvention;
 use ringfence::engine::{Engine, EngineLimits, GraphqlRequest, GraphqlResponse};
 use ringfence::metadata::document::{self, Metadata};
 use ringfence::pg::{ConnectionString, Options, Pg};
@@ -73,6 +74,7 @@ impl Library {
             enums: &enums,
         };
         let options = BuildOptions {
+            naming: NamingConvention::HasuraDefault,
             before: None,
             expose: &["public".to_owned()],
             metadata: Some(&metadata),

@@ -9,7 +9,7 @@ use crate::admin::command::{Output, arguments, output, success};
 use crate::admin::draft::{Draft, no_source};
 use crate::base::{ApiError, Code};
 use crate::metadata::NonEmpty;
-use crate::metadata::source::{DEFAULT_SOURCE, Source};
+use crate::metadata::source::{Customization, DEFAULT_SOURCE, Source};
 use crate::schema::tracked::ObjectKind;
 use crate::schema::tracked::inconsistency::source_name;
 
@@ -18,7 +18,7 @@ struct Add {
     name: NonEmpty,
     configuration: Value,
     #[serde(default)]
-    customization: Option<Value>,
+    customization: Option<Customization>,
     #[serde(default)]
     health_check: Option<Value>,
     #[serde(default)]
@@ -68,7 +68,7 @@ struct Update {
     #[serde(default)]
     configuration: Option<Value>,
     #[serde(default)]
-    customization: Option<Value>,
+    customization: Option<Customization>,
     #[serde(default)]
     health_check: Option<Value>,
 }

@@ -51,7 +51,7 @@ pub(super) fn dump(draft: &Draft<'_>) -> Result<Output, ApiError> {
         .map(|table| {
             let db = tracked.db_table(table.id);
             json!({
-                "name": table.name,
+                "name": table.name(),
                 "table": db.map(|db| json!({"schema": db.schema, "name": db.name})),
                 "columns": table.columns.iter().filter_map(|column| column.name.clone()).collect::<Vec<_>>(),
                 "relationships": table.relationships.iter().map(|found| found.name.clone()).collect::<Vec<_>>(),

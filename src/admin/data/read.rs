@@ -149,14 +149,18 @@ impl Subject<'_> {
                         if access.columns.contains(column.id) {
                             out.push(Selected {
                                 key: column.name.clone(),
-                                field: SelectedField::Column { column: column.id, path: None },
+                                field: SelectedField::Column {
+                                    column: column.id,
+                                    path: None,
+                                    upper_case: false,
+                                },
                             });
                         }
                     }
                 }
                 Value::String(name) => {
                     let column = self.selectable(table, name, &path)?;
-                    let field = SelectedField::Column { column, path: None };
+                    let field = SelectedField::Column { column, path: None, upper_case: false };
                     out.push(Selected { key: name.as_str().into(), field });
                 }
                 Value::Object(map) => out.push(self.relationship(table, map, &path, depth)?),

@@ -290,7 +290,7 @@ impl Subject<'_> {
             let mut columns = Vec::with_capacity(names.len());
             for name in names {
                 let column = self.returnable(name, &path)?;
-                let field = SelectedField::Column { column, path: None };
+                let field = SelectedField::Column { column, path: None, upper_case: false };
                 columns.push(Selected { key: key(name), field });
             }
             let field = ResponseField::Returning(columns);

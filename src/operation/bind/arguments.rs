@@ -1,7 +1,7 @@
 //! What fields are given: arguments of lists, keys, counts, functions.
 
 use crate::catalog::model::ColumnId;
-use crate::graphql::Field;
+use crate::graphql::{Field, Name};
 use crate::operation::error::{BindError, Problem};
 use crate::operation::input::{Input, Operand};
 use crate::operation::json_path::json_path;
@@ -72,6 +72,12 @@ impl<'a> Binder<'a> {
         self.list_of(table, given)
     }
 
+    /// The name of an argument or an operator, as the source of a table spells it.
+    pub(super) fn word(&self, table: TrackedId, name: &str) -> Name {
+        let table = self.schema.types.tracked().table(table);
+        table.map_or_else(|| name.into(), |table| table.convention().field(name))
+    }
+
     fn list_of(
         &mut self,
         table: TrackedId,
@@ -89,7 +95,7 @@ impl<'a> Binder<'a> {
                         self.at("where", |binder| binder.bool_exp(table, arg.ty.base, &input))?;
                 }
                 ArgKind::OrderBy => {
-                    self.at("order_by", |binder| {
+                    self.at(&self.word(table, "order_by"), |binder| {
                         let Input::List(items) = &input else { return Ok(()) };
                         for (index, item) in items.iter().enumerate() {
                             let (through, order) = (&mut Vec::new(), &mut out.order_by);

@@ -2,7 +2,7 @@
 //! which rows, and what is answered.
 
 use crate::catalog::model::ColumnId;
-use crate::graphql::Field;
+use crate::graphql::{Field, Name};
 use crate::operation::error::{BindError, Problem};
 use crate::operation::input::{Input, Operand};
 use crate::operation::model::{
@@ -151,8 +151,9 @@ impl<'a> Binder<'a> {
                     })?);
                 }
                 ArgKind::OnConflict => {
-                    on_conflict =
-                        self.at("on_conflict", |b| b.on_conflict(table, arg.ty.base, &input))?;
+                    on_conflict = self.at(&self.word(table, "on_conflict"), |b| {
+                        b.on_conflict(table, arg.ty.base, &input)
+                    })?;
                 }
                 _ => return Err(self.error(Problem::Schema("an argument of another field"))),
             }
@@ -430,7 +431,9 @@ impl<'a> Binder<'a> {
                     rows = Which::Where(filter);
                 }
                 ArgKind::PkColumns => {
-                    rows = Which::Key(self.at("pk_columns", |b| b.pk_columns(arg.ty.base, input))?);
+                    rows = Which::Key(self.at(&self.word(table, "pk_columns"), |b| {
+                        b.pk_columns(arg.ty.base, input)
+                    })?);
                 }
                 ArgKind::Nested => {
                     nested = self.at("_nested", |b| b.nested(table, arg.ty.base, input))?;
@@ -531,16 +534,16 @@ impl<'a> Binder<'a> {
         let presets =
             self.schema.types.updates_of(table).is_some_and(|access| !access.presets.is_empty());
         if given.is_empty() && !presets {
-            let offered: Vec<&str> = OPERATORS
+            let offered: Vec<Name> = OPERATORS
                 .into_iter()
                 .filter(|operator| self.schema.types.has(TypeId::Table(table, operator.input())))
-                .map(UpdateOperator::name)
+                .map(|operator| self.word(table, operator.name()))
                 .collect();
             return Err(self.error(Problem::NothingToSet(offered.join(", "))));
         }
         let mut out: Vec<Assignment> = Vec::new();
         for (operator, ty, input) in given {
-            self.path.push_key(operator.name());
+            self.path.push_key(self.word(table, operator.name()).to_string());
             for (_, field, input) in self.entries(ty, input)? {
                 let InputKind::Column(column) = field.kind else {
                     return Err(self.error(Problem::Schema("an update of no column")));
@@ -571,8 +574,11 @@ impl<'a> Binder<'a> {
             if out.iter().take(index).any(|other| same(&other)) {
                 continue;
             }
-            let words: Vec<&str> =
-                out.iter().filter(same).map(|other| other.operator.name()).collect();
+            let words: Vec<Name> = out
+                .iter()
+                .filter(same)
+                .map(|other| self.word(table, other.operator.name()))
+                .collect();
             if words.len() > 1 {
                 let column = self.column_names(table, &[first.column]);
                 repeated.push(format!("{column} in {}", words.join(", ")));

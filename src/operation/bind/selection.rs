@@ -100,7 +100,8 @@ impl<'a> Binder<'a> {
                 self.leaf(fields)?;
                 let given = self.arguments(field, def)?;
                 let path = self.json_path(&given)?;
-                SelectedField::Column { column, path }
+                let upper_case = self.schema.upper_cases(table, column);
+                SelectedField::Column { column, path, upper_case }
             }
             FieldKind::Relationship(index) => {
                 let target = self.target(table, index)?;

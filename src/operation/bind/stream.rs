@@ -30,7 +30,9 @@ impl<'a> Binder<'a> {
                     filter =
                         self.at("where", |binder| binder.bool_exp(table, arg.ty.base, &input))?;
                 }
-                ArgKind::BatchSize => batch = Some(self.count("batch_size", input)?),
+                ArgKind::BatchSize => {
+                    batch = Some(self.count(&self.word(table, "batch_size"), input)?)
+                }
                 ArgKind::Cursor => {
                     self.path.push_key("cursor");
                     let items = match &input {

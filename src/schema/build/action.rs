@@ -104,7 +104,7 @@ impl Types {
                 def.args = self.list_args(target);
                 out.insert(relationship.name.clone(), def);
                 let aggregate = TypeId::Table(target, TableType::Aggregate);
-                let name: Name = format!("{}_aggregate", relationship.name).into();
+                let name = self.convention_of(target).aggregate_order(&relationship.name);
                 if self.has(aggregate) && !out.contains_key(&name) {
                     let described = "An aggregate relationship".to_owned();
                     let kind = FieldKind::CustomAggregate(index);

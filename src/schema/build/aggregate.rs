@@ -61,7 +61,7 @@ impl Types {
             let ty = view.ty(TableType::FunctionFields(function));
             if self.has(ty) {
                 fields.insert(
-                    function.name().into(),
+                    view.convention().field(function.name()),
                     plain(TypeRef::nullable(ty), FieldKind::Function(function)),
                 );
             }
@@ -100,7 +100,10 @@ impl Types {
         }
         ObjectType {
             name: view.type_name(TableType::FunctionFields(function)),
-            description: Some(format!("aggregate {} on columns", function.name())),
+            description: Some(format!(
+                "aggregate {} on columns",
+                view.convention().field(function.name())
+            )),
             fields,
         }
     }

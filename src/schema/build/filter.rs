@@ -4,6 +4,7 @@
 use indexmap::IndexMap;
 
 use super::{Seen, Types, View, input, named_columns, of_column};
+use crate::config::NamingConvention;
 use crate::schema::predicate::{CastTarget, Comparison, ConditionFunction};
 use crate::schema::scalars::{BOOLEAN, FLOAT, INT};
 use crate::schema::tracked::{Cardinality, Returns, TrackedTable};
@@ -13,6 +14,7 @@ use crate::schema::types::{
 
 impl Types {
     pub(super) fn bool_exp(&self, view: &View<'_>) -> InputType {
+        let convention = view.convention();
         let own = view.ty(TableType::BoolExp);
         let mut fields = IndexMap::from([
             ("_and".into(), input(TypeRef::list(own), InputKind::And)),
@@ -20,7 +22,7 @@ impl Types {
             ("_or".into(), input(TypeRef::list(own), InputKind::Or)),
         ]);
         for seen in view.selected() {
-            let ty = TypeRef::nullable(seen.ty.comparison());
+            let ty = TypeRef::nullable(seen.ty.comparison(convention));
             fields.entry(seen.name.clone()).or_insert_with(|| input(ty, of_column(seen.column.id)));
         }
         for (index, relationship) in self.relationships(view) {
@@ -30,7 +32,7 @@ impl Types {
                 .or_insert_with(|| input(ty, InputKind::Relationship(index)));
             let aggregate = TypeId::Table(relationship.target, TableType::AggregateBoolExp);
             if relationship.cardinality == Cardinality::Array && self.has(aggregate) {
-                fields.entry(format!("{}_aggregate", relationship.name).into()).or_insert_with(
+                fields.entry(convention.aggregate_condition(&relationship.name)).or_insert_with(
                     || input(TypeRef::nullable(aggregate), InputKind::RelationshipAggregate(index)),
                 );
             }
@@ -41,7 +43,7 @@ impl Types {
                 continue;
             }
             let ty = match computed.returns {
-                Returns::Scalar(scalar) => TypeId::Comparison(scalar),
+                Returns::Scalar(scalar) => TypeId::Comparison(convention, scalar),
                 Returns::Rows { table, .. } => TypeId::Table(table, TableType::BoolExp),
             };
             fields
@@ -59,7 +61,11 @@ impl Types {
         }
     }
 
-    pub(super) fn comparison(&self, scalar: &ScalarType) -> InputType {
+    pub(super) fn comparison(
+        &self,
+        convention: NamingConvention,
+        scalar: &ScalarType,
+    ) -> InputType {
         let mut fields = IndexMap::new();
         for (word, comparison) in Comparison::ALL {
             if !scalar.operators.has(*comparison) {
@@ -80,21 +86,21 @@ impl Types {
             };
             let mut field = input(ty, InputKind::Compare(*comparison));
             field.description = described(*comparison, scalar).map(str::to_owned);
-            fields.insert((*word).into(), field);
+            fields.insert(convention.field(word), field);
         }
         if CastTarget::of(&scalar.operators).is_some() {
             fields.insert(
                 "_cast".into(),
-                input(TypeRef::nullable(TypeId::Cast(scalar.id)), InputKind::Cast),
+                input(TypeRef::nullable(TypeId::Cast(convention, scalar.id)), InputKind::Cast),
             );
         }
         fields.insert(
-            "_is_null".into(),
+            convention.field("_is_null"),
             input(TypeRef::nullable(TypeId::Scalar(BOOLEAN)), InputKind::IsNull),
         );
         fields.sort_keys();
         InputType {
-            name: self.name(TypeId::Comparison(scalar.id)),
+            name: self.name(TypeId::Comparison(convention, scalar.id)),
             description: Some(format!(
                 "Boolean expression to compare columns of type \"{}\". All fields are combined with logical 'AND'.",
                 scalar.name
@@ -103,11 +109,16 @@ impl Types {
         }
     }
 
-    pub(super) fn cast(&self, scalar: &ScalarType) -> Option<InputType> {
+    pub(super) fn cast(
+        &self,
+        convention: NamingConvention,
+        scalar: &ScalarType,
+    ) -> Option<InputType> {
         let target = CastTarget::of(&scalar.operators)?;
-        let compared = TypeId::Comparison(self.tracked().scalars.by_name(target.name())?);
+        let compared =
+            TypeId::Comparison(convention, self.tracked().scalars.by_name(target.name())?);
         Some(InputType {
-            name: self.name(TypeId::Cast(scalar.id)),
+            name: self.name(TypeId::Cast(convention, scalar.id)),
             description: None,
             fields: IndexMap::from([(
                 target.name().into(),
@@ -162,7 +173,7 @@ impl Types {
                 ("_eq".into(), input(one, InputKind::Compare(Comparison::Eq))),
                 ("_in".into(), input(many, InputKind::Compare(Comparison::In))),
                 (
-                    "_is_null".into(),
+                    shown.convention().field("_is_null"),
                     input(TypeRef::nullable(TypeId::Scalar(BOOLEAN)), InputKind::IsNull),
                 ),
                 ("_neq".into(), input(one, InputKind::Compare(Comparison::Neq))),
@@ -193,7 +204,7 @@ impl Types {
         if self.has(columns) {
             fields.insert("arguments".into(), input(TypeRef::list(columns), InputKind::Arguments));
         }
-        fields.extend(self.aggregate_parts(view, TypeId::Comparison(INT)));
+        fields.extend(self.aggregate_parts(view, TypeId::Comparison(view.convention(), INT)));
         InputType { name: view.type_name(TableType::AggregateCount), description: None, fields }
     }
 
@@ -215,7 +226,7 @@ impl Types {
             "arguments".into(),
             input(TypeRef::non_null(view.ty(arguments)), InputKind::Arguments),
         )]);
-        fields.extend(self.aggregate_parts(view, TypeId::Comparison(compared)));
+        fields.extend(self.aggregate_parts(view, TypeId::Comparison(view.convention(), compared)));
         Some(InputType { name: view.type_name(ty), description: None, fields })
     }
 
@@ -259,11 +270,15 @@ impl Types {
         view: &View<'_>,
         function: ConditionFunction,
     ) -> EnumType {
+        let arguments = TableType::Condition(function).name(&view.shown.stem)
+            + match view.convention() {
+                NamingConvention::HasuraDefault => "_arguments_columns",
+                NamingConvention::GraphqlDefault => "ArgumentsColumns",
+            };
         EnumType {
             name: view.type_name(TableType::ConditionColumn(function)),
             description: Some(format!(
-                "select \"{}_arguments_columns\" columns of table \"{}\"",
-                TableType::Condition(function).name(view.name()),
+                "select \"{arguments}\" columns of table \"{}\"",
                 view.name()
             )),
             values: named_columns(self.condition_columns(view, function)),

@@ -57,7 +57,7 @@ impl Types {
         let field = shown.and_then(|shown| shown.computed.get(usize::from(index)));
         match (shown, field) {
             (Some(shown), Some(field)) => {
-                shown.around(&format!("{}_{}_args", field.name, shown.name))
+                shown.naming.type_name(&format!("{}_{}_args", field.name, shown.name()))
             }
             _ => "".into(),
         }
@@ -67,10 +67,11 @@ impl Types {
         let function = self.tracked().functions.iter().find(|found| *found.args_type == *name);
         let computed = || {
             self.tracked().tables.iter().find_map(|table| {
-                let stem = table.type_names.within(name)?.strip_suffix("_args")?;
-                let rest = stem.strip_suffix(&*table.name)?.strip_suffix('_')?;
-                let index = table.computed_named(rest)?;
-                Some(TypeId::ComputedArgs(table.id, u16::try_from(index).ok()?))
+                let named = (0..).zip(&table.computed).map(|(index, _)| index);
+                let index = named
+                    .clone()
+                    .find(|index| *self.computed_args_name(table.id, *index) == *name)?;
+                Some(TypeId::ComputedArgs(table.id, index))
             })
         };
         function

@@ -29,6 +29,7 @@ use indexmap::IndexMap;
 
 use crate::catalog::model::{Column, ColumnId, Table};
 use crate::catalog::privileges::ColumnSet;
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 
 use super::access::{DeleteAccess, InsertAccess, SelectAccess, TableAccess, UpdateAccess};
@@ -39,7 +40,8 @@ use super::tracked::{
 };
 use super::types::{
     ArgDef, ArgKind, BandInput, EnumKind, EnumType, EnumValue, FieldDef, InputField, InputKind,
-    InputType, ObjectType, Root, ScalarType, Spatial, TableType, TypeDef, TypeId, TypeRef,
+    InputType, ObjectType, Root, ScalarId, ScalarType, Spatial, TableType, TypeDef, TypeId,
+    TypeRef,
 };
 
 /// Most are never asked for, so that what is made is boxed.
@@ -66,13 +68,14 @@ pub struct Types {
 #[derive(Debug)]
 struct Globals {
     scalars: Slots,
-    comparisons: Slots,
-    casts: Slots,
+    /// These four by [`NamingConvention`].
+    comparisons: [Slots; 2],
+    casts: [Slots; 2],
+    order_by: [Slot; 2],
+    cursor_ordering: [Slot; 2],
     withins: Slots,
     /// By [`BandInput`].
     bands: Slots,
-    order_by: Slot,
-    cursor_ordering: Slot,
     functions: Slots,
     customs: Slots,
 }
@@ -92,12 +95,12 @@ impl Types {
         let scalars = tracked.scalars.iter().count();
         let globals = Globals {
             scalars: cells(scalars),
-            comparisons: cells(scalars),
-            casts: cells(scalars),
+            comparisons: [cells(scalars), cells(scalars)],
+            casts: [cells(scalars), cells(scalars)],
+            order_by: Default::default(),
+            cursor_ordering: Default::default(),
             withins: cells(scalars),
             bands: cells(BandInput::ALL.len()),
-            order_by: OnceLock::new(),
-            cursor_ordering: OnceLock::new(),
             functions: cells(tracked.functions.len()),
             customs: cells(tracked.actions.types.len()),
         };
@@ -117,12 +120,18 @@ impl Types {
             TypeId::Root(_) | TypeId::Namespace(..) => return None,
             TypeId::Meta(meta) => return meta.definition(),
             TypeId::Scalar(scalar) => globals.scalars.get(scalar.0 as usize)?,
-            TypeId::Comparison(scalar) => globals.comparisons.get(scalar.0 as usize)?,
-            TypeId::Cast(scalar) => globals.casts.get(scalar.0 as usize)?,
+            TypeId::Comparison(convention, scalar) => {
+                globals.comparisons.get(convention as usize)?.get(scalar.0 as usize)?
+            }
+            TypeId::Cast(convention, scalar) => {
+                globals.casts.get(convention as usize)?.get(scalar.0 as usize)?
+            }
             TypeId::Within(scalar) => globals.withins.get(scalar.0 as usize)?,
             TypeId::Band(input) => globals.bands.get(input as usize)?,
-            TypeId::OrderBy => &globals.order_by,
-            TypeId::CursorOrdering => &globals.cursor_ordering,
+            TypeId::OrderBy(convention) => globals.order_by.get(convention as usize)?,
+            TypeId::CursorOrdering(convention) => {
+                globals.cursor_ordering.get(convention as usize)?
+            }
             TypeId::FunctionArgs(function) => globals.functions.get(function.0 as usize)?,
             TypeId::Custom(id) => globals.customs.get(id.at as usize)?,
             TypeId::ComputedArgs(table, index) => {
@@ -142,7 +151,7 @@ impl Types {
             }
             TypeId::Meta(meta) => meta.definition().map(Cow::Borrowed),
             // Shared by all tables.
-            TypeId::Scalar(_) | TypeId::OrderBy | TypeId::CursorOrdering => {
+            TypeId::Scalar(_) | TypeId::OrderBy(_) | TypeId::CursorOrdering(_) => {
                 self.get(id).map(Cow::Borrowed)
             }
             id => self.make(id).map(Cow::Owned),
@@ -154,12 +163,18 @@ impl Types {
         match id {
             TypeId::Root(_) | TypeId::Namespace(..) | TypeId::Meta(_) => None,
             TypeId::Scalar(id) => scalar(id).cloned().map(TypeDef::Scalar),
-            TypeId::Comparison(id) => scalar(id).map(|def| TypeDef::Input(self.comparison(def))),
-            TypeId::Cast(id) => scalar(id).and_then(|def| self.cast(def)).map(TypeDef::Input),
+            TypeId::Comparison(convention, id) => {
+                scalar(id).map(|def| TypeDef::Input(self.comparison(convention, def)))
+            }
+            TypeId::Cast(convention, id) => {
+                scalar(id).and_then(|def| self.cast(convention, def)).map(TypeDef::Input)
+            }
             TypeId::Within(id) => scalar(id).and_then(|def| self.within(def)).map(TypeDef::Input),
             TypeId::Band(input) => self.band(input).map(TypeDef::Input),
-            TypeId::OrderBy => Some(TypeDef::Enum(order::order_by())),
-            TypeId::CursorOrdering => Some(TypeDef::Enum(order::cursor_ordering())),
+            TypeId::OrderBy(convention) => Some(TypeDef::Enum(order::order_by(convention))),
+            TypeId::CursorOrdering(convention) => {
+                Some(TypeDef::Enum(order::cursor_ordering(convention)))
+            }
             TypeId::FunctionArgs(function) => self.function_args(function).map(TypeDef::Input),
             TypeId::Custom(id) => self.custom_type(id),
             TypeId::ComputedArgs(table, index) => {
@@ -253,17 +268,23 @@ impl Types {
             TypeId::Root(Root::Query) => true,
             TypeId::Root(root) => self.root_names(root).next().is_some(),
             TypeId::Namespace(source, root) => self.has_namespace(source, root),
-            TypeId::Scalar(scalar) | TypeId::Comparison(scalar) => {
-                self.tracked.scalars.get(scalar).is_some()
+            TypeId::Scalar(scalar) => self.tracked.scalars.get(scalar).is_some(),
+            TypeId::Comparison(convention, scalar) => {
+                self.tracked.uses(convention) && self.tracked.scalars.get(scalar).is_some()
             }
-            TypeId::Cast(scalar) => {
-                self.tracked.scalars.get(scalar).and_then(|def| self.cast(def)).is_some()
+            TypeId::Cast(convention, scalar) => {
+                let def = self.tracked.scalars.get(scalar);
+                self.tracked.uses(convention)
+                    && def.and_then(|def| self.cast(convention, def)).is_some()
             }
             TypeId::Within(scalar) => {
                 self.tracked.scalars.get(scalar).is_some_and(|def| def.operators.spatial.is_some())
             }
             TypeId::Band(_) => self.tracked.scalars.iter().any(|def| def.operators.raster),
-            TypeId::OrderBy | TypeId::CursorOrdering | TypeId::Meta(_) => true,
+            TypeId::OrderBy(convention) | TypeId::CursorOrdering(convention) => {
+                self.tracked.uses(convention)
+            }
+            TypeId::Meta(_) => true,
             // Without actions nothing leads to it.
             TypeId::Custom(id) => {
                 !self.actions.is_empty() && self.tracked.actions.custom(id).is_some()
@@ -356,16 +377,8 @@ impl Types {
         if let Some(scalar) = self.tracked.scalars.by_name(name) {
             return Some(TypeId::Scalar(scalar));
         }
-        if let Some(scalar) = name
-            .strip_suffix("_comparison_exp")
-            .and_then(|scalar| self.tracked.scalars.by_name(scalar))
-        {
-            return Some(TypeId::Comparison(scalar));
-        }
-        if let Some(scalar) =
-            name.strip_suffix("_cast_exp").and_then(|scalar| self.tracked.scalars.by_name(scalar))
-        {
-            return Some(TypeId::Cast(scalar)).filter(|id| self.has(*id));
+        if let Some(id) = self.shared_by_name(name) {
+            return Some(id);
         }
         for spatial in [Spatial::Geometry, Spatial::Geography] {
             if spatial.within_input() == name {
@@ -379,11 +392,6 @@ impl Types {
         }
         if let Some(id) = self.tracked.actions.by_name(name) {
             return Some(TypeId::Custom(id)).filter(|id| self.has(*id));
-        }
-        match name {
-            "order_by" => return Some(TypeId::OrderBy),
-            "cursor_ordering" => return Some(TypeId::CursorOrdering),
-            _ => {}
         }
         if let Some(root) = Root::ALL.into_iter().find(|root| root.name() == name) {
             return Some(TypeId::Root(root)).filter(|id| self.has(*id));
@@ -399,6 +407,36 @@ impl Types {
             .or_else(|| self.namespace_by_name(name))
     }
 
+    /// The type of this name among those that the sources of one naming
+    /// convention share.
+    fn shared_by_name(&self, name: &str) -> Option<TypeId> {
+        let scalars = &self.tracked.scalars;
+        let used = NamingConvention::ALL.into_iter().filter(|one| self.tracked.uses(*one));
+        let mut found = used.filter_map(|convention| {
+            let enums = [TypeId::OrderBy(convention), TypeId::CursorOrdering(convention)];
+            if let Some(id) = enums.into_iter().find(|id| *self.name(*id) == *name) {
+                return Some(id);
+            }
+            match convention {
+                NamingConvention::HasuraDefault => {
+                    let of = |suffix: &str| scalars.by_name(name.strip_suffix(suffix)?);
+                    of("_comparison_exp")
+                        .map(|scalar| TypeId::Comparison(convention, scalar))
+                        .or_else(|| Some(TypeId::Cast(convention, of("_cast_exp")?)))
+                }
+                NamingConvention::GraphqlDefault if name.ends_with("xp") => scalars
+                    .iter()
+                    .map(|scalar| scalar.id)
+                    .flat_map(|id| {
+                        [TypeId::Comparison(convention, id), TypeId::Cast(convention, id)]
+                    })
+                    .find(|id| *self.name(*id) == *name),
+                NamingConvention::GraphqlDefault => None,
+            }
+        });
+        found.find(|id| self.has(*id))
+    }
+
     pub fn name(&self, id: TypeId) -> Name {
         match id {
             TypeId::Root(root) => root.name().into(),
@@ -406,18 +444,20 @@ impl Types {
                 self.namespace_type(source, root).unwrap_or_else(|| "".into())
             }
             TypeId::Scalar(scalar) => self.scalar_name(scalar).clone(),
-            TypeId::Comparison(scalar) => {
-                format!("{}_comparison_exp", self.scalar_name(scalar)).into()
+            TypeId::Comparison(convention, scalar) => {
+                self.tracked.scalars.named_after(scalar, convention, "_comparison_exp")
             }
-            TypeId::Cast(scalar) => format!("{}_cast_exp", self.scalar_name(scalar)).into(),
+            TypeId::Cast(convention, scalar) => {
+                self.tracked.scalars.named_after(scalar, convention, "_cast_exp")
+            }
             TypeId::Within(scalar) => {
                 let spatial =
                     self.tracked.scalars.get(scalar).and_then(|scalar| scalar.operators.spatial);
                 spatial.map_or("", Spatial::within_input).into()
             }
             TypeId::Band(input) => input.name().into(),
-            TypeId::OrderBy => "order_by".into(),
-            TypeId::CursorOrdering => "cursor_ordering".into(),
+            TypeId::OrderBy(convention) => convention.type_name("order_by"),
+            TypeId::CursorOrdering(convention) => convention.type_name("cursor_ordering"),
             TypeId::Meta(meta) => meta.name().into(),
             TypeId::Table(table, ty) => {
                 self.tracked.table(table).map_or_else(|| "".into(), |table| table.type_name(ty))
@@ -435,7 +475,7 @@ impl Types {
         }
     }
 
-    fn scalar_name(&self, id: super::types::ScalarId) -> &Name {
+    fn scalar_name(&self, id: ScalarId) -> &Name {
         static NONE: std::sync::LazyLock<Name> = std::sync::LazyLock::new(|| "".into());
         self.tracked.scalars.get(id).map_or(&NONE, |scalar| &scalar.name)
     }
@@ -452,6 +492,19 @@ impl Types {
             Some(TypeDef::Input(input)) => Some(input),
             _ => None,
         }
+    }
+
+    /// What a value of an enum is in the database; the word itself where the enum
+    /// is not of a table.
+    pub fn stored_word(&self, id: TypeId, word: &Name, value: &EnumValue) -> Name {
+        let stored = match (id, value.kind) {
+            (TypeId::Table(table, _), EnumKind::Row(at)) => self
+                .tracked
+                .table(table)
+                .and_then(|table| table.enum_values.as_ref()?.get(at as usize)),
+            _ => None,
+        };
+        stored.map_or(word, |row| &row.value).clone()
     }
 
     /// A type as a document writes it.
@@ -553,7 +606,11 @@ impl<'a> View<'a> {
 
     /// The name that GraphQL shows.
     fn name(&self) -> &'a Name {
-        &self.shown.name
+        self.shown.name()
+    }
+
+    fn convention(&self) -> NamingConvention {
+        self.shown.convention()
     }
 
     fn type_name(&self, ty: TableType) -> Name {
@@ -683,11 +740,12 @@ fn constraints(view: &View<'_>) -> EnumType {
 
 fn enum_values(shown: &TrackedTable) -> Option<EnumType> {
     let rows = shown.enum_values.as_ref()?;
-    let values = rows
-        .iter()
-        .map(|row| {
-            let value = EnumValue { description: row.description.clone(), kind: EnumKind::Row };
-            (row.value.clone(), value)
+    let values = (0..)
+        .zip(rows.iter())
+        .map(|(index, row)| {
+            let value =
+                EnumValue { description: row.description.clone(), kind: EnumKind::Row(index) };
+            (shown.convention().value(&row.value), value)
         })
         .collect();
     Some(EnumType { name: shown.type_name(TableType::Enum), description: None, values })

@@ -99,7 +99,7 @@ impl Types {
         if self.has(conflict) {
             let mut field = input(TypeRef::nullable(conflict), InputKind::OnConflict);
             field.description = Some("upsert condition".to_owned());
-            fields.insert("on_conflict".into(), field);
+            fields.insert(view.convention().field("on_conflict"), field);
         }
         let what = if array { "array" } else { "object" };
         InputType {
@@ -119,7 +119,7 @@ impl Types {
                 input(TypeRef::non_null(view.ty(TableType::Constraint)), InputKind::Constraint),
             ),
             (
-                "update_columns".into(),
+                view.convention().field("update_columns"),
                 input(
                     TypeRef::non_null_list(view.ty(TableType::UpdateColumn)),
                     InputKind::UpdateColumns,
@@ -232,7 +232,7 @@ impl Types {
             let ty = view.ty(operator.input());
             if self.has(ty) {
                 fields.insert(
-                    operator.name().into(),
+                    view.convention().field(operator.name()),
                     input(TypeRef::nullable(ty), InputKind::Operator(operator)),
                 );
             }
@@ -329,7 +329,7 @@ impl Types {
         let mut fields = IndexMap::new();
         let mut affected = plain(TypeRef::non_null(TypeId::Scalar(INT)), FieldKind::AffectedRows);
         affected.description = Some("number of rows affected by the mutation".to_owned());
-        fields.insert("affected_rows".into(), affected);
+        fields.insert(view.convention().field("affected_rows"), affected);
         let object = view.ty(TableType::Object);
         if self.has(object) {
             let mut returning = plain(TypeRef::non_null_list(object), FieldKind::Returning);

@@ -3,9 +3,10 @@
 use indexmap::IndexMap;
 
 use super::{Types, View, argument, field};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::schema::scalars::STRING;
-use crate::schema::tracked::{Cardinality, ComputedField, Returns, TrackedId};
+use crate::schema::tracked::{Cardinality, ComputedField, Returns, TrackedId, TrackedTable};
 use crate::schema::types::{
     ArgDef, ArgKind, Codec, FieldDef, FieldKind, ObjectType, TableType, TypeId, TypeRef,
 };
@@ -44,7 +45,7 @@ impl Types {
                 def.args = self.list_args(relationship.target);
                 let aggregate = TypeId::Table(relationship.target, TableType::Aggregate);
                 if self.has(aggregate) {
-                    let name: Name = format!("{}_aggregate", relationship.name).into();
+                    let name = view.convention().aggregate_field(&relationship.name);
                     let mut aggregates = field(
                         TypeRef::non_null(aggregate),
                         FieldKind::RelationshipAggregate(index),
@@ -115,12 +116,13 @@ impl Types {
 
     /// `distinct_on, limit, offset, order_by, where` of a list.
     pub(super) fn list_args(&self, table: TrackedId) -> IndexMap<Name, ArgDef> {
+        let convention = self.convention_of(table);
         let int = TypeRef::nullable(TypeId::Scalar(crate::schema::scalars::INT));
         let columns = TypeId::Table(table, TableType::SelectColumn);
         let mut args = IndexMap::new();
         if self.has(columns) {
             args.extend([argument(
-                "distinct_on",
+                &convention.field("distinct_on"),
                 Some("distinct select on columns"),
                 TypeRef::list(columns),
                 ArgKind::DistinctOn,
@@ -138,7 +140,7 @@ impl Types {
         let orders = TypeId::Table(table, TableType::OrderBy);
         if self.has(orders) {
             args.extend([argument(
-                "order_by",
+                &convention.field("order_by"),
                 Some("sort the rows by one or more columns"),
                 TypeRef::list(orders),
                 ArgKind::OrderBy,
@@ -151,6 +153,13 @@ impl Types {
             ArgKind::Where,
         )]);
         args
+    }
+
+    /// How names are spelled in the source of a table.
+    pub(super) fn convention_of(&self, table: TrackedId) -> NamingConvention {
+        self.tracked()
+            .table(table)
+            .map_or(NamingConvention::HasuraDefault, TrackedTable::convention)
     }
 
     /// Arguments that name a row by its primary key; `None` when a column of

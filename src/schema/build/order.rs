@@ -4,6 +4,7 @@
 use indexmap::IndexMap;
 
 use super::{Types, View, input, of_column};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::schema::tracked::{Cardinality, Returns};
 use crate::schema::types::{
@@ -12,7 +13,7 @@ use crate::schema::types::{
 };
 
 /// `order_by`
-pub(super) fn order_by() -> EnumType {
+pub(super) fn order_by(convention: NamingConvention) -> EnumType {
     let values = [
         ("asc", false, None, "in ascending order, nulls last"),
         ("asc_nulls_first", false, Some(true), "in ascending order, nulls first"),
@@ -24,18 +25,18 @@ pub(super) fn order_by() -> EnumType {
     .into_iter()
     .map(|(word, descending, nulls_first, described)| {
         let kind = EnumKind::Order { descending, nulls_first };
-        (Name::from(word), EnumValue { description: Some(described.to_owned()), kind })
+        (convention.value(word), EnumValue { description: Some(described.to_owned()), kind })
     })
     .collect();
     EnumType {
-        name: "order_by".into(),
+        name: convention.type_name("order_by"),
         description: Some("column ordering options".to_owned()),
         values,
     }
 }
 
 /// `cursor_ordering`
-pub(super) fn cursor_ordering() -> EnumType {
+pub(super) fn cursor_ordering(convention: NamingConvention) -> EnumType {
     let values = [
         ("ASC", false, "ascending ordering of the cursor"),
         ("DESC", true, "descending ordering of the cursor"),
@@ -47,7 +48,7 @@ pub(super) fn cursor_ordering() -> EnumType {
     })
     .collect();
     EnumType {
-        name: "cursor_ordering".into(),
+        name: convention.type_name("cursor_ordering"),
         description: Some("ordering argument of a cursor".to_owned()),
         values,
     }
@@ -59,20 +60,21 @@ impl Types {
         &'a self,
         view: &View<'a>,
     ) -> impl Iterator<Item = (Name, InputField)> + use<'a> {
-        let order = TypeRef::nullable(TypeId::OrderBy);
+        let convention = view.convention();
+        let order = TypeRef::nullable(TypeId::OrderBy(convention));
         let columns = view
             .selected()
             // The values of an enum table are text.
             .filter(|seen| self.scalar_of(seen.ty).is_none_or(|scalar| scalar.operators.order))
             .map(move |seen| (seen.name.clone(), input(order, of_column(seen.column.id))));
-        let relationships = self.relationships(view).filter_map(|(index, relationship)| {
+        let relationships = self.relationships(view).filter_map(move |(index, relationship)| {
             let name = &relationship.name;
             let (name, ty, kind) = match relationship.cardinality {
                 Cardinality::Object => {
                     (name.clone(), TableType::OrderBy, InputKind::Relationship(index))
                 }
                 Cardinality::Array => (
-                    format!("{name}_aggregate").into(),
+                    convention.aggregate_order(name),
                     TableType::AggregateOrderBy,
                     InputKind::RelationshipAggregate(index),
                 ),
@@ -94,7 +96,7 @@ impl Types {
                 }
                 Returns::Rows { table, .. } => {
                     let ty = TypeId::Table(table, TableType::AggregateOrderBy);
-                    let name = format!("{}_aggregate", computed.name).into();
+                    let name = convention.aggregate_order(&computed.name);
                     (name, self.has(ty).then_some(TypeRef::nullable(ty))?)
                 }
             };
@@ -122,13 +124,13 @@ impl Types {
     pub(super) fn aggregate_order_by(&self, view: &View<'_>) -> InputType {
         let mut fields = IndexMap::from([(
             "count".into(),
-            input(TypeRef::nullable(TypeId::OrderBy), InputKind::Count),
+            input(TypeRef::nullable(TypeId::OrderBy(view.convention())), InputKind::Count),
         )]);
         for function in AggregateFunction::ALL {
             let ty = view.ty(TableType::FunctionOrderBy(function));
             if self.has(ty) {
                 fields.insert(
-                    function.name().into(),
+                    view.convention().field(function.name()),
                     input(TypeRef::nullable(ty), InputKind::Function(function)),
                 );
             }
@@ -146,7 +148,7 @@ impl Types {
         view: &View<'_>,
         function: AggregateFunction,
     ) -> InputType {
-        let order = TypeRef::nullable(TypeId::OrderBy);
+        let order = TypeRef::nullable(TypeId::OrderBy(view.convention()));
         let fields = self
             .aggregated(view, function)
             .map(|seen| {
@@ -159,7 +161,7 @@ impl Types {
             name: view.type_name(TableType::FunctionOrderBy(function)),
             description: Some(format!(
                 "order by {}() on columns of table \"{}\"",
-                function.name(),
+                view.convention().field(function.name()),
                 view.name()
             )),
             fields,
@@ -172,7 +174,7 @@ impl Types {
             description: Some(format!("Streaming cursor of the table \"{}\"", view.name())),
             fields: IndexMap::from([
                 (
-                    "initial_value".into(),
+                    view.convention().field("initial_value"),
                     crate::schema::types::InputField {
                         description: Some("Stream column input with initial value".to_owned()),
                         ty: TypeRef::non_null(view.ty(TableType::StreamCursorValue)),
@@ -183,7 +185,7 @@ impl Types {
                     "ordering".into(),
                     crate::schema::types::InputField {
                         description: Some("cursor ordering".to_owned()),
-                        ty: TypeRef::nullable(TypeId::CursorOrdering),
+                        ty: TypeRef::nullable(TypeId::CursorOrdering(view.convention())),
                         kind: InputKind::Ordering,
                     },
                 ),

@@ -257,7 +257,7 @@ impl Types {
     fn stream_args(&self, view: &View<'_>) -> IndexMap<Name, ArgDef> {
         IndexMap::from([
             argument(
-                "batch_size",
+                &view.convention().field("batch_size"),
                 Some("maximum number of rows returned in a single batch"),
                 TypeRef::non_null(TypeId::Scalar(INT)),
                 ArgKind::BatchSize,
@@ -305,7 +305,7 @@ impl Types {
         let conflict = view.ty(TableType::OnConflict);
         if self.has(conflict) {
             args.extend([argument(
-                "on_conflict",
+                &view.convention().field("on_conflict"),
                 Some("upsert condition"),
                 TypeRef::nullable(conflict),
                 ArgKind::OnConflict,
@@ -343,7 +343,7 @@ impl Types {
                     _ => described,
                 };
                 args.extend([argument(
-                    operator.name(),
+                    &view.convention().field(operator.name()),
                     described.as_deref(),
                     TypeRef::nullable(ty),
                     ArgKind::Operator(operator),
@@ -362,7 +362,7 @@ impl Types {
                 args.sort_keys();
             }
             args.extend([argument(
-                "pk_columns",
+                &view.convention().field("pk_columns"),
                 None,
                 TypeRef::non_null(view.ty(TableType::PkColumnsInput)),
                 ArgKind::PkColumns,
@@ -386,7 +386,7 @@ impl Types {
         let described = function.description.clone().unwrap_or_else(|| {
             let what = match function.returns {
                 Returns::Rows { table, .. } => {
-                    let table = self.tracked().table(table).map_or("", |table| &*table.name);
+                    let table = self.tracked().table(table).map_or("", |table| &**table.name());
                     format!(" which returns \"{table}\"")
                 }
                 Returns::Scalar(_) => String::new(),
@@ -417,7 +417,7 @@ impl Types {
             description: Some(format!(
                 "execute function \"{}\" and query aggregates on result of table type \"{}\"",
                 function.call.function,
-                self.tracked().table(table).map_or("", |table| &*table.name)
+                self.tracked().table(table).map_or("", |table| &**table.name())
             )),
             args,
             ty: TypeRef::non_null(TypeId::Table(table, TableType::Aggregate)),

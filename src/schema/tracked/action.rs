@@ -634,7 +634,7 @@ mod tests {
 
     #[test]
     fn items_are_what_is_inside() {
-        let base = TypeId::OrderBy;
+        let base = TypeId::Scalar(crate::schema::scalars::STRING);
         let ty = |text: &str| TypeRef { base, wrap: parse_type(text).expect(text).1 };
         for (list, item) in [("[A!]", "A!"), ("[A]!", "A"), ("[[A!]!]!", "[A!]!"), ("[[A]]", "[A]")]
         {

@@ -8,13 +8,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::catalog::model::{Catalog, Oid, Table, TableId};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::metadata::document::InheritedRole;
-use crate::metadata::source::{Affixes, DEFAULT_SOURCE, Names};
+use crate::metadata::source::{DEFAULT_SOURCE, Names};
 use crate::metadata::table::TableConfiguration;
 use crate::metadata::{
     Function as WrittenFunction, Metadata, NonEmpty, QualifiedName, Source, Table as Written,
 };
+use crate::schema::naming::{Naming, Stem};
 use crate::schema::scalars::Scalars;
 use crate::schema::types::{Root, RootField, RootKind, TableType};
 use crate::sql::InvalidIdent;
@@ -50,6 +52,8 @@ pub struct BuildOptions<'a> {
     pub before: Option<&'a Tracked>,
     /// Exposed schemas, the first without a prefix.
     pub expose: &'a [String],
+    /// Of sources whose metadata does not say.
+    pub naming: NamingConvention,
     /// What metadata says beside the sources.
     pub metadata: Option<&'a Metadata>,
 }
@@ -67,7 +71,8 @@ pub fn without_metadata(
         auto_track: true,
         enums: &HashMap::new(),
     };
-    build(&[source], BuildOptions { before: None, expose, metadata: None }).map(Arc::new)
+    let naming = NamingConvention::HasuraDefault;
+    build(&[source], BuildOptions { before: None, expose, naming, metadata: None }).map(Arc::new)
 }
 
 /// A tracked table with what is written about it.
@@ -80,16 +85,16 @@ pub fn build(
 ) -> Result<Tracked, InvalidIdent> {
     let scalars = Scalars::of(inputs.iter().map(|input| input.catalog.as_ref()))?;
     let mut tracked = Tracked { scalars, ..Tracked::default() };
-    let mut taken = Taken::new(&tracked.scalars);
-    let mut written: Vec<Vec<Pair<'_>>> = Vec::new();
+    // A source that cannot have the names that it asks for has none.
+    let mut unnamed: HashSet<usize> = HashSet::new();
     for (index, input) in inputs.iter().enumerate() {
-        let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
         let names = match input.metadata.map(Source::names) {
             None => Names::default(),
             Some(Ok(names)) => names,
             Some(Err(reason)) => {
                 let told = Inconsistency::of_source(&input.name, reason);
                 tracked.inconsistencies.push(told);
+                unnamed.insert(index);
                 Names::default()
             }
         };
@@ -97,19 +102,31 @@ pub fn build(
             name: input.name.clone(),
             catalog: input.catalog.clone(),
             connection: input.connection.clone(),
-            type_names: Arc::new(names.type_names),
-            root_fields: names.root_fields,
+            naming: Arc::new(Naming::new(
+                names.convention.unwrap_or(options.naming),
+                names.type_names,
+                names.root_fields,
+            )),
             namespace: names.namespace.map(Arc::from),
             roots: RootFields::default(),
             ids: HashMap::new(),
         });
-        written.push(add_tables(&mut tracked, &mut taken, source, input, options));
     }
+    let mut taken = Taken::new(&tracked);
+    let mut written: Vec<Vec<Pair<'_>>> = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
+        let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
+        written.push(if unnamed.contains(&index) {
+            Vec::new()
+        } else {
+            add_tables(&mut tracked, &mut taken, source, input, options)
+        });
+    }
+    for (index, input) in inputs.iter().enumerate().filter(|(index, _)| !unnamed.contains(index)) {
         let source = SourceId(u16::try_from(index).unwrap_or(u16::MAX));
         let pairs = written.get(index).map_or(&[][..], Vec::as_slice);
         link_enums(&mut tracked, source, &input.catalog);
-        add_relationships(&mut tracked, source, input, pairs);
+        add_relationships(&mut tracked, source, input, pairs, options);
         add_functions(&mut tracked, source, input, pairs, options);
     }
     let earlier = options.before.and_then(|before| Earlier::of(before, &tracked));
@@ -155,19 +172,22 @@ pub fn build(
 struct Taken(HashSet<String>);
 
 impl Taken {
-    fn new(scalars: &Scalars) -> Self {
+    fn new(tracked: &Tracked) -> Self {
         let mut taken: HashSet<String> =
             Root::ALL.iter().map(|root| root.name().to_owned()).collect();
-        taken.extend(["order_by".to_owned(), "cursor_ordering".to_owned()]);
-        for scalar in scalars.iter() {
-            taken.insert(scalar.name.to_string());
-            taken.insert(format!("{}_comparison_exp", scalar.name));
+        taken.extend(tracked.scalars.iter().map(|scalar| scalar.name.to_string()));
+        for convention in NamingConvention::ALL.into_iter().filter(|one| tracked.uses(*one)) {
+            let enums = ["order_by", "cursor_ordering"].map(|name| convention.type_name(name));
+            let of_scalars = tracked.scalars.iter().map(|scalar| {
+                tracked.scalars.named_after(scalar.id, convention, "_comparison_exp")
+            });
+            taken.extend(enums.into_iter().chain(of_scalars).map(|name| name.to_string()));
         }
         Taken(taken)
     }
 
     /// Takes the names of a table's types; an error names one that is gone.
-    fn table(&mut self, name: &str, type_names: &Affixes) -> Result<(), String> {
+    fn table(&mut self, table: &Stem, naming: &Naming) -> Result<(), String> {
         // The rest follow from these: they differ in what follows the name.
         const CHECKED: [TableType; 8] = [
             TableType::Object,
@@ -179,7 +199,7 @@ impl Taken {
             TableType::InsertInput,
             TableType::MutationResponse,
         ];
-        let names = CHECKED.map(|ty| type_names.around(&ty.name(name)));
+        let names = CHECKED.map(|ty| naming.type_name(&ty.name(table)).to_string());
         if let Some(gone) = names.iter().find(|name| self.0.contains(*name)) {
             return Err(format!("the type name \"{gone}\" is used already"));
         }
@@ -214,7 +234,20 @@ fn add_tables<'a>(
         }
         let enum_values = match (written.is_enum, input.enums.get(named)) {
             (false, _) => None,
-            (true, Some(Ok(values))) => Some(values.clone()),
+            (true, Some(Ok(values))) => match same_word(tracked, source, values) {
+                None => Some(values.clone()),
+                Some((one, other)) => {
+                    let reason = format!(
+                        "the values \"{one}\" and \"{other}\" of the enum table are the same in upper case"
+                    );
+                    tracked.inconsistencies.push(Inconsistency::of_table(
+                        &input.name,
+                        named,
+                        reason,
+                    ));
+                    continue;
+                }
+            },
             (true, Some(Err(reason))) => {
                 tell(reason.clone());
                 continue;
@@ -231,13 +264,18 @@ fn add_tables<'a>(
             }
             Err(reason) => {
                 // Its root fields would stand there twice.
-                let name = written.configuration.custom_name.as_ref().unwrap_or(&named.name);
-                if let Some(shown) = tracked.source(source)
-                    && tracked.table_names.contains_key(shown.type_names.around(name).as_str())
+                let configuration = &written.configuration;
+                let naming = tracked.source(source).map(|source| source.naming.clone());
+                let stem = |naming: &Naming| {
+                    name_of(naming.convention, options.expose, table, configuration).ok()
+                };
+                if let Some(naming) = naming
+                    && let Some(stem) = stem(&naming)
+                    && let object = naming.type_name(&TableType::Object.name(&stem))
+                    && tracked.table_names.contains_key(&object)
                 {
-                    let roots = &written.configuration.custom_root_fields;
-                    let clashing = RootNames::of(name, roots, &shown.root_fields);
-                    tracked.clashes.push(clashing);
+                    let roots = &configuration.custom_root_fields;
+                    tracked.clashes.push(RootNames::of(&stem, roots, &naming));
                 }
                 let told = Inconsistency::of_table(&input.name, named, reason);
                 tracked.inconsistencies.push(told);
@@ -263,10 +301,24 @@ fn add_tables<'a>(
     pairs
 }
 
+/// Two values of an enum that the naming convention of its source spells alike.
+fn same_word(tracked: &Tracked, source: SourceId, rows: &[EnumRow]) -> Option<(Name, Name)> {
+    let convention = tracked.source(source)?.naming.convention;
+    let mut seen: HashMap<Name, &Name> = HashMap::new();
+    rows.iter().find_map(|row| {
+        let before = seen.insert(convention.value(&row.value), &row.value)?;
+        Some((before.clone(), row.value.clone()))
+    })
+}
+
 fn push(tracked: &mut Tracked, table: TrackedTable) -> TrackedId {
     let id = table.id;
     if let Some(source) = tracked.sources.get_mut(usize::from(table.source.0)) {
         source.ids.insert(table.table, id);
+    }
+    if table.convention() == NamingConvention::GraphqlDefault {
+        let folded = table.stem.upper.to_ascii_lowercase().into();
+        tracked.folded_names.entry(folded).or_default().push(id);
     }
     tracked.table_names.insert(table.type_name(TableType::Object), id);
     tracked.tables.push(table);
@@ -281,21 +333,21 @@ fn shown(
     configuration: &TableConfiguration,
     options: BuildOptions<'_>,
 ) -> Result<TrackedTable, String> {
-    let name = name_of(options.expose, table, configuration)?;
-    let columns = columns_of(source, table, configuration, &tracked.scalars)?;
+    let naming = tracked.source(source).ok_or("the source is gone")?.naming.clone();
+    let stem = name_of(naming.convention, options.expose, table, configuration)?;
+    let columns = columns_of(source, naming.convention, table, configuration, &tracked.scalars)?;
     if !columns.iter().any(|column| column.name.is_some() && column.ty.is_some()) {
         return Err("the table has no column that GraphQL can name".to_owned());
     }
-    let shown = tracked.source(source).ok_or("the source is gone")?;
-    taken.table(&name, &shown.type_names)?;
+    taken.table(&stem, &naming)?;
     let comment = configuration.comment.as_ref().or(table.comment.as_ref());
     Ok(TrackedTable {
         id: TrackedId(u32::try_from(tracked.tables.len()).unwrap_or(u32::MAX)),
         source,
         table: table.id,
-        roots: RootNames::of(&name, &configuration.custom_root_fields, &shown.root_fields),
-        name,
-        type_names: shown.type_names.clone(),
+        roots: RootNames::of(&stem, &configuration.custom_root_fields, &naming),
+        stem,
+        naming,
         description: comment.filter(|comment| !comment.is_empty()).cloned(),
         columns,
         relationships: Vec::new(),
@@ -342,6 +394,7 @@ fn add_relationships(
     source: SourceId,
     input: &SourceInput<'_>,
     pairs: &[Pair<'_>],
+    options: BuildOptions<'_>,
 ) {
     let Some(ids) = tracked.sources.get(usize::from(source.0)).map(|source| source.ids.clone())
     else {
@@ -352,9 +405,11 @@ fn add_relationships(
     if input.auto_track {
         let named = ids
             .iter()
-            .filter_map(|(table, id)| Some((*table, (*id, tracked.table(*id)?.name.clone()))))
+            .filter_map(|(table, id)| Some((*table, (*id, tracked.table(*id)?.name().clone()))))
             .collect();
-        for (table, list) in derive::relationships(catalog, &named) {
+        let convention =
+            tracked.source(source).map_or(options.naming, |source| source.naming.convention);
+        for (table, list) in derive::relationships(catalog, &named, convention) {
             if let Some(id) = ids.get(&table) {
                 all.insert(*id, list);
             }
@@ -406,18 +461,17 @@ fn add_relationships(
     }
 }
 
-/// Why a field cannot have a name that a column has.
+/// Why a field cannot have a name that a column has, in the database, where
+/// conditions of permissions find it, or in GraphQL.
 fn conflict(shown: &TrackedTable, table: &Table, name: &str) -> Option<String> {
-    let id = shown.column_named(name)?;
-    let column = table.column(id)?;
-    Some(if *column.name == *name {
-        "field definition conflicts with postgres column".to_owned()
-    } else {
-        format!(
-            "field definition conflicts with custom field name for postgres column \"{}\"",
-            column.name
-        )
-    })
+    if table.columns.iter().any(|column| *column.name == *name) {
+        return Some("field definition conflicts with postgres column".to_owned());
+    }
+    let column = table.column(shown.column_named(name)?)?;
+    Some(format!(
+        "field definition conflicts with custom field name for postgres column \"{}\"",
+        column.name
+    ))
 }
 
 fn add_functions(
@@ -446,8 +500,7 @@ fn add_functions(
         let Some(names) = tracked.source(source) else { return };
         let around = function::Around {
             source,
-            type_names: &names.type_names,
-            root_fields: &names.root_fields,
+            naming: &names.naming,
             catalog,
             scalars: &tracked.scalars,
             row_type: &|oid| row_types.get(&oid).copied(),

@@ -10,12 +10,13 @@
 //!   `<table>_by_<columns>`, for all of them, so that adding a third key
 //!   renames nothing.
 //!
-//! A name that a column or an earlier relationship has is given up for the
+//! They are spelled as the naming convention has it. A name that a column or an earlier relationship has is given up for the
 //! longer form; if that is taken too, the relationship is left out.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::catalog::model::{Catalog, ColumnId, ForeignKey, Table, TableId};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::schema::naming::is_graphql_name;
 
@@ -28,6 +29,7 @@ use super::{Cardinality, Relationship, TrackedId};
 pub(super) fn relationships(
     catalog: &Catalog,
     named: &HashMap<TableId, (TrackedId, Name)>,
+    convention: NamingConvention,
 ) -> HashMap<TableId, Vec<Relationship>> {
     let mut incoming: HashMap<TableId, Vec<(&Table, &ForeignKey)>> = HashMap::new();
     for table in catalog.tables.iter().filter(|table| named.contains_key(&table.id)) {
@@ -37,7 +39,7 @@ pub(super) fn relationships(
     }
     let mut all = HashMap::with_capacity(named.len());
     for table in catalog.tables.iter().filter(|table| named.contains_key(&table.id)) {
-        let mut out = Named::new(table);
+        let mut out = Named::new(table, convention);
         for key in sorted(table) {
             let Some((id, target)) = named.get(&key.target) else { continue };
             let columns = own_columns(catalog, table, key);
@@ -95,20 +97,24 @@ pub(super) fn is_total(table: &Table, key: &ForeignKey) -> bool {
 }
 
 struct Named {
+    convention: NamingConvention,
     taken: HashSet<String>,
     list: Vec<Relationship>,
 }
 
 impl Named {
-    fn new(table: &Table) -> Self {
-        let taken = table.columns.iter().map(|column| column.name.to_string()).collect();
-        Named { taken, list: Vec::new() }
+    fn new(table: &Table, convention: NamingConvention) -> Self {
+        // A condition takes the columns by the names that the database has.
+        let names = table.columns.iter().map(|column| &column.name);
+        let taken = names.flat_map(|name| [name.to_string(), convention.field(name).to_string()]);
+        Named { convention, taken: taken.collect(), list: Vec::new() }
     }
 
     fn push(&mut self, candidates: [Option<String>; 3], make: impl FnOnce(Name) -> Relationship) {
         let free = candidates
             .into_iter()
             .flatten()
+            .map(|name| self.convention.field(&name).to_string())
             .find(|name| is_graphql_name(name) && !self.taken.contains(name));
         if let Some(name) = free {
             self.taken.insert(name.clone());

@@ -7,8 +7,7 @@ use crate::catalog::model::{ArgMode, Catalog, Function, FunctionKind, Oid, TypeK
 use crate::graphql::Name;
 use crate::metadata::QualifiedName;
 use crate::metadata::function::{ExposedAs, Function as Written};
-use crate::metadata::source::Affixes;
-use crate::schema::naming::{is_graphql_name, sanitize};
+use crate::schema::naming::{Naming, is_graphql_name, sanitize};
 use crate::schema::scalars::Scalars;
 
 use super::{
@@ -19,8 +18,7 @@ use super::{
 /// What functions are resolved against.
 pub(super) struct Around<'a> {
     pub source: SourceId,
-    pub type_names: &'a Affixes,
-    pub root_fields: &'a Affixes,
+    pub naming: &'a Naming,
     pub catalog: &'a Catalog,
     pub scalars: &'a Scalars,
     /// The tracked table whose rows have a composite type.
@@ -181,11 +179,18 @@ impl Around<'_> {
         };
         let default = self.graphql_name(function);
         let configuration = &written.configuration;
-        let base: Name = configuration.custom_name.clone().unwrap_or(default);
+        let convention = self.naming.convention;
+        let custom = configuration.custom_name.clone();
+        // The name of the arguments' type is spelled so whoever gave the name.
+        let args_type = convention.field(&format!("{}_args", custom.as_ref().unwrap_or(&default)));
+        let aggregate = match &custom {
+            Some(custom) => format!("{custom}_aggregate").into(),
+            None => convention.field(&format!("{default}_aggregate")),
+        };
+        let base: Name = custom.unwrap_or_else(|| convention.field(&default));
         let roots = &configuration.custom_root_fields;
         let root = roots.function.clone().unwrap_or_else(|| base.clone());
-        let aggregate_root =
-            roots.function_aggregate.clone().unwrap_or_else(|| format!("{base}_aggregate").into());
+        let aggregate_root = roots.function_aggregate.clone().unwrap_or(aggregate);
         for name in [&base, &root, &aggregate_root] {
             if !is_graphql_name(name) {
                 return Err(format!("the name \"{name}\" is not a valid GraphQL name"));
@@ -194,10 +199,10 @@ impl Around<'_> {
         Ok(TrackedFunction {
             id,
             source: self.source,
-            args_type: self.type_names.around(&format!("{base}_args")).into(),
+            args_type: self.naming.type_name(&args_type),
             name: base,
-            root: self.root_fields.around(&root).into(),
-            aggregate_root: self.root_fields.around(&aggregate_root).into(),
+            root: self.naming.root_field(&root),
+            aggregate_root: self.naming.root_field(&aggregate_root),
             description: written.comment.clone().or_else(|| function.comment.clone()),
             call: FunctionCall {
                 oid: function.oid,

@@ -32,11 +32,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::model::{self as db, Catalog, ColumnId, Oid, TableId};
+use crate::config::NamingConvention;
 use crate::graphql::Name;
 use crate::metadata::QualifiedName;
-use crate::metadata::source::Affixes;
 
 use super::access::TableAccess;
+use super::naming::{Naming, Stem};
 use super::scalars::Scalars;
 use super::types::{Root, RootField, RootKind, ScalarId, TableType, TypeId};
 
@@ -78,6 +79,9 @@ pub struct Tracked {
     clashes: Vec<RootNames>,
     /// Name of its object type → table.
     table_names: HashMap<Name, TrackedId>,
+    /// The same of sources under graphql-default, by the name in lower case; what
+    /// differs in nothing else has one.
+    folded_names: HashMap<Box<str>, Vec<TrackedId>>,
     roots: RootFields,
 }
 
@@ -137,9 +141,7 @@ pub struct TrackedSource {
     pub name: Arc<str>,
     pub catalog: Arc<Catalog>,
     pub connection: Connection,
-    /// Around the names of its types.
-    pub type_names: Arc<Affixes>,
-    root_fields: Affixes,
+    pub naming: Arc<Naming>,
     /// The field that holds its root fields, where it has such.
     pub namespace: Option<Name>,
     /// What is in the namespace.
@@ -154,9 +156,8 @@ pub struct TrackedTable {
     pub id: TrackedId,
     pub source: SourceId,
     pub table: TableId,
-    pub name: Name,
-    /// Around the names of its types.
-    pub type_names: Arc<Affixes>,
+    pub stem: Stem,
+    pub naming: Arc<Naming>,
     pub description: Option<String>,
     /// By [`ColumnId`].
     pub columns: Vec<TrackedColumn>,
@@ -197,9 +198,9 @@ impl ColumnType {
     }
 
     /// The type of a comparison.
-    pub fn comparison(self) -> TypeId {
+    pub fn comparison(self, convention: NamingConvention) -> TypeId {
         match self {
-            ColumnType::Scalar(scalar) => TypeId::Comparison(scalar),
+            ColumnType::Scalar(scalar) => TypeId::Comparison(convention, scalar),
             ColumnType::Enum(table) => TypeId::Table(table, TableType::EnumComparison),
         }
     }
@@ -380,14 +381,48 @@ impl Tracked {
     /// The table that a type's name is made of, and which of its types that is.
     /// Names of several kinds can look alike: all are given.
     pub fn table_types(&self, name: &str) -> impl Iterator<Item = (TrackedId, TableType)> {
-        let found = move |ty: TableType, source: &TrackedSource| {
-            let inner = ty.table_of(source.type_names.within(name)?)?;
-            let object = source.type_names.around(inner);
-            self.table_by_name(&object).map(|id| (id, ty))
-        };
-        TableType::ALL
-            .into_iter()
-            .flat_map(move |ty| self.sources.iter().filter_map(move |source| found(ty, source)))
+        let sources = (0..).map(SourceId).zip(&self.sources);
+        let stems: Vec<_> = sources
+            .filter_map(|(id, source)| Some((id, &*source.naming, source.naming.stem_of(name)?)))
+            .collect();
+        let mut out = Vec::new();
+        for ty in TableType::ALL {
+            for (source, naming, stem) in &stems {
+                let Some(table) = ty.table_of(naming.convention, stem) else { continue };
+                let candidates = match naming.convention {
+                    NamingConvention::HasuraDefault => self
+                        .table_by_name(&naming.type_name(table))
+                        .map(|id| vec![id])
+                        .unwrap_or_default(),
+                    NamingConvention::GraphqlDefault => {
+                        self.folded_names.get(table).cloned().unwrap_or_default()
+                    }
+                };
+                out.extend(candidates.into_iter().filter_map(|id| {
+                    let table = self.table(id)?;
+                    (table.source == *source && *table.type_name(ty) == *name).then_some((id, ty))
+                }));
+            }
+        }
+        out.extend(self.enum_comparisons(name));
+        out.into_iter()
+    }
+
+    /// Under graphql-default the name of a comparison is made of the whole name of
+    /// what is compared.
+    fn enum_comparisons(&self, name: &str) -> impl Iterator<Item = (TrackedId, TableType)> {
+        let ty = TableType::EnumComparison;
+        self.tables
+            .iter()
+            .filter(|table| table.naming.convention == NamingConvention::GraphqlDefault)
+            .filter(|table| table.enum_values.is_some())
+            .filter(move |table| *table.type_name(ty) == *name)
+            .map(move |table| (table.id, ty))
+    }
+
+    /// Whether some source has a naming convention.
+    pub fn uses(&self, convention: NamingConvention) -> bool {
+        self.sources.iter().any(|source| source.naming.convention == convention)
     }
 
     /// The tracked table of a source by its name in the database.
@@ -432,18 +467,28 @@ impl TrackedSource {
             Root::Subscription => "subscription",
         };
         let namespace = self.namespace.as_ref()?;
-        Some(self.type_names.around(&format!("{namespace}_{kind}")).into())
+        Some(self.naming.type_name(&format!("{namespace}_{kind}")))
     }
 }
 
 impl TrackedTable {
     pub fn type_name(&self, ty: TableType) -> Name {
-        self.type_names.around(&ty.name(&self.name)).into()
+        match (self.naming.convention, ty) {
+            (convention @ NamingConvention::GraphqlDefault, TableType::EnumComparison) => {
+                let compared = self.type_name(TableType::Enum);
+                convention.type_name(&format!("{compared}_comparison_exp"))
+            }
+            _ => self.naming.type_name(&ty.name(&self.stem)),
+        }
     }
 
-    /// The name of another type of its source.
-    pub fn around(&self, name: &str) -> Name {
-        self.type_names.around(name).into()
+    /// The name that types are named after, under hasura-default.
+    pub fn name(&self) -> &Name {
+        &self.stem.name
+    }
+
+    pub fn convention(&self) -> NamingConvention {
+        self.naming.convention
     }
 
     pub fn column_named(&self, name: &str) -> Option<ColumnId> {

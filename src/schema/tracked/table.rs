@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::catalog::model as db;
-use crate::graphql::Name;
-use crate::metadata::source::Affixes;
+use crate::config::NamingConvention;
 use crate::metadata::table::{RootName, RootNames as WrittenRoots, TableConfiguration};
-use crate::schema::naming::{is_graphql_name, table_name};
+use crate::schema::naming::{Naming, Stem, is_graphql_name};
 use crate::schema::scalars::Scalars;
 use crate::schema::types::RootKind;
 
@@ -14,18 +13,19 @@ use super::{ColumnType, RootNames, SourceId, TrackedColumn};
 
 /// The GraphQL name of a table; an error says why it has none.
 pub(super) fn name_of(
+    convention: NamingConvention,
     expose: &[String],
     table: &db::Table,
     configuration: &TableConfiguration,
-) -> Result<Name, String> {
+) -> Result<Stem, String> {
     if let Some(custom) = &configuration.custom_name {
         return if is_graphql_name(custom) {
-            Ok(custom.clone())
+            Ok(Stem::given(convention, custom.clone()))
         } else {
             Err(format!("the custom name \"{custom}\" is not a valid GraphQL name"))
         };
     }
-    table_name(expose, table).ok_or_else(|| {
+    Stem::of(convention, expose, table).ok_or_else(|| {
         format!(
             "the table \"{}\" has no name that GraphQL allows; give it a custom_name",
             table.name
@@ -34,13 +34,13 @@ pub(super) fn name_of(
 }
 
 impl RootNames {
-    pub(super) fn of(name: &str, written: &WrittenRoots, affixes: &Affixes) -> Self {
+    pub(super) fn of(table: &Stem, written: &WrittenRoots, naming: &Naming) -> Self {
         RootNames(RootKind::ALL.map(|kind| {
             let given = written_name(written, kind);
             let custom = given.and_then(RootName::name).filter(|name| is_graphql_name(name));
             let comment = given.and_then(RootName::comment).map(str::to_owned);
-            let name = custom.map_or_else(|| kind.name(name), |custom| custom.to_string());
-            (affixes.around(&name).into(), comment)
+            let name = custom.map_or_else(|| kind.name(table), |custom| custom.to_string());
+            (naming.root_field(&name), comment)
         }))
     }
 }
@@ -64,6 +64,7 @@ fn written_name(written: &WrittenRoots, kind: RootKind) -> Option<&RootName> {
 /// The columns under their names; `Err` names one that the table lacks.
 pub(super) fn columns_of(
     source: SourceId,
+    convention: NamingConvention,
     table: &db::Table,
     configuration: &TableConfiguration,
     scalars: &Scalars,
@@ -77,8 +78,9 @@ pub(super) fn columns_of(
     let mut taken = std::collections::HashSet::new();
     let mut columns = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
-        let name: &Arc<str> = configuration.column_name(&column.name).unwrap_or(&column.name);
-        let legal = is_graphql_name(name);
+        let custom: Option<&Arc<str>> = configuration.column_name(&column.name);
+        let name = custom.cloned().unwrap_or_else(|| convention.field(&column.name));
+        let legal = is_graphql_name(&name);
         if legal && !taken.insert(name.clone()) {
             return Err(format!("two columns have the GraphQL name \"{name}\""));
         }
