@@ -105,6 +105,8 @@ fn fault_to_api(fault: &DbFault) -> ApiError {
         }
         // What tsvector, ltree, hstore and jsonpath say of a value they cannot read.
         "42601" if !fault.of_statement => data_error(Code::DataException, fault),
+        // What PostGIS says of one, as of all else.
+        "XX000" if fault.of_parameter => data_error(Code::DataException, fault),
         // A word too long for tsvector, a number too long for numeric.
         "54000" => data_error(Code::DataException, fault),
         // LIKE and SIMILAR TO of a pattern; what they say holds no value.

@@ -397,14 +397,18 @@ impl Operators {
         }
     }
 
+    const fn of_postgis(&self) -> bool {
+        self.raster || self.spatial.is_some()
+    }
+
     /// Whether the type has an operator.
     pub const fn has(&self, comparison: Comparison) -> bool {
         match comparison {
             Comparison::Eq => self.equality,
             Comparison::In => self.lists,
-            // Rasters are equal or not, but there is no operator for the latter.
-            Comparison::Neq => self.equality && !self.raster,
-            Comparison::Nin => self.lists && !self.raster,
+            // Rasters and places are equal or not, but there is no operator for the latter.
+            Comparison::Neq => self.equality && !self.of_postgis(),
+            Comparison::Nin => self.lists && !self.of_postgis(),
             Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => self.order,
             Comparison::Like
             | Comparison::Nlike
