@@ -1,6 +1,7 @@
 //! Operations from a seed, and their documents.
 
-use super::model::{Column, Kind, LABELS, Model, STATISTICS, Table};
+use super::model::{Column, Model, STATISTICS, Table};
+use super::operands::operators;
 
 /// SplitMix64: the same numbers on every machine and with every library.
 pub struct Random(u64);
@@ -45,7 +46,7 @@ pub struct Value {
 pub enum Node {
     Object(Vec<(String, Value)>),
     List(Vec<Value>),
-    /// JSON, which is also a literal of GraphQL.
+    /// A scalar of JSON or a list of such, which is also a literal of GraphQL.
     Leaf(String),
     Word(String),
 }
@@ -102,11 +103,11 @@ pub struct Operation {
 }
 
 pub struct Generator<'a> {
-    random: Random,
+    pub(super) random: Random,
     /// What the caller sees.
-    model: &'a Model,
+    pub(super) model: &'a Model,
     /// Values of all rows.
-    known: &'a Model,
+    pub(super) known: &'a Model,
     fragments: Vec<Fragment>,
     aliases: usize,
 }
@@ -116,7 +117,8 @@ impl<'a> Generator<'a> {
         Generator { random: Random::new(seed), model, known, fragments: Vec::new(), aliases: 0 }
     }
 
-    pub fn operation(mut self) -> Operation {
+    /// With the `turn`-th part of the tour of all operators, unless there is none.
+    pub fn operation(mut self, turn: Option<usize>) -> Operation {
         let names: Vec<&str> = self.model.keys().copied().collect();
         let mut roots = Vec::new();
         for _ in 0..1 + self.random.below(3) {
@@ -142,6 +144,9 @@ impl<'a> Generator<'a> {
             let condition = self.condition(8);
             roots.push(Item::Field(Field { alias: self.alias(), name, args, items, condition }));
         }
+        if let Some(turn) = turn {
+            roots.extend(self.tour(turn));
+        }
         if self.random.chance(15) {
             roots.push(typename());
         }
@@ -153,7 +158,7 @@ impl<'a> Generator<'a> {
         Operation { roots, fragments: self.fragments }
     }
 
-    fn alias(&mut self) -> Option<String> {
+    pub(super) fn alias(&mut self) -> Option<String> {
         self.aliases += 1;
         let n = self.aliases;
         Some(match self.random.below(20) {
@@ -336,7 +341,7 @@ impl<'a> Generator<'a> {
         self.value(format!("[{ty}!]"), Node::List(words), 20)
     }
 
-    fn value(&mut self, ty: impl Into<String>, node: Node, percent: usize) -> Value {
+    pub(super) fn value(&mut self, ty: impl Into<String>, node: Node, percent: usize) -> Value {
         Value { ty: ty.into(), node, variable: self.random.chance(percent) }
     }
 
@@ -393,17 +398,8 @@ impl<'a> Generator<'a> {
 
     fn sortable(&mut self, table: &'a Table) -> &'a Column {
         loop {
-            let column = self.comparable(table);
-            if !matches!(column.kind, Kind::Json | Kind::Ints) {
-                return column;
-            }
-        }
-    }
-
-    fn comparable(&mut self, table: &'a Table) -> &'a Column {
-        loop {
             let column = self.random.pick(&table.columns);
-            if column.kind != Kind::Opaque {
+            if column.kind.sorts() {
                 return column;
             }
         }
@@ -422,7 +418,7 @@ impl<'a> Generator<'a> {
         self.value("order_by", Node::Word(word), 10)
     }
 
-    fn order_by(&mut self, table: &'a Table, distinct: &[&'static str]) -> Value {
+    pub(super) fn order_by(&mut self, table: &'a Table, distinct: &[&'static str]) -> Value {
         let ty = format!("{}_order_by", table.name);
         let mut entries: Vec<(String, Value)> = Vec::new();
         let mut first: Vec<&str> = distinct.to_vec();
@@ -495,7 +491,7 @@ impl<'a> Generator<'a> {
         (self.sortable(table).name.to_owned(), self.direction())
     }
 
-    fn filter(&mut self, table: &'a Table, depth: usize) -> Value {
+    pub(super) fn filter(&mut self, table: &'a Table, depth: usize) -> Value {
         let ty = format!("{}_bool_exp", table.name);
         let mut entries: Vec<(String, Value)> = Vec::new();
         // Rarely none: `{}` holds for every row.
@@ -513,13 +509,13 @@ impl<'a> Generator<'a> {
                     let relation = self.random.pick(&table.relations);
                     let target = &self.model[relation.target];
                     if relation.many && self.random.chance(40) {
-                        (format!("{}_aggregate", relation.name), self.counted(target, depth - 1))
+                        (format!("{}_aggregate", relation.name), self.aggregated(target, depth - 1))
                     } else {
                         (relation.name.to_owned(), self.filter(target, depth - 1))
                     }
                 }
                 _ => {
-                    let column = self.comparable(table);
+                    let column = self.random.pick(&table.columns);
                     (column.name.to_owned(), self.comparison(table, column))
                 }
             };
@@ -530,223 +526,107 @@ impl<'a> Generator<'a> {
         self.value(ty, Node::Object(entries), 12)
     }
 
-    /// `{count: {…}}`
-    fn counted(&mut self, table: &'a Table, depth: usize) -> Value {
+    /// `{count: {…}}` and the like.
+    fn aggregated(&mut self, table: &'a Table, depth: usize) -> Value {
+        let some: Vec<&str> = table.conditions();
+        let function = if self.random.chance(50) { *self.random.pick(&some) } else { "count" };
+        self.condition_of(table, function, depth, false)
+    }
+
+    /// A `whole` one has all that it may have.
+    pub(super) fn condition_of(
+        &mut self,
+        table: &'a Table,
+        function: &str,
+        depth: usize,
+        whole: bool,
+    ) -> Value {
+        let ty = format!("{}_aggregate_bool_exp", table.name);
+        let inner = format!("{ty}_{function}");
         let mut entries = Vec::new();
-        if self.random.chance(50) {
-            let columns: Vec<&'static str> =
-                (0..1 + self.random.below(2)).map(|_| self.sortable(table).name).collect();
-            entries.push(("arguments".to_owned(), self.columns(table, &columns)));
-        }
-        if self.random.chance(40) {
+        let compared = match function {
+            "count" => {
+                if whole || self.random.chance(50) {
+                    let columns: Vec<&'static str> =
+                        (0..1 + self.random.below(2)).map(|_| self.sortable(table).name).collect();
+                    entries.push(("arguments".to_owned(), self.columns(table, &columns)));
+                }
+                let op = *self.random.pick(&["_eq", "_neq", "_gt", "_gte", "_lt", "_lte"]);
+                let n = Node::Leaf(self.random.below(4).to_string());
+                let compared = Node::Object(vec![(op.to_owned(), self.value("Int", n, 30))]);
+                self.value("Int_comparison_exp", compared, 0)
+            }
+            _ => {
+                let of = if function.starts_with("bool") { "Boolean" } else { "float8" };
+                let words = format!("{}_select_column_{inner}_arguments_columns", table.name);
+                let fit: Vec<&Column> = table.columns.iter().filter(|c| c.scalar == of).collect();
+                let column = |own: &mut Self| {
+                    let name = own.random.pick(&fit).name.to_owned();
+                    own.value(words.clone(), Node::Word(name), 15)
+                };
+                let arguments = if CONDITIONS_OF_PAIRS.contains(&function) {
+                    let pair = vec![("X".to_owned(), column(self)), ("Y".to_owned(), column(self))];
+                    self.value(format!("{inner}_arguments"), Node::Object(pair), 15)
+                } else {
+                    column(self)
+                };
+                entries.push(("arguments".to_owned(), arguments));
+                // What is no sum of a few digits depends on the order of the rows.
+                let exact = matches!(function, "bool_and" | "bool_or" | "max" | "min" | "sum");
+                let ops = if exact { operators(of) } else { vec!["_gt", "_lte", "_is_null"] };
+                let op = *self.random.pick(&ops);
+                let right = |own: &mut Self| {
+                    let text = match of {
+                        "Boolean" => own.random.chance(50).to_string(),
+                        _ if exact => format!("{}", own.random.below(12) as f64 * 0.25),
+                        _ => format!("{}.31", own.random.below(3)),
+                    };
+                    own.value(of, Node::Leaf(text), 30)
+                };
+                let right = match op {
+                    "_is_null" => {
+                        let word = self.random.chance(50).to_string();
+                        self.value("Boolean", Node::Leaf(word), 30)
+                    }
+                    "_in" | "_nin" => {
+                        let n = self.random.below(4);
+                        let items = (0..n).map(|_| right(self)).collect();
+                        self.value(format!("[{of}!]"), Node::List(items), 30)
+                    }
+                    _ => right(self),
+                };
+                let compared = Node::Object(vec![(op.to_owned(), right)]);
+                self.value(format!("{of}_comparison_exp"), compared, 10)
+            }
+        };
+        if whole || self.random.chance(40) {
             let distinct = Node::Leaf(self.random.chance(70).to_string());
             entries.push(("distinct".to_owned(), self.value("Boolean", distinct, 20)));
         }
-        if self.random.chance(40) {
+        if whole || self.random.chance(40) {
             entries.push(("filter".to_owned(), self.filter(table, depth)));
         }
-        let op = *self.random.pick(&["_eq", "_neq", "_gt", "_gte", "_lt", "_lte"]);
-        let n = Node::Leaf(self.random.below(4).to_string());
-        let compared = Node::Object(vec![(op.to_owned(), self.value("Int", n, 30))]);
-        entries.push(("predicate".to_owned(), self.value("Int_comparison_exp", compared, 0)));
-        let ty = format!("{}_aggregate_bool_exp", table.name);
-        let count = self.value(format!("{ty}_count"), Node::Object(entries), 10);
-        self.value(ty, Node::Object(vec![("count".to_owned(), count)]), 10)
+        entries.push(("predicate".to_owned(), compared));
+        let inner = self.value(inner, Node::Object(entries), 10);
+        self.value(ty, Node::Object(vec![(function.to_owned(), inner)]), 10)
     }
+}
 
-    fn comparison(&mut self, table: &'a Table, column: &'a Column) -> Value {
-        let mut entries: Vec<(String, Value)> = Vec::new();
-        for _ in 0..1 + usize::from(self.random.chance(15)) {
-            let (name, value) = match self.random.below(10) {
-                0 => {
-                    let value = Node::Leaf(self.random.chance(50).to_string());
-                    ("_is_null", self.value("Boolean", value, 30))
-                }
-                _ if column.kind == Kind::Json => self.json_comparison(table, column),
-                _ if column.kind == Kind::Ints => {
-                    let names = ["_eq", "_neq", "_contains", "_contained_in"];
-                    let name = *self.random.pick(&names);
-                    let all: Vec<String> = if self.random.chance(50) {
-                        (0..self.random.below(4))
-                            .map(|_| self.random.below(5).to_string())
-                            .collect()
-                    } else {
-                        let known = self.known(table, column);
-                        serde_json::from_str::<Vec<Option<i64>>>(self.random.pick::<String>(known))
-                            .unwrap()
-                            .into_iter()
-                            .flatten()
-                            .map(|n| n.to_string())
-                            .collect()
-                    };
-                    let list = Node::Leaf(format!("[{}]", all.join(", ")));
-                    (name, self.value(column.scalar, list, 40))
-                }
-                1 | 2 => {
-                    let n = self.random.below(5);
-                    let items = (0..n).map(|_| self.operand(table, column)).collect();
-                    let name = if self.random.chance(60) { "_in" } else { "_nin" };
-                    (name, self.value(format!("[{}!]", column.scalar), Node::List(items), 40))
-                }
-                3..=5 if column.kind == Kind::Text => {
-                    let names = ["_like", "_nlike", "_ilike", "_nilike", "_similar", "_nsimilar"];
-                    if self.random.chance(30) {
-                        let names = ["_regex", "_nregex", "_iregex", "_niregex"];
-                        let name = *self.random.pick(&names);
-                        let pattern = self.regex(table, column);
-                        let value = self.value(column.scalar, Node::Leaf(pattern), 40);
-                        if !entries.iter().any(|(seen, _)| seen == name) {
-                            entries.push((name.to_owned(), value));
-                        }
-                        continue;
-                    }
-                    let name = *self.random.pick(&names);
-                    let pattern = self.pattern(table, column, name.contains("similar"));
-                    (name, self.value(column.scalar, Node::Leaf(pattern), 40))
-                }
-                _ => {
-                    let names = ["_eq", "_eq", "_neq", "_gt", "_gte", "_lt", "_lte"];
-                    (*self.random.pick(&names), self.operand(table, column))
-                }
-            };
-            if !entries.iter().any(|(seen, _)| seen == name) {
-                entries.push((name.to_owned(), value));
-            }
-        }
-        self.value(format!("{}_comparison_exp", column.scalar), Node::Object(entries), 10)
-    }
+/// Conditions on aggregates of one column and of two.
+const CONDITIONS: [&str; 8] =
+    ["avg", "bool_and", "bool_or", "max", "min", "stddev_samp", "sum", "var_samp"];
+const CONDITIONS_OF_PAIRS: [&str; 2] = ["corr", "covar_samp"];
 
-    fn json_comparison(&mut self, table: &'a Table, column: &Column) -> (&'static str, Value) {
-        let keys = ["a", "b", "c", "x", "y"];
-        match self.random.below(6) {
-            0 => {
-                let key = format!("\"{}\"", self.random.pick::<&str>(&keys));
-                ("_has_key", self.value("String", Node::Leaf(key), 30))
-            }
-            1 => {
-                let some = (0..self.random.below(3))
-                    .map(|_| {
-                        let key = format!("\"{}\"", self.random.pick::<&str>(&keys));
-                        self.value("String", Node::Leaf(key), 20)
-                    })
-                    .collect();
-                let name = *self.random.pick(&["_has_keys_any", "_has_keys_all"]);
-                (name, self.value("[String!]", Node::List(some), 30))
-            }
-            2 => {
-                let pattern = self.pattern(table, column, false);
-                let like = self.value("String", Node::Leaf(pattern), 30);
-                let name = *self.random.pick(&["_like", "_nlike", "_eq"]);
-                let text = Node::Object(vec![(name.to_owned(), like)]);
-                let text = self.value("String_comparison_exp", text, 0);
-                let cast = Node::Object(vec![("String".to_owned(), text)]);
-                ("_cast", self.value("jsonb_cast_exp", cast, 10))
-            }
-            _ => {
-                let names = ["_eq", "_neq", "_contains", "_contains", "_contained_in"];
-                let name = *self.random.pick(&names);
-                let parts =
-                    ["{}", "[]", "[1]", "{\"a\": 1}", "{\"b\": {\"c\": [2]}}", "\"text\"", "1"];
-                let text = if self.random.chance(50) {
-                    self.random.pick(self.known(table, column)).clone()
-                } else {
-                    (*self.random.pick::<&str>(&parts)).to_owned()
-                };
-                // JSON is no literal of GraphQL.
-                (name, Value { ty: "jsonb".to_owned(), node: Node::Leaf(text), variable: true })
-            }
-        }
-    }
-
-    /// A regular expression of plain characters, dots and anchors.
-    fn regex(&mut self, table: &Table, column: &Column) -> String {
-        let known = self.known(table, column);
-        let whole: String = if known.is_empty() {
-            "abc".to_owned()
-        } else {
-            serde_json::from_str(self.random.pick::<String>(known).as_str()).unwrap()
+impl Table {
+    /// The aggregates that a condition may be about.
+    pub(super) fn conditions(&self) -> Vec<&'static str> {
+        let has = |scalar| self.columns.iter().any(|column| column.scalar == scalar);
+        let of = |function: &&str| match function.starts_with("bool") {
+            true => has("Boolean"),
+            false => has("float8"),
         };
-        let chars: Vec<char> = whole.chars().collect();
-        let start = if self.random.chance(50) { 0 } else { self.random.below(chars.len()) };
-        let mut out = if self.random.chance(40) { "^".to_owned() } else { String::new() };
-        for c in chars.iter().skip(start).take(1 + self.random.below(5)) {
-            if self.random.chance(15) || !(c.is_alphanumeric() || *c == ' ') {
-                out.push('.');
-            } else if self.random.chance(10) {
-                out.extend(c.to_uppercase().take(1));
-            } else {
-                out.push(*c);
-            }
-        }
-        if self.random.chance(25) {
-            out.push('$');
-        }
-        serde_json::to_string(&out).unwrap()
-    }
-
-    fn known(&self, table: &Table, column: &Column) -> &'a [String] {
-        &self.known[table.name].column(column.name).expect("a column").known
-    }
-
-    fn operand(&mut self, table: &Table, column: &Column) -> Value {
-        let known = self.known(table, column);
-        let text = if !known.is_empty() && self.random.chance(85) {
-            self.random.pick(known).clone()
-        } else {
-            match column.kind {
-                Kind::Int => (i64::try_from(self.random.below(60)).unwrap() - 5).to_string(),
-                Kind::Decimal => format!("{}.{}", self.random.below(9), self.random.below(99)),
-                Kind::Bool => self.random.chance(50).to_string(),
-                Kind::Label => format!("\"{}\"", self.random.pick::<&str>(&LABELS)),
-                Kind::Plain => match column.scalar {
-                    "uuid" => "\"00000000-0000-4000-8000-000000000000\"".to_owned(),
-                    "date" => format!("\"2024-01-0{}\"", 1 + self.random.below(9)),
-                    _ => "\"2024-01-01T02:30:00+00:00\"".to_owned(),
-                },
-                Kind::Text | Kind::Json | Kind::Ints | Kind::Opaque => {
-                    let texts =
-                        ["", "a", "Write", "it's \"odd\" \\ $1 -- '); select", "Ü", "\u{1f600}"];
-                    serde_json::to_string(*self.random.pick::<&str>(&texts)).unwrap()
-                }
-            }
-        };
-        self.value(column.scalar, Node::Leaf(text), 30)
-    }
-
-    /// A pattern of LIKE; for SIMILAR TO without what it gives another meaning.
-    fn pattern(&mut self, table: &Table, column: &Column, similar: bool) -> String {
-        let known = self.known(table, column);
-        let whole: String = if known.is_empty() {
-            "abc".to_owned()
-        } else if column.kind == Kind::Json {
-            self.random.pick(known).clone()
-        } else {
-            serde_json::from_str(self.random.pick::<String>(known).as_str()).unwrap()
-        };
-        let mut out = String::new();
-        for c in whole.chars() {
-            match self.random.below(12) {
-                0 => out.push('%'),
-                1 => out.push('_'),
-                2 if c.is_ascii_alphabetic() && c.is_lowercase() => {
-                    out.push(c.to_ascii_uppercase())
-                }
-                _ if matches!(c, '%' | '_' | '\\') && self.random.chance(70) => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                _ if c == '\\' => out.push_str("\\\\"),
-                _ => out.push(c),
-            }
-            if self.random.chance(12) {
-                out.push('%');
-                break;
-            }
-        }
-        if similar {
-            out.retain(|c| c.is_alphanumeric() || matches!(c, '%' | '_' | ' '));
-        }
-        serde_json::to_string(&out).unwrap()
+        let some = CONDITIONS.into_iter().chain(CONDITIONS_OF_PAIRS).filter(of);
+        std::iter::once("count").chain(some).collect()
     }
 }
 
@@ -754,7 +634,7 @@ fn typename() -> Item {
     plain("__typename", Vec::new())
 }
 
-fn plain(name: &str, items: Vec<Item>) -> Item {
+pub(super) fn plain(name: &str, items: Vec<Item>) -> Item {
     Item::Field(Field {
         alias: None,
         name: name.to_owned(),
@@ -783,12 +663,31 @@ impl Value {
         }
     }
 
+    /// Whether a part of it would be something else.
+    fn is_whole(&self) -> bool {
+        matches!(self.ty.as_str(), "geometry" | "geography" | "jsonb")
+            || self.ty.ends_with("_input")
+            || self.ty.ends_with("_arguments")
+    }
+
     /// Drops the n-th part that can go; counts down.
     fn prune(&mut self, n: &mut usize, keep_last: bool) -> bool {
+        // A place without a part is none, and so is a distance.
+        if self.is_whole() && !matches!(self.node, Node::Leaf(_)) {
+            let was = std::mem::take(&mut self.variable);
+            let spelled = was && hit(n);
+            self.variable = was && !spelled;
+            return spelled;
+        }
         match &mut self.node {
             Node::Object(entries) => {
                 for index in 0..entries.len() {
-                    if !(keep_last && index + 1 == entries.len()) && hit(n) {
+                    // One condition on one aggregate needs all that it has.
+                    let needed = self.ty.ends_with("_aggregate_bool_exp")
+                        || self.ty.ends_with("_cast_exp")
+                        || matches!(entries[index].0.as_str(), "predicate" | "arguments")
+                        || keep_last && index + 1 == entries.len();
+                    if !needed && hit(n) {
                         entries.remove(index);
                         return true;
                     }
@@ -805,13 +704,23 @@ impl Value {
                 items.iter_mut().any(|value| value.prune(n, keep_last))
             }
             Node::Leaf(_) | Node::Word(_) => {
-                if self.variable && self.ty != "jsonb" && hit(n) {
+                if self.variable && hit(n) {
                     self.variable = false;
                     return true;
                 }
                 false
             }
         }
+    }
+}
+
+/// Whether a field of an input object may not be null.
+fn is_required(ty: &str, field: &str) -> bool {
+    match field {
+        "predicate" | "X" | "Y" | "distance" | "from" | "geommin" => true,
+        "arguments" => !ty.ends_with("_count"),
+        "nband" => ty == "st_intersects_nband_geom_input",
+        _ => false,
     }
 }
 
@@ -991,12 +900,12 @@ impl Writer {
         match &value.node {
             Node::Object(entries) => {
                 self.out.push('{');
-                for (index, (name, value)) in entries.iter().enumerate() {
+                for (index, (name, part)) in entries.iter().enumerate() {
                     if index > 0 {
                         self.out.push_str(", ");
                     }
                     self.out.push_str(&format!("{name}: "));
-                    self.value(value, false);
+                    self.value(part, is_required(&value.ty, name));
                 }
                 self.out.push('}');
             }

@@ -1,20 +1,25 @@
 //! What an operation means, done the plain way.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::generate::{Field, Item, Node, Operation, Value};
-use super::model::{
-    Key, Kind, Model, Relation, Row, STATISTICS, Statistics, Table, decimal_text, key,
-};
+use super::labels;
+use super::model::{Column, Key, Kind, Model, Relation, Row, STATISTICS, Table, decimal_text, key};
+use super::reference::{Reference, entries, expression, items};
 
 pub struct World<'a> {
     pub model: &'a Model,
     pub rows: &'a HashMap<&'static str, Vec<Row>>,
     pub operation: &'a Operation,
-    pub statistics: &'a Mutex<Statistics>,
+    /// What psql says to whom sees the rows.
+    pub reference: &'a Mutex<Reference>,
+    pub outcomes: &'a Mutex<Outcomes>,
 }
+
+/// How often each operator of each scalar held, and how often it did not.
+pub type Outcomes = BTreeMap<(String, String), (usize, usize)>;
 
 /// Fields by response key, in order of appearance.
 type Collected<'a> = Vec<(&'a str, Vec<&'a Field>)>;
@@ -206,8 +211,8 @@ impl<'a> World<'a> {
                     "min" => cells.min_by_key(|cell| &cell.key),
                     name if STATISTICS.contains(&name) => {
                         let values: Vec<&str> = cells.map(|cell| cell.json.as_str()).collect();
-                        let mut statistics = self.statistics.lock().unwrap();
-                        return statistics.of(name, table.column(column).unwrap(), &values);
+                        let mut reference = self.reference.lock().unwrap();
+                        return reference.aggregate(name, table.column(column).unwrap(), &values);
                     }
                     _ => {
                         let sum = cells
@@ -307,7 +312,7 @@ impl<'a> World<'a> {
             (None, OrderKey::Column(column)) => row[*column].key.clone(),
             (None, OrderKey::Aggregate(relation, function, column)) => {
                 let rows = self.follow(row, relation);
-                let keys = rows.iter().filter_map(|row| row.get(*column)?.key.clone());
+                let keys = rows.iter().filter_map(|row| row.get(column)?.key.clone());
                 match *function {
                     "count" => Some(Key::Number(i128::try_from(rows.len()).unwrap())),
                     "max" => keys.max(),
@@ -320,18 +325,37 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `{count: {arguments, distinct, filter, predicate}}`
-    fn counts(&self, table: &Table, mut rows: Vec<&'a Row>, value: &Value) -> Option<bool> {
-        let parts = entries(&entries(value)[0].1);
+    /// `{count: {arguments, distinct, filter, predicate}}` and the like.
+    fn aggregates(&self, table: &Table, mut rows: Vec<&'a Row>, value: &Value) -> Option<bool> {
+        let (function, value) = &entries(value)[0];
+        let parts = entries(value);
         let part = |name: &str| parts.iter().find(|(given, _)| given == name).map(|(_, v)| v);
         if let Some(filter) = part("filter") {
             rows.retain(|row| self.holds(table, row, filter) == Some(true));
         }
-        let columns = part("arguments").map(names).unwrap_or_default();
         let distinct = part("distinct").is_some_and(|value| value.json() == "true");
-        let count = Key::Number(i128::try_from(count(&rows, &columns, distinct)).unwrap());
         let compared = entries(part("predicate").unwrap());
-        all(compared.iter().map(|(op, value)| compares(op, Kind::Int, Some(&count), value)))
+        let arguments = part("arguments");
+        if function == "count" {
+            let columns = arguments.map(names).unwrap_or_default();
+            let count = Key::Number(i128::try_from(count(&rows, &columns, distinct)).unwrap());
+            return all(compared.iter().map(|(op, v)| compares(op, Kind::Int, Some(&count), v)));
+        }
+        let columns: Vec<&str> = match &arguments.unwrap().node {
+            Node::Object(pair) => ["Y", "X"]
+                .iter()
+                .filter_map(|name| pair.iter().find(|(given, _)| given == name))
+                .map(|(_, column)| word(column))
+                .collect(),
+            _ => vec![word(arguments.unwrap())],
+        };
+        let scalar = table.column(columns[0]).unwrap().scalar;
+        let values: Vec<Vec<&str>> = columns
+            .iter()
+            .map(|column| rows.iter().map(|row| row[*column].json.as_str()).collect())
+            .collect();
+        let mut reference = self.reference.lock().unwrap();
+        reference.aggregate_holds(function, &values, scalar, distinct, compared)
     }
 
     fn holds(&self, table: &Table, row: &Row, filter: &Value) -> Option<bool> {
@@ -342,7 +366,7 @@ impl<'a> World<'a> {
             name if name.ends_with("_aggregate") => {
                 let name = name.strip_suffix("_aggregate").unwrap();
                 let relation = table.relation(name).unwrap();
-                self.counts(&self.model[relation.target], self.follow(row, relation), value)
+                self.aggregates(&self.model[relation.target], self.follow(row, relation), value)
             }
             name => match table.relation(name) {
                 Some(relation) => {
@@ -351,12 +375,90 @@ impl<'a> World<'a> {
                     Some(rows.iter().any(|row| self.holds(target, row, value) == Some(true)))
                 }
                 None => {
-                    let kind = table.column(name).unwrap().kind;
-                    let own = row[name].key.as_ref();
-                    all(entries(value).iter().map(|(op, value)| compares(op, kind, own, value)))
+                    let subject = Subject::of(table, row, table.column(name).unwrap());
+                    self.compared(&subject, value)
                 }
             },
         }))
+    }
+
+    fn compared(&self, subject: &Subject<'_>, value: &Value) -> Option<bool> {
+        all(entries(value).iter().map(|(op, value)| {
+            let truth = self.decides(subject, op, value);
+            let mut outcomes = self.outcomes.lock().unwrap();
+            let (held, not) = outcomes.entry((subject.scalar.to_owned(), op.clone())).or_default();
+            *(if truth == Some(true) { held } else { not }) += 1;
+            truth
+        }))
+    }
+
+    fn decides(&self, subject: &Subject<'_>, op: &str, value: &Value) -> Option<bool> {
+        if op == "_cast" {
+            return all(entries(value)
+                .iter()
+                .map(|(target, value)| self.compared(&subject.cast(target), value)));
+        }
+        let told = || {
+            let expression = expression(&subject.sql, subject.scalar, op, value);
+            self.reference.lock().unwrap().holds(subject.table, subject.row.place, &expression)
+        };
+        if !is_plain(subject.kind, op) {
+            return told();
+        }
+        let truth = compares(op, subject.kind, subject.own.as_ref(), value);
+        if subject.kind == Kind::Path {
+            assert_eq!(truth, told(), "{:?} {op} {}", subject.own, value.json());
+        }
+        truth
+    }
+}
+
+/// The left side of an operator.
+struct Subject<'b> {
+    table: &'b Table,
+    row: &'b Row,
+    sql: String,
+    kind: Kind,
+    scalar: &'b str,
+    own: Option<Key>,
+}
+
+impl<'b> Subject<'b> {
+    fn of(table: &'b Table, row: &'b Row, column: &'b Column) -> Self {
+        Subject {
+            table,
+            row,
+            sql: format!("\"{}\"", column.name),
+            kind: column.kind,
+            scalar: column.scalar,
+            own: row[column.name].key.clone(),
+        }
+    }
+
+    /// Read as another type, whose name is that of Postgres but for texts.
+    fn cast<'c>(&'c self, target: &'c str) -> Subject<'c> {
+        let (kind, ty) = match target {
+            "String" => (Kind::Text, "text"),
+            other => (Kind::Told, other),
+        };
+        Subject {
+            sql: format!("({}::{ty})", self.sql),
+            kind,
+            scalar: target,
+            own: self.own.clone(),
+            ..*self
+        }
+    }
+}
+
+/// Whether a comparison is done here.
+fn is_plain(kind: Kind, op: &str) -> bool {
+    let ordered = matches!(op, "_gt" | "_gte" | "_lt" | "_lte");
+    match kind {
+        Kind::Told => false,
+        Kind::Json => !ordered && !op.starts_with("_jsonb_path"),
+        Kind::Ints => !ordered && !matches!(op, "_in" | "_nin"),
+        _ => true,
     }
 }
 
@@ -402,13 +504,6 @@ fn holds_json(op: &str, own: &str, value: &Value) -> Option<bool> {
         "_has_key" => has(given().as_str().unwrap()),
         "_has_keys_any" => given().as_array().unwrap().iter().any(|k| has(k.as_str().unwrap())),
         "_has_keys_all" => given().as_array().unwrap().iter().all(|k| has(k.as_str().unwrap())),
-        "_cast" => {
-            let own = Key::Text(own.to_owned());
-            let (_, text) = &entries(value)[0];
-            return all(entries(text)
-                .iter()
-                .map(|(op, v)| compares(op, Kind::Text, Some(&own), v)));
-        }
         _ => panic!("no operator {op}"),
     })
 }
@@ -444,6 +539,28 @@ fn holds_ints(op: &str, own: &str, value: &Value) -> Option<bool> {
     })
 }
 
+const ORDERED: [&str; 6] = ["_eq", "_neq", "_gt", "_gte", "_lt", "_lte"];
+
+/// Operators of paths.
+fn holds_path(op: &str, own: &[String], value: &Value) -> bool {
+    let path = |value: &Value| labels::of_json(&value.json());
+    let query = |value: &Value| serde_json::from_str::<String>(&value.json()).expect("a string");
+    let some = |holds: &dyn Fn(&Value) -> bool| items(value).into_iter().any(holds);
+    let above = |value: &Value| labels::is_ancestor(own, &path(value));
+    let below = |value: &Value| labels::is_ancestor(&path(value), own);
+    let matches = |value: &Value| labels::matches(own, &query(value));
+    match op {
+        "_ancestor" => above(value),
+        "_ancestor_any" => some(&above),
+        "_descendant" => below(value),
+        "_descendant_any" => some(&below),
+        "_matches" => matches(value),
+        "_matches_any" => some(&matches),
+        "_matches_fulltext" => labels::matches_fulltext(own, &query(value)),
+        _ => panic!("no operator {op}"),
+    }
+}
+
 /// A regular expression of plain characters, dots and anchors.
 fn matches(text: &str, pattern: &str, fold: bool) -> bool {
     let chars = |text: &str| -> Vec<char> {
@@ -475,6 +592,9 @@ fn compares(op: &str, kind: Kind, own: Option<&Key>, value: &Value) -> Option<bo
     match (kind, own) {
         (Kind::Json, Key::Text(text)) => return holds_json(op, text, value),
         (Kind::Ints, Key::Text(text)) => return holds_ints(op, text, value),
+        (Kind::Path, Key::Labels(path)) if !ORDERED.contains(&op) => {
+            return Some(holds_path(op, path, value));
+        }
         _ => {}
     }
     let order = own.cmp(&operand(kind, value)?);
@@ -557,21 +677,6 @@ fn compare(a: &Option<Key>, b: &Option<Key>, word: &str) -> Ordering {
 
 fn operand(kind: Kind, value: &Value) -> Option<Key> {
     key(kind, &value.json())
-}
-
-fn entries(value: &Value) -> &[(String, Value)] {
-    match &value.node {
-        Node::Object(entries) => entries,
-        _ => panic!("an object was generated"),
-    }
-}
-
-/// The items of a list; anything else stands for a list of itself.
-fn items(value: &Value) -> Vec<&Value> {
-    match &value.node {
-        Node::List(items) => items.iter().collect(),
-        _ => vec![value],
-    }
 }
 
 fn names(value: &Value) -> Vec<&str> {

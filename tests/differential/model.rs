@@ -1,10 +1,9 @@
 //! The fixture as a caller should see it, written down by hand.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Index;
 
 use serde_json::value::RawValue;
-
-use super::harness::PsqlSession;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -20,52 +19,32 @@ pub enum Kind {
     Json,
     /// int[]
     Ints,
-    /// Selected, never compared.
-    Opaque,
+    /// ltree
+    Path,
+    /// psql says which rows a comparison holds for.
+    Told,
 }
 
 impl Kind {
     /// Whether an aggregate function takes it.
     pub fn takes(self, function: &str) -> bool {
         match function {
-            "max" | "min" => !matches!(self, Kind::Bool | Kind::Json | Kind::Ints | Kind::Opaque),
+            "max" | "min" => {
+                !matches!(self, Kind::Bool | Kind::Json | Kind::Ints | Kind::Path | Kind::Told)
+            }
             _ => matches!(self, Kind::Int | Kind::Decimal),
         }
+    }
+
+    /// Whether rows are sorted and grouped by it.
+    pub fn sorts(self) -> bool {
+        !matches!(self, Kind::Json | Kind::Ints | Kind::Told)
     }
 }
 
 /// Aggregates of which psql says what they are of some values.
 pub const STATISTICS: [&str; 7] =
     ["avg", "stddev", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance"];
-
-/// psql, and what it said before.
-pub struct Statistics {
-    psql: PsqlSession,
-    known: HashMap<String, String>,
-}
-
-impl Statistics {
-    pub fn new(psql: PsqlSession) -> Self {
-        Statistics { psql, known: HashMap::new() }
-    }
-
-    /// An aggregate of values of a column as JSON, every digit of it.
-    pub fn of(&mut self, function: &str, column: &Column, values: &[&str]) -> String {
-        let ty = match column.scalar {
-            "Int" => "int4",
-            "smallint" => "int2",
-            "bigint" => "int8",
-            other => other,
-        };
-        let values: Vec<String> =
-            values.iter().map(|value| format!("'{}'", value.trim_matches('"'))).collect();
-        let sql = format!(
-            "select coalesce(to_json({function}(v))::text, 'null') from unnest(array[{}]::{ty}[]) v",
-            values.join(", ")
-        );
-        self.known.entry(sql).or_insert_with_key(|sql| self.psql.line(sql)).clone()
-    }
-}
 
 pub const LABELS: [&str; 3] = ["todo", "doing", "done"];
 
@@ -77,6 +56,12 @@ pub struct Column {
     pub scalar: &'static str,
     /// JSON texts of values that some row has.
     pub known: Vec<String>,
+}
+
+impl Column {
+    pub fn is_place(&self) -> bool {
+        matches!(self.scalar, "geometry" | "geography")
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -105,6 +90,7 @@ pub type Model = BTreeMap<&'static str, Table>;
 pub enum Key {
     Number(i128),
     Text(String),
+    Labels(Vec<String>),
 }
 
 /// A value: the JSON text, and its key unless it is null.
@@ -114,7 +100,26 @@ pub struct Cell {
     pub key: Option<Key>,
 }
 
-pub type Row = HashMap<String, Cell>;
+/// A row, and its place among those of its table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub place: usize,
+    cells: HashMap<String, Cell>,
+}
+
+impl Row {
+    pub fn get(&self, column: &str) -> Option<&Cell> {
+        self.cells.get(column)
+    }
+}
+
+impl Index<&str> for Row {
+    type Output = Cell;
+
+    fn index(&self, column: &str) -> &Cell {
+        &self.cells[column]
+    }
+}
 
 pub fn key(kind: Kind, json: &str) -> Option<Key> {
     if json == "null" {
@@ -135,8 +140,15 @@ pub fn key(kind: Kind, json: &str) -> Option<Key> {
         }
         // The text of jsonb is canonical.
         Kind::Json | Kind::Ints => Key::Text(json.to_owned()),
-        Kind::Text | Kind::Plain | Kind::Opaque => Key::Text(text()),
+        Kind::Text | Kind::Plain => Key::Text(text()),
+        Kind::Path => Key::Labels(labels(&text())),
+        Kind::Told => Key::Text(json.to_owned()),
     })
+}
+
+/// The labels of a path, of which an empty one has none.
+pub fn labels(path: &str) -> Vec<String> {
+    path.split('.').filter(|label| !label.is_empty()).map(str::to_owned).collect()
 }
 
 /// A decimal as Postgres writes one of six digits.
@@ -165,34 +177,82 @@ impl Table {
         self.relations.iter().find(|relation| relation.name == name)
     }
 
-    /// Each row as one line of JSON.
+    /// The columns of the key, in which the rows are in order.
+    pub fn order(&self) -> String {
+        let key = self.key.iter().map(|column| format!("\"{}\".\"{column}\"", self.name));
+        let key: Vec<String> = key.collect();
+        key.join(", ")
+    }
+
+    /// Each row as one line: the table and JSON.
     pub fn query(&self) -> String {
-        let columns: Vec<String> =
-            self.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+        let shown = |column: &Column| match column.is_place() {
+            // In the long form and with the digits that Hasura shows.
+            true => format!("ST_AsGeoJSON(\"{0}\", 15, 4)::json as \"{0}\"", column.name),
+            false => format!("\"{}\"", column.name),
+        };
+        self.lines(self.columns.iter().map(shown).collect())
+    }
+
+    /// The same with values as Postgres writes and reads them.
+    pub fn texts(&self) -> String {
+        let text = |column: &Column| format!("\"{0}\"::text as \"{0}\"", column.name);
+        self.lines(self.columns.iter().map(text).collect())
+    }
+
+    fn lines(&self, columns: Vec<String>) -> String {
         format!(
-            "select row_to_json(x) from (select {} from \"{}\") x",
+            "set search_path = public, gis; \
+             select '{0}', row_to_json(x) from (select {1} from \"{0}\" order by {2}) x;\n",
+            self.name,
             columns.join(", "),
-            self.name
+            self.order(),
         )
     }
 
-    pub fn row(&self, line: &str) -> Row {
+    fn own<'a>(&'a self, lines: &'a str) -> impl Iterator<Item = &'a str> {
+        let pairs = lines.lines().filter_map(|line| line.split_once('|'));
+        pairs.filter(|(table, _)| *table == self.name).map(|(_, json)| json)
+    }
+
+    /// The rows among lines of all tables.
+    pub fn rows(&self, lines: &str) -> Vec<Row> {
+        self.own(lines).enumerate().map(|(place, line)| self.row(place, line)).collect()
+    }
+
+    fn row(&self, place: usize, line: &str) -> Row {
         let cells: HashMap<String, Box<RawValue>> = serde_json::from_str(line).expect("JSON");
-        cells
+        let cells = cells
             .into_iter()
             .map(|(name, raw)| {
                 let kind = self.column(&name).expect("a column").kind;
                 let cell = Cell { json: raw.get().to_owned(), key: key(kind, raw.get()) };
                 (name, cell)
             })
-            .collect()
+            .collect();
+        Row { place, cells }
     }
 
-    pub fn learn(&mut self, rows: &[Row]) {
+    /// Takes note of the values of all rows: numbers, places and what is
+    /// compared here as they are shown, all others as their texts.
+    pub fn learn(&mut self, lines: &str, texts: &str) {
+        let rows = self.rows(lines);
+        let texts: Vec<HashMap<String, serde_json::Value>> =
+            self.own(texts).map(|line| serde_json::from_str(line).expect("JSON")).collect();
         for column in &mut self.columns {
-            let values = rows.iter().map(|row| &row[column.name]);
-            column.known =
-                values.filter(|c| c.key.is_some()).map(|cell| cell.json.clone()).collect();
+            let values = rows.iter().map(|row| &row[column.name]).zip(&texts);
+            column.known = values
+                .filter(|(cell, _)| cell.key.is_some())
+                // JSON has no infinite numbers, and `Float` takes no texts.
+                .filter(|(cell, _)| column.scalar != "Float" || !cell.json.starts_with('"'))
+                .map(|(cell, texts)| match (column.kind, column.scalar) {
+                    (_, "numeric" | "Float" | "float8" | "geometry" | "geography") => {
+                        cell.json.clone()
+                    }
+                    (Kind::Told, _) => texts[column.name].to_string(),
+                    _ => cell.json.clone(),
+                })
+                .collect();
             column.known.sort();
             column.known.dedup();
         }
@@ -218,7 +278,7 @@ fn table(
 
 /// The tables of the role `user`, or of the narrow role `editor`.
 pub fn model(narrow: bool) -> Model {
-    use Kind::{Bool, Decimal, Int, Ints, Json, Label, Opaque, Plain, Text};
+    use Kind::{Bool, Decimal, Int, Ints, Json, Label, Path, Plain, Text, Told};
     let tenant = ("tenant_id", Plain, "uuid");
     let mut tables = if narrow {
         let mut tasks = table(
@@ -231,7 +291,19 @@ pub fn model(narrow: bool) -> Model {
             ],
         );
         tasks.by_pk = false;
-        vec![tasks, table("users", &["id"], &[("id", Int, "Int"), ("name", Text, "String")])]
+        let users = table("users", &["id"], &[("id", Int, "Int"), ("name", Text, "String")]);
+        let sites = table(
+            "sites",
+            &["id"],
+            &[
+                ("id", Int, "Int"),
+                ("path", Path, "ltree"),
+                ("area", Told, "geometry"),
+                ("owner_id", Int, "Int"),
+                ("open", Bool, "Boolean"),
+            ],
+        );
+        vec![tasks, users, sites]
     } else {
         let mut open = table(
             "open_tasks",
@@ -291,17 +363,46 @@ pub fn model(narrow: bool) -> Model {
                     ("state", Label, "task_status"),
                     ("count", Int, "Int"),
                     ("key", Plain, "uuid"),
-                    ("exact", Opaque, "numeric"),
-                    ("single", Opaque, "Float"),
-                    ("double", Opaque, "float8"),
-                    ("raw", Opaque, "bytea"),
-                    ("span", Opaque, "interval"),
-                    ("doc", Opaque, "json"),
+                    ("exact", Told, "numeric"),
+                    ("single", Told, "Float"),
+                    ("double", Told, "float8"),
+                    ("fixed", Told, "bpchar"),
+                    ("raw", Told, "bytea"),
+                    ("day", Told, "date"),
+                    ("moment", Told, "timestamptz"),
+                    ("local", Told, "timestamp"),
+                    ("clock", Told, "time"),
+                    ("span", Told, "interval"),
+                    ("doc", Told, "json"),
                     ("docb", Json, "jsonb"),
                     ("numbers", Ints, "_int4"),
-                    ("place", Opaque, "address"),
-                    ("period", Opaque, "int4range"),
-                    ("net", Opaque, "inet"),
+                    ("words", Told, "_text"),
+                    ("states", Told, "_task_status"),
+                    ("place", Told, "address"),
+                    ("net", Told, "inet"),
+                    ("spot", Told, "point"),
+                    ("period", Told, "int4range"),
+                    ("bits", Told, "varbit"),
+                    ("cash", Told, "money"),
+                    ("words_of", Told, "tsvector"),
+                ],
+            ),
+            table(
+                "sites",
+                &["id"],
+                &[
+                    ("id", Int, "Int"),
+                    tenant,
+                    ("owner_id", Int, "Int"),
+                    ("parent_id", Int, "Int"),
+                    ("path", Path, "ltree"),
+                    ("nick", Told, "citext"),
+                    ("spot", Told, "geography"),
+                    ("area", Told, "geometry"),
+                    ("tile", Told, "raster"),
+                    ("height", Told, "float8"),
+                    ("width", Told, "float8"),
+                    ("open", Bool, "Boolean"),
                 ],
             ),
             table("Select", &["order"], &[("order", Int, "Int"), tenant, ("user", Text, "String")]),
@@ -310,7 +411,7 @@ pub fn model(narrow: bool) -> Model {
     };
     type Line =
         (&'static str, &'static str, bool, &'static str, &'static [(&'static str, &'static str)]);
-    let relations: [Line; 16] = [
+    let relations: [Line; 20] = [
         ("tenants", "tasks", true, "tasks", &[("id", "tenant_id")]),
         ("tenants", "users", true, "users", &[("id", "tenant_id")]),
         ("users", "tenant", false, "tenants", &[("tenant_id", "id")]),
@@ -326,6 +427,10 @@ pub fn model(narrow: bool) -> Model {
         ("tasks", "reviewer", false, "users", &[("reviewer_id", "id")]),
         ("tasks", "comments", true, "comments", &[("id", "task_id")]),
         ("comments", "task", false, "tasks", &[("task_id", "id")]),
+        ("users", "sites", true, "sites", &[("id", "owner_id")]),
+        ("sites", "owner", false, "users", &[("owner_id", "id")]),
+        ("sites", "parent", false, "sites", &[("parent_id", "id")]),
+        ("sites", "sites", true, "sites", &[("id", "parent_id")]),
         ("comments", "author", false, "users", &[("tenant_id", "tenant_id"), ("author_id", "id")]),
     ];
     for (from, name, many, target, on) in relations {

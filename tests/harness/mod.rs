@@ -248,9 +248,15 @@ pub struct TestDb {
 impl TestDb {
     /// A database in which `schema_sql` has run as [`OWNER`].
     pub async fn new(schema_sql: &str) -> Self {
+        TestDb::made(schema_sql, "").await
+    }
+
+    /// The same, in which `more_sql` has run after it as the superuser, who
+    /// alone may bring most extensions.
+    pub async fn made(schema_sql: &str, more_sql: &str) -> Self {
         let Shared { port, password, .. } = shared();
         let mut hasher = DefaultHasher::new();
-        schema_sql.hash(&mut hasher);
+        (schema_sql, more_sql).hash(&mut hasher);
         let template = format!("template_{:016x}", hasher.finish());
         let name = format!("t_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&login(*port, password, SUPERUSER, "test")).await;
@@ -293,6 +299,15 @@ impl TestDb {
             }
             drop(owner);
             running.await.expect("joins").expect("closes");
+            if !more_sql.is_empty() {
+                let superuser = login(*port, password, SUPERUSER, &building);
+                let (superuser, connection) =
+                    superuser.connect(tokio_postgres::NoTls).await.expect("connects");
+                let running = tokio::spawn(connection);
+                superuser.batch_execute(more_sql).await.expect("the superuser's part runs");
+                drop(superuser);
+                running.await.expect("joins").expect("closes");
+            }
             admin
                 .batch_execute(&format!("alter database {building} rename to {template}"))
                 .await
@@ -426,6 +441,11 @@ pub struct PsqlSession {
 }
 
 impl PsqlSession {
+    /// Runs statements that answer with nothing.
+    pub fn send(&mut self, sql: &str) {
+        writeln!(self.input, "{sql};").expect("writes");
+    }
+
     /// The line that a statement answers with.
     pub fn line(&mut self, sql: &str) -> String {
         writeln!(self.input, "{sql};").expect("writes");
