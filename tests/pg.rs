@@ -616,6 +616,21 @@ async fn limits_of_the_configuration_and_of_the_role_are_kept() {
 }
 
 #[tokio::test]
+async fn statements_are_not_compiled_unless_the_url_says_so() {
+    let fixture = Fixture::new().await;
+    let session = session(Some("a"));
+    let show = Statement::new("select to_json(current_setting('jit'))", true);
+    let url = fixture.db.authenticator_url();
+    let and = if url.contains('?') { '&' } else { '?' };
+    for (url, jit) in
+        [(url.clone(), "\"off\""), (format!("{url}{and}options=-c%20jit%3Don"), "\"on\"")]
+    {
+        let pg = Pg::new(Options::new(url.parse().unwrap())).unwrap();
+        assert_eq!(text(&pg, &fixture.ctx(&session), &show, &[]).await.unwrap(), jit);
+    }
+}
+
+#[tokio::test]
 async fn a_full_pool_refuses_after_a_while() {
     let fixture = Fixture::new().await;
     let mut options = fixture.options();

@@ -127,14 +127,15 @@ impl Options {
         ]
     }
 
-    /// The limits as start-up options; a pooler would not pass them on.
+    /// Start-up options; a pooler would not pass them on. Postgres compiles a
+    /// statement anew in each run, which takes longer than all that a request
+    /// does, and nested lists reach the cost from which it does.
     fn startup(&self) -> String {
         if self.pooler == Pooler::Transaction {
             return String::new();
         }
-        let limits: Vec<String> =
-            self.limits().iter().map(|(name, millis)| format!("-c {name}={millis}")).collect();
-        limits.join(" ")
+        let limits = self.limits().map(|(name, millis)| format!("-c {name}={millis}"));
+        format!("{} -c jit=off", limits.join(" "))
     }
 }
 
