@@ -13,7 +13,7 @@ const BYPASS: &str = "Row-level security does not bind this role, so every tenan
 const OWNS: &str = "The policies of a table do not bind its owner nor a role that has the owner's \
     rights, unless row-level security is forced.";
 const READS_ALL: &str = "The role reads every table of the database that has no row-level security: \
-    also hdb_catalog.hdb_metadata, where secrets of handlers may be, and whatever no grant was meant to show.";
+    also those that no grant was meant to show it.";
 const READ_ALL: &str = "pg_read_all_data";
 const INHERITS: &str = "The login of requests should be able to do nothing until a role is set, \
     so that a statement without a role fails instead of reading.";

@@ -553,8 +553,8 @@ fn missing(kind: &str, sql: String) -> Missing {
             "schema.supabase_helpers asks for it, but somebody else's schema has the name",
         ),
         "policies" => (
-            "row-level security of a table of schema ringfence",
-            "a GRANT on all tables of that schema would show its rows",
+            "row-level security of a table of ours",
+            "a GRANT on all tables of its schema would show its rows",
         ),
         "admin" => ("grants to the admin", "the admin cannot use these objects"),
         _ => ("usage of the helper functions", "policies of other owners cannot call them"),

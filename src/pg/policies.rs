@@ -16,6 +16,8 @@ macro_rules! files {
 
 /// Name and text, in the order in which they run.
 const FILES: &[(&str, &str)] = files![
+    "hdb_catalog.hdb_metadata.sql",
+    "hdb_catalog.hdb_version.sql",
     "ringfence.events.sql",
     "ringfence.logins.sql",
     "ringfence.metadata_found.sql",
