@@ -179,11 +179,10 @@ fn told(schema: &RoleSchema, writes: &Writes, fault: &crate::pg::DbFault) -> Opt
     match &*fault.sqlstate {
         // The same words for policies of INSERT and of SELECT.
         "42501" if writes.reads_new && text.starts_with("new row violates row-level security") => {
-            let table = schema.table_name(writes.table)?;
             let own = schema.table(writes.table).map_or("", |table| &table.name);
             Some(format!(
-                "new row violates row-level security policy for table \"{own}\"; as rows of \"{table}\" are read \
-                 after they were written, the policies of SELECT must let them through too"
+                "new row violates row-level security policy for table \"{own}\": one for what is written or, as it is \
+                 read afterwards, one of SELECT"
             ))
         }
         // Columns and tables that the role cannot see are not named.
