@@ -346,6 +346,25 @@ impl Scalars {
         }
     }
 
+    /// The scalar that a type is named after, by [`Self::named_after`].
+    pub fn named_by(
+        &self,
+        name: &str,
+        convention: NamingConvention,
+        suffix: &str,
+    ) -> Option<ScalarId> {
+        let plain = || self.by_name(name.strip_suffix(suffix)?);
+        let id = match convention {
+            NamingConvention::HasuraDefault => plain()?,
+            NamingConvention::GraphqlDefault => {
+                let words = convention.type_name(suffix.trim_start_matches('_'));
+                let spelled = || self.spelled.get(name.strip_suffix(&*words)?).copied();
+                spelled().or_else(plain)?
+            }
+        };
+        (*self.named_after(id, convention, suffix) == *name).then_some(id)
+    }
+
     /// The scalar of double precision, if some source has it.
     pub fn double(&self) -> Option<ScalarId> {
         self.by_name("float8")

@@ -2,8 +2,7 @@
 //! meaning, so that what introspection shows and what binding understands are
 //! one thing.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
 
@@ -218,6 +217,10 @@ pub enum TableType {
     RelatedDeleteInput,
     MutationResponse,
 }
+
+/// [`TableType::words`] in lower case, by [`TableType::slot`].
+static FOLDED: LazyLock<Vec<String>> =
+    LazyLock::new(|| TableType::ALL.iter().map(|ty| ty.words().to_ascii_lowercase()).collect());
 
 impl TableType {
     /// How many there are.
@@ -473,12 +476,12 @@ impl TableType {
     /// convention is graphql-default, both in lower case.
     pub fn table_of(self, convention: NamingConvention, name: &str) -> Option<&str> {
         let (suffix, between) = match convention {
-            NamingConvention::HasuraDefault => (Cow::Borrowed(self.suffix()), SELECT_COLUMN),
+            NamingConvention::HasuraDefault => (self.suffix(), SELECT_COLUMN),
             NamingConvention::GraphqlDefault => {
-                (Cow::Owned(self.words().to_ascii_lowercase()), "selectcolumn")
+                (FOLDED.get(self.slot()).map_or("", |words| &**words), "selectcolumn")
             }
         };
-        let table = name.strip_suffix(&*suffix)?;
+        let table = name.strip_suffix(suffix)?;
         match self {
             TableType::ConditionColumn(_) => {
                 let half = table.len().checked_sub(between.len())? / 2;

@@ -564,6 +564,37 @@ async fn what_would_be_spelled_alike_is_told() {
 }
 
 #[tokio::test]
+async fn no_two_types_have_one_name() {
+    let project = spelled(CAMEL).await;
+    let sql = "create function find_one(n int) returns setof app_users stable language sql
+          as $$ select * from app_users where user_id = n $$;
+        create table my_schema.hues (hue text primary key); insert into my_schema.hues values ('red');
+        create table more_hues (hue text primary key); insert into more_hues values ('blue');";
+    project.sql(sql).await;
+    project.done("reload_metadata", json!({})).await;
+    let (status, refused) =
+        project.command("pg_track_function", json!({"function": "find_one"})).await;
+    assert_eq!(status, 400, "{refused}");
+    assert!(
+        refused.to_string().contains("type name \\\"findOneArgs\\\" is used already"),
+        "{refused}"
+    );
+
+    let hues = json!({"schema": "my_schema", "name": "hues"});
+    project.done("pg_track_table", json!({"table": hues})).await;
+    project.done("set_table_is_enum", json!({"table": hues, "is_enum": true})).await;
+    let more = json!({"table": "more_hues", "configuration": {"custom_name": "my_schema_hues"}});
+    let body = json!({"type": "pg_track_table", "version": 2, "args": more});
+    let (status, answer) = project.send(&project.server, "/v1/metadata", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, refused) =
+        project.command("set_table_is_enum", json!({"table": "more_hues", "is_enum": true})).await;
+    assert_eq!(status, 400, "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("\\\"MySchemaHuesEnumComparisonExp\\\" is used already"), "{told}");
+}
+
+#[tokio::test]
 async fn without_metadata_the_default_holds() {
     let db = TestDb::new(SQL).await;
     let server = start_with(&db, &[("HASURA_GRAPHQL_DEFAULT_NAMING_CONVENTION", CAMEL)]);

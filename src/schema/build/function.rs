@@ -52,31 +52,7 @@ impl Types {
         })
     }
 
-    pub(super) fn computed_args_name(&self, table: TrackedId, index: u16) -> Name {
-        let shown = self.tracked().table(table);
-        let field = shown.and_then(|shown| shown.computed.get(usize::from(index)));
-        match (shown, field) {
-            (Some(shown), Some(field)) => {
-                shown.naming.type_name(&format!("{}_{}_args", field.name, shown.name()))
-            }
-            _ => "".into(),
-        }
-    }
-
     pub(super) fn args_by_name(&self, name: &str) -> Option<TypeId> {
-        let function = self.tracked().functions.iter().find(|found| *found.args_type == *name);
-        let computed = || {
-            self.tracked().tables.iter().find_map(|table| {
-                let named = (0..).zip(&table.computed).map(|(index, _)| index);
-                let index = named
-                    .clone()
-                    .find(|index| *self.computed_args_name(table.id, *index) == *name)?;
-                Some(TypeId::ComputedArgs(table.id, index))
-            })
-        };
-        function
-            .map(|function| TypeId::FunctionArgs(function.id))
-            .or_else(computed)
-            .filter(|id| self.has(*id))
+        self.tracked().args_type(name).filter(|id| self.has(*id))
     }
 }

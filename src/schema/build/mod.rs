@@ -417,22 +417,10 @@ impl Types {
             if let Some(id) = enums.into_iter().find(|id| *self.name(*id) == *name) {
                 return Some(id);
             }
-            match convention {
-                NamingConvention::HasuraDefault => {
-                    let of = |suffix: &str| scalars.by_name(name.strip_suffix(suffix)?);
-                    of("_comparison_exp")
-                        .map(|scalar| TypeId::Comparison(convention, scalar))
-                        .or_else(|| Some(TypeId::Cast(convention, of("_cast_exp")?)))
-                }
-                NamingConvention::GraphqlDefault if name.ends_with("xp") => scalars
-                    .iter()
-                    .map(|scalar| scalar.id)
-                    .flat_map(|id| {
-                        [TypeId::Comparison(convention, id), TypeId::Cast(convention, id)]
-                    })
-                    .find(|id| *self.name(*id) == *name),
-                NamingConvention::GraphqlDefault => None,
-            }
+            let of = |suffix: &str| scalars.named_by(name, convention, suffix);
+            of("_comparison_exp")
+                .map(|scalar| TypeId::Comparison(convention, scalar))
+                .or_else(|| Some(TypeId::Cast(convention, of("_cast_exp")?)))
         });
         found.find(|id| self.has(*id))
     }
@@ -462,7 +450,9 @@ impl Types {
             TypeId::Table(table, ty) => {
                 self.tracked.table(table).map_or_else(|| "".into(), |table| table.type_name(ty))
             }
-            TypeId::ComputedArgs(table, index) => self.computed_args_name(table, index),
+            TypeId::ComputedArgs(table, index) => {
+                self.tracked.computed_args_name(table, index).unwrap_or_else(|| "".into())
+            }
             TypeId::Custom(id) => self
                 .tracked
                 .actions

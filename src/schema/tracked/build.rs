@@ -16,9 +16,9 @@ use crate::metadata::table::TableConfiguration;
 use crate::metadata::{
     Function as WrittenFunction, Metadata, NonEmpty, QualifiedName, Source, Table as Written,
 };
-use crate::schema::naming::{Naming, Stem};
+use crate::schema::naming::{Naming, Stem, is_graphql_name};
 use crate::schema::scalars::Scalars;
-use crate::schema::types::{Root, RootField, RootKind, TableType};
+use crate::schema::types::{Root, RootField, RootKind, TableType, TypeId};
 use crate::sql::InvalidIdent;
 
 use super::inconsistency::{Inconsistency, ObjectKind, Place};
@@ -29,7 +29,7 @@ use super::table::{columns_of, name_of};
 use super::{
     Cardinality, ColumnType, Connection, EnumRow, FunctionId, FunctionRoot, Relationship, Returns,
     RootFields, RootNames, SourceId, Tracked, TrackedFunction, TrackedId, TrackedSource,
-    TrackedTable, action, derive, event, function, permission, relationship,
+    TrackedTable, action, derive, event, function, permission, relationship, type_name,
 };
 
 /// One database.
@@ -127,7 +127,7 @@ pub fn build(
         let pairs = written.get(index).map_or(&[][..], Vec::as_slice);
         link_enums(&mut tracked, source, &input.catalog);
         add_relationships(&mut tracked, source, input, pairs, options);
-        add_functions(&mut tracked, source, input, pairs, options);
+        add_functions(&mut tracked, &mut taken, source, input, pairs, options);
     }
     let earlier = options.before.and_then(|before| Earlier::of(before, &tracked));
     for (id, table) in written.iter().flatten() {
@@ -187,9 +187,10 @@ impl Taken {
     }
 
     /// Takes the names of a table's types; an error names one that is gone.
-    fn table(&mut self, table: &Stem, naming: &Naming) -> Result<(), String> {
-        // The rest follow from these: they differ in what follows the name.
-        const CHECKED: [TableType; 8] = [
+    fn table(&mut self, table: &Stem, naming: &Naming, is_enum: bool) -> Result<(), String> {
+        // The rest follow from these: they differ in what follows the name, which
+        // begins in upper case or, as the last of these, in lower case.
+        const CHECKED: [TableType; 9] = [
             TableType::Object,
             TableType::BoolExp,
             TableType::OrderBy,
@@ -198,13 +199,24 @@ impl Taken {
             TableType::AggregateFields,
             TableType::InsertInput,
             TableType::MutationResponse,
+            TableType::AggregateCount,
         ];
-        let names = CHECKED.map(|ty| naming.type_name(&ty.name(table)).to_string());
+        let comparison = is_enum.then_some(TableType::EnumComparison);
+        let types = CHECKED.into_iter().chain(comparison);
+        let names: Vec<String> = types.map(|ty| type_name(naming, table, ty).to_string()).collect();
         if let Some(gone) = names.iter().find(|name| self.0.contains(*name)) {
             return Err(format!("the type name \"{gone}\" is used already"));
         }
         self.0.extend(names);
         Ok(())
+    }
+
+    /// Takes the name of the type of a function's arguments, if it has one.
+    fn args(&mut self, function: &TrackedFunction) -> Result<(), String> {
+        if function.call.args.is_empty() || self.0.insert(function.args_type.to_string()) {
+            return Ok(());
+        }
+        Err(format!("the type name \"{}\" is used already", function.args_type))
     }
 }
 
@@ -257,14 +269,14 @@ fn add_tables<'a>(
                 continue;
             }
         };
-        match shown(tracked, taken, source, table, &written.configuration, options) {
+        let configuration = &written.configuration;
+        match shown(tracked, taken, source, table, configuration, written.is_enum, options) {
             Ok(mut shown) => {
                 shown.enum_values = enum_values;
                 pairs.push((push(tracked, shown), written));
             }
             Err(reason) => {
                 // Its root fields would stand there twice.
-                let configuration = &written.configuration;
                 let naming = tracked.source(source).map(|source| source.naming.clone());
                 let stem = |naming: &Naming| {
                     name_of(naming.convention, options.expose, table, configuration).ok()
@@ -288,12 +300,15 @@ fn add_tables<'a>(
             if seen.contains(&table.id) {
                 continue;
             }
-            match shown(tracked, taken, source, table, &configuration, options) {
+            match shown(tracked, taken, source, table, &configuration, false, options) {
                 Ok(shown) => {
                     push(tracked, shown);
                 }
                 Err(reason) => {
-                    tracing::debug!(schema = %table.schema, table = %table.name, reason, "table left out");
+                    // The others are those that `doctor` lists.
+                    if is_graphql_name(&table.name) {
+                        tracing::warn!(schema = %table.schema, table = %table.name, reason, "table left out");
+                    }
                 }
             }
         }
@@ -331,6 +346,7 @@ fn shown(
     source: SourceId,
     table: &Table,
     configuration: &TableConfiguration,
+    is_enum: bool,
     options: BuildOptions<'_>,
 ) -> Result<TrackedTable, String> {
     let naming = tracked.source(source).ok_or("the source is gone")?.naming.clone();
@@ -339,7 +355,7 @@ fn shown(
     if !columns.iter().any(|column| column.name.is_some() && column.ty.is_some()) {
         return Err("the table has no column that GraphQL can name".to_owned());
     }
-    taken.table(&stem, &naming)?;
+    taken.table(&stem, &naming, is_enum)?;
     let comment = configuration.comment.as_ref().or(table.comment.as_ref());
     Ok(TrackedTable {
         id: TrackedId(u32::try_from(tracked.tables.len()).unwrap_or(u32::MAX)),
@@ -476,6 +492,7 @@ fn conflict(shown: &TrackedTable, table: &Table, name: &str) -> Option<String> {
 
 fn add_functions(
     tracked: &mut Tracked,
+    taken: &mut Taken,
     source: SourceId,
     input: &SourceInput<'_>,
     pairs: &[Pair<'_>],
@@ -534,15 +551,23 @@ fn add_functions(
         for written in input.metadata.into_iter().flat_map(|metadata| &metadata.functions) {
             let id = tracked.functions.len() + functions.len();
             let id = FunctionId(u32::try_from(id).unwrap_or(u32::MAX));
-            match around.function(written, id) {
+            let function = around.function(written, id);
+            match function.and_then(|function| taken.args(&function).map(|()| function)) {
                 Ok(function) => functions.push(function),
                 Err(reason) => told.push(of_function(&input.name, written, &reason)),
             }
         }
     }
+    for function in &functions {
+        tracked.args_types.insert(function.args_type.clone(), TypeId::FunctionArgs(function.id));
+    }
     for (id, list) in fields {
         if let Some(entry) = tracked.tables.get_mut(id.0 as usize) {
             entry.computed = list;
+        }
+        for index in 0.. {
+            let Some(name) = tracked.computed_args_name(id, index) else { break };
+            tracked.args_types.entry(name).or_insert(TypeId::ComputedArgs(id, index));
         }
     }
     tracked.functions.extend(functions);

@@ -82,6 +82,8 @@ pub struct Tracked {
     /// The same of sources under graphql-default, by the name in lower case; what
     /// differs in nothing else has one.
     folded_names: HashMap<Box<str>, Vec<TrackedId>>,
+    /// The types of the arguments of functions and computed fields.
+    args_types: HashMap<Name, TypeId>,
     roots: RootFields,
 }
 
@@ -389,18 +391,18 @@ impl Tracked {
         for ty in TableType::ALL {
             for (source, naming, stem) in &stems {
                 let Some(table) = ty.table_of(naming.convention, stem) else { continue };
-                let candidates = match naming.convention {
+                let candidates: &[TrackedId] = match naming.convention {
                     NamingConvention::HasuraDefault => self
-                        .table_by_name(&naming.type_name(table))
-                        .map(|id| vec![id])
-                        .unwrap_or_default(),
+                        .table_names
+                        .get(&naming.type_name(table))
+                        .map_or(&[], std::slice::from_ref),
                     NamingConvention::GraphqlDefault => {
-                        self.folded_names.get(table).cloned().unwrap_or_default()
+                        self.folded_names.get(table).map_or(&[], Vec::as_slice)
                     }
                 };
-                out.extend(candidates.into_iter().filter_map(|id| {
-                    let table = self.table(id)?;
-                    (table.source == *source && *table.type_name(ty) == *name).then_some((id, ty))
+                out.extend(candidates.iter().filter_map(|id| {
+                    let table = self.table(*id)?;
+                    (table.source == *source && *table.type_name(ty) == *name).then_some((*id, ty))
                 }));
             }
         }
@@ -408,11 +410,28 @@ impl Tracked {
         out.into_iter()
     }
 
+    /// The type of the arguments of a function or a computed field.
+    pub(in crate::schema) fn args_type(&self, name: &str) -> Option<TypeId> {
+        self.args_types.get(name).copied()
+    }
+
+    /// The name of the type of a computed field's arguments.
+    pub(in crate::schema) fn computed_args_name(
+        &self,
+        table: TrackedId,
+        index: u16,
+    ) -> Option<Name> {
+        let shown = self.table(table)?;
+        let field = shown.computed.get(usize::from(index))?;
+        Some(shown.naming.type_name(&format!("{}_{}_args", field.name, shown.name())))
+    }
+
     /// Under graphql-default the name of a comparison is made of the whole name of
     /// what is compared.
     fn enum_comparisons(&self, name: &str) -> impl Iterator<Item = (TrackedId, TableType)> {
         let ty = TableType::EnumComparison;
-        self.tables
+        let tables = if name.ends_with("ComparisonExp") { &self.tables[..] } else { &[] };
+        tables
             .iter()
             .filter(|table| table.naming.convention == NamingConvention::GraphqlDefault)
             .filter(|table| table.enum_values.is_some())
@@ -471,15 +490,20 @@ impl TrackedSource {
     }
 }
 
+/// The name of a type of a table.
+fn type_name(naming: &Naming, table: &Stem, ty: TableType) -> Name {
+    match (naming.convention, ty) {
+        (convention @ NamingConvention::GraphqlDefault, TableType::EnumComparison) => {
+            let compared = type_name(naming, table, TableType::Enum);
+            convention.type_name(&format!("{compared}_comparison_exp"))
+        }
+        _ => naming.type_name(&ty.name(table)),
+    }
+}
+
 impl TrackedTable {
     pub fn type_name(&self, ty: TableType) -> Name {
-        match (self.naming.convention, ty) {
-            (convention @ NamingConvention::GraphqlDefault, TableType::EnumComparison) => {
-                let compared = self.type_name(TableType::Enum);
-                convention.type_name(&format!("{compared}_comparison_exp"))
-            }
-            _ => self.naming.type_name(&ty.name(&self.stem)),
-        }
+        type_name(&self.naming, &self.stem, ty)
     }
 
     /// The name that types are named after, under hasura-default.
