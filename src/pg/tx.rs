@@ -267,7 +267,8 @@ impl Pg {
                 }
             }
         };
-        match timeout(limit, work).await {
+        // Pinned, as a timeout would move it twice, and it is large.
+        match timeout(limit, pin!(work)).await {
             Ok(result) => result,
             Err(_) => Err(PgError::Timeout { limit }),
         }
@@ -470,7 +471,7 @@ impl Pg {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         };
-        let lease = match timeout_at(deadline, work).await {
+        let lease = match timeout_at(deadline, pin!(work)).await {
             Ok(result) => result?,
             Err(_) => return Err(PgError::Timeout { limit }),
         };
@@ -593,7 +594,7 @@ impl SessionTx {
             return Err(aborted());
         }
         let (deadline, limit) = (self.deadline, self.limit);
-        let result = match timeout_at(deadline, self.attempt(statement, params)).await {
+        let result = match timeout_at(deadline, pin!(self.attempt(statement, params))).await {
             Ok(result) => result,
             Err(_) => Err(PgError::Timeout { limit }),
         };

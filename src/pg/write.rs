@@ -13,7 +13,7 @@
 //! A transaction is begun again only while no COMMIT can have reached Postgres.
 //! When the connection breaks after that, nobody can know: the error says so.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -88,7 +88,9 @@ impl WriteTx<'_> {
     /// Runs statements in order; with `last`, commits. After an error the
     /// transaction is over.
     pub async fn flight(&mut self, jobs: &[Job], last: bool) -> Result<Vec<Reply>, Failed> {
-        match timeout_at(self.deadline, self.run(jobs, last)).await {
+        // Pinned, as a timeout would move it twice, and it is large.
+        let done = timeout_at(self.deadline, pin!(self.run(jobs, last))).await;
+        match done {
             Ok(Ok(replies)) => Ok(replies),
             Ok(Err(failed)) => {
                 self.lease = None;
