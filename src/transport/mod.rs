@@ -8,6 +8,7 @@
 //! ```
 
 mod admin;
+mod again;
 pub mod authn;
 mod body;
 mod client;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::again::Again;
 use super::router::Edge;
 use super::stall::Stalling;
 
@@ -68,13 +69,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let serving = connection(stream, peer, edge.clone(), stop.clone());
-        let kill = kill.clone();
+        let serving = connection(stream, peer, edge.clone(), stop.clone(), kill.clone());
         connections.spawn(async move {
-            tokio::select! {
-                () = kill.cancelled() => {}
-                () = serving => {}
-            }
+            serving.await;
             drop(place);
         });
     }
@@ -101,6 +98,7 @@ async fn connection(
     peer: std::net::SocketAddr,
     edge: Arc<Edge>,
     stop: CancellationToken,
+    kill: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
@@ -119,11 +117,16 @@ async fn connection(
     let stream = Stalling::new(stream, write_time);
     let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
+    let again = Again::new();
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
+        ended = again.drive(serving.as_mut()) => ended,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            // Nobody is killed who was not told to stop before.
+            tokio::select! {
+                ended = serving => ended,
+                () = kill.cancelled() => return,
+            }
         }
     };
     if let Err(error) = ended {
