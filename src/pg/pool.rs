@@ -32,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(20);
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// How long opening a connection may take in all, every host included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// Between two visits of a pool, however short its times are.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// Frames kept per connection: one per role with its own limits, and a
 /// generation that is going out of use.
 const FRAMES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
@@ -203,10 +205,11 @@ pub(super) struct Manager {
 }
 
 impl managed::Manager for Manager {
-    type Type = Connection;
+    /// Boxed, as a pool moves it a dozen times for each lease.
+    type Type = Box<Connection>;
     type Error = PgError;
 
-    async fn create(&self) -> Result<Connection, PgError> {
+    async fn create(&self) -> Result<Box<Connection>, PgError> {
         let epoch = self.epoch.load(Ordering::Acquire);
         // Boxed, as it is large and rare and lies within each request's future.
         let opened = Box::pin(self.connector.open()).await?;
@@ -217,18 +220,18 @@ impl managed::Manager for Manager {
             }
         });
         count(&self.counters.opened);
-        Ok(Connection {
+        Ok(Box::new(Connection {
             client: ClientWrapper::new(opened.client, task),
             statements: Statements::new(self.statements),
             status: opened.status,
             canceller: opened.canceller,
             epoch,
-        })
+        }))
     }
 
     async fn recycle(
         &self,
-        connection: &mut Connection,
+        connection: &mut Box<Connection>,
         _: &Metrics,
     ) -> managed::RecycleResult<PgError> {
         if connection.client.is_closed() {
@@ -274,9 +277,7 @@ impl Pool {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| PgError::Protocol(error.to_string()))?;
-        if let Some(idle) = options.idle {
-            tokio::spawn(close_unused(pool.weak(), idle));
-        }
+        tokio::spawn(keep(pool.weak(), options.wait, options.idle));
         Ok(Pool {
             shared: Arc::new(Shared {
                 name: options.name,
@@ -349,11 +350,18 @@ impl Pool {
 }
 
 /// Closes connections that nobody used for a while, until the pool is gone.
-async fn close_unused(pool: managed::WeakPool<Manager>, idle: Duration) {
+///
+/// It comes by at least twice in the time that a request may wait for a
+/// connection. To set the timer that is due before all others takes a system
+/// call, and wakes the thread that waits for the network; with this one, that is
+/// never the timer of a request.
+async fn keep(pool: managed::WeakPool<Manager>, wait: Duration, idle: Option<Duration>) {
+    let pause = wait.min(idle.unwrap_or(wait)) / 2;
     loop {
-        tokio::time::sleep(idle / 2).await;
+        tokio::time::sleep(pause.max(LEAST_PAUSE)).await;
         match pool.upgrade() {
             Some(pool) if !pool.is_closed() => {
+                let Some(idle) = idle else { continue };
                 drop(pool.retain(|connection, metrics| {
                     metrics.last_used() < idle && !connection.client.is_closed()
                 }));
@@ -408,7 +416,7 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn connection(&mut self) -> Result<&mut Connection, PgError> {
-        self.object.as_deref_mut().ok_or_else(gone)
+        self.object.as_deref_mut().map(Box::as_mut).ok_or_else(gone)
     }
 
     pub(super) fn client(&self) -> Result<&Client, PgError> {

@@ -118,10 +118,11 @@ impl Message {
     fn take(&mut self, bytes: &mut &[u8], header: usize) -> io::Result<bool> {
         if self.have < header {
             let part = split(bytes, header - self.have);
-            for (place, byte) in self.header.iter_mut().skip(self.have).zip(part) {
-                *place = *byte;
+            let have = self.have + part.len();
+            if let Some(places) = self.header.get_mut(self.have..have) {
+                places.copy_from_slice(part);
             }
-            self.have += part.len();
+            self.have = have;
             if self.have < header {
                 return Ok(false);
             }
