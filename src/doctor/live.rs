@@ -11,7 +11,8 @@ use crate::config::LiveManage;
 const LOG: &str = "Subscriptions to these tables are read again when the write-ahead log tells of a \
     commit that concerns them.";
 const TENANT: &str = "The log does not say which tenant's an updated row was: the first update of a row \
-    that was not seen before wakes the subscriptions of all tenants.";
+    that was not seen before wakes the subscriptions of all tenants, unless they select the \
+    primary key and neither aggregate rows nor skip some.";
 const TRIGGERS: &str = "Triggers tell of statements on these tables: subscriptions are read again \
     after each, whichever rows it changed.";
 const POLLING: &str = "Subscriptions to these tables are read again every live.poll_interval.";

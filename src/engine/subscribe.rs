@@ -29,7 +29,8 @@ use crate::graphql::OperationKind;
 use crate::live::group::{self, Joining, Membership, Parts, Reader, Reading, same_bytes};
 use crate::live::stream::{Batch, BatchReader};
 use crate::live::{
-    Interest, KeyKind, Live, Published, Publisher, Route, Snapshot, Subscription, Update, channel,
+    Concern, Interest, KeyField, KeyKind, Live, Published, Publisher, Route, RowsAt, Snapshot,
+    Subscription, Update, channel,
 };
 use crate::operation::input::Operand;
 use crate::pg::{Pg, Reply, Statement, TextParam, TxContext};
@@ -62,6 +63,10 @@ pub(super) struct Subscriptions {
 type StatementId = (u64, u64);
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Columns that the caller asks for by which rows are told apart.
+const ASKED: usize = 2;
+/// Values of one column by which rows are told apart.
+const VALUES: usize = 500;
 
 impl Subscriptions {
     pub(super) fn new(pg: &Pg) -> Self {
@@ -135,6 +140,7 @@ struct Composed {
     own: Arc<dyn Reader>,
     shared: Option<Shared>,
     interest: Interest,
+    shown: Vec<RowsAt>,
     stream: Option<Stream>,
     operation: Arc<str>,
     role: Arc<str>,
@@ -267,17 +273,18 @@ impl Engine {
     /// Joins the group that a subscription belongs to.
     async fn enter(self: &Arc<Self>, composed: Composed, publisher: &Publisher) -> Membership {
         let groups = self.subscriptions.live.groups();
-        let Composed { key, own, shared, interest, operation, role, .. } = composed;
-        let alone = |own: Arc<dyn Reader>, interest: Interest| {
+        let Composed { key, own, shared, interest, shown, operation, role, .. } = composed;
+        let parts = Parts { reader: own.clone(), interest, shown, mismatch: Arc::new(|| {}) };
+        let alone = |parts: Parts| {
             let joining = Joining { publisher: publisher.clone(), own: None };
-            groups.join(key, joining, || Parts { reader: own, interest, mismatch: Arc::new(|| {}) })
+            groups.join(key, joining, || parts)
         };
         let Some(shared) = shared.filter(|shared| self.subscriptions.is_shareable(shared.id))
         else {
-            return alone(own, interest);
+            return alone(parts);
         };
         // An error is the group's to tell.
-        let Ok(first) = own.read().await else { return alone(own, interest) };
+        let Ok(first) = own.read().await else { return alone(parts) };
         let state = Published::data(&first.data);
         let update = Update::Data(first.data.clone(), None);
         if publisher.is_valid() {
@@ -291,12 +298,12 @@ impl Engine {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
                 self.subscriptions.refuse_sharing(shared.id, &role, &operation);
-                return alone(own, interest);
+                return alone(parts);
             }
-            Ok(None) => return alone(own, interest),
+            Ok(None) => return alone(parts),
             Err(error) => {
                 tracing::debug!(%error, detail = error.detail, "a shared reading was not compared");
-                return alone(own, interest);
+                return alone(parts);
             }
         }
         let engine = Arc::downgrade(self);
@@ -306,7 +313,7 @@ impl Engine {
             }
         });
         let joining = Joining { publisher: publisher.clone(), own: Some(own) };
-        groups.join(shared.key, joining, || Parts { reader: shared.reader, interest, mismatch })
+        groups.join(shared.key, joining, || Parts { reader: shared.reader, mismatch, ..parts })
     }
 
     fn compose(
@@ -340,6 +347,7 @@ impl Engine {
                     own: Arc::new(own),
                     shared: None,
                     interest: Interest { opaque: true, ..Interest::default() },
+                    shown: Vec::new(),
                     stream: None,
                     operation,
                     role: role_name,
@@ -366,7 +374,10 @@ impl Engine {
             KeyValues::Asked(operands) => operands.iter().map(operand).collect(),
             KeyValues::Setting(name) => setting(name).map(|value| vec![value]),
         };
-        let mut interest = interest(depends, value_of);
+        let mut shown = shown(depends);
+        let mut interest = interest(depends, &shown, value_of);
+        let is_told = |concern: &Concern| !concern.key.is_empty();
+        shown.retain(|rows| interest.tables.get(&rows.table).is_some_and(is_told));
         let from =
             plan.stream.as_ref().and_then(|beginning| beginning.0.as_ref()).and_then(operand);
         let params: Arc<[TextParam]> = Leaves::new(prepared.leaves, &plan.slots, variables)
@@ -407,6 +418,7 @@ impl Engine {
             own: Arc::new(own),
             shared,
             interest,
+            shown,
             stream,
             operation,
             role: role_name,
@@ -436,17 +448,54 @@ fn withheld<'a>(
     (kept != values).then_some(kept)
 }
 
+/// Where an answer has rows whose keys are understood.
+fn shown(depends: &Depends) -> Vec<RowsAt> {
+    let rows = depends.shown.iter().filter_map(|rows| {
+        let key = rows.key.iter().map(|part| {
+            let kind = KeyKind::of_type(part.type_oid)?;
+            Some(KeyField { column: (part.column.clone(), kind), field: part.field.clone() })
+        });
+        Some(RowsAt {
+            table: rows.table,
+            path: rows.path.clone(),
+            key: key.collect::<Option<_>>()?,
+        })
+    });
+    rows.collect()
+}
+
 /// The tables of a statement, each with the rows that can matter.
-fn interest(depends: &Depends, value_of: impl Fn(&KeyValues) -> Option<Vec<String>>) -> Interest {
+fn interest(
+    depends: &Depends,
+    shown: &[RowsAt],
+    value_of: impl Fn(&KeyValues) -> Option<Vec<String>>,
+) -> Interest {
     let route = |key: &Key| {
         let kind = KeyKind::of_type(key.type_oid)?;
         let texts = value_of(&key.values)?;
+        if texts.len() > VALUES {
+            return None;
+        }
         let values = texts.iter().map(|text| kind.value(text)).collect::<Option<Vec<_>>>()?;
         Some(Route { column: key.column.clone(), kind, values })
     };
     let tables = depends.on.relations.keys().map(|table| {
         let keys = depends.keys.get(table).into_iter().flatten();
-        (*table, keys.filter_map(route).next())
+        let (asked, wanted): (Vec<&Key>, Vec<&Key>) =
+            keys.partition(|key| matches!(key.values, KeyValues::Asked(_)));
+        let mut routes: Vec<Route> = Vec::new();
+        for route in asked.into_iter().filter_map(route) {
+            let is_known = routes.iter().any(|known| known.column == route.column);
+            if routes.len() < ASKED && !is_known {
+                routes.push(route);
+            }
+        }
+        // What policies want is always among them.
+        routes.extend(wanted.into_iter().filter_map(route));
+        // Where every row matters, nobody asks which are shown.
+        let rows = shown.iter().find(|rows| rows.table == *table && !routes.is_empty());
+        let key = rows.into_iter().flat_map(|rows| &rows.key).map(|part| part.column.clone());
+        (*table, Concern { routes, key: key.collect() })
     });
     Interest { tables: tables.collect(), opaque: depends.on.opaque }
 }

@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::answer::{RowsAt, rows_of};
 use super::router::{Interest, Pending, Router, Ticket};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
@@ -56,6 +57,8 @@ pub(crate) trait Reader: Send + Sync + 'static {
 pub(crate) struct Parts {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) interest: Interest,
+    /// Where the answer has the rows that the interest says it tells of.
+    pub(crate) shown: Vec<RowsAt>,
     /// Told when a member would get other bytes by itself.
     pub(crate) mismatch: Arc<dyn Fn() + Send + Sync>,
 }
@@ -238,13 +241,14 @@ impl Group {
             let told = pending.has_commits();
             // After a gap an older snapshot tells nothing.
             if let (Some(seen), false) = (&seen, pending.all) {
-                pending.settle(seen);
+                self.ticket.settle(&mut pending, seen);
             }
             if !pending.all && !pending.has_commits() {
                 if told {
                     self.count(|counts| &counts.skipped);
                 }
                 wait = None;
+                pending.urgent = false;
                 tokio::select! {
                     () = self.ticket.ready() => {}
                     () = self.pause(), if failed || blind || !self.ticket.is_covered() => {
@@ -266,8 +270,9 @@ impl Group {
                     () = self.ticket.ready() => pending.absorb(self.ticket.take()),
                 }
             }
+            let urgent = std::mem::take(&mut pending.urgent);
             pending.all = false;
-            pending.urgent = false;
+            self.ticket.begin();
             // Boxed: most groups wait, and a reading is large.
             let reading = Box::pin(self.parts.reader.read()).await;
             drop(turn);
@@ -275,14 +280,18 @@ impl Group {
             match reading {
                 Ok(reading) => {
                     match &reading.snapshot {
-                        Some(snapshot) => pending.settle(snapshot),
+                        Some(snapshot) => {
+                            let tells = self.ticket.tells_rows();
+                            let rows = tells.then(|| rows_of(&reading.data, &self.parts.shown));
+                            self.ticket.answered(&mut pending, snapshot, rows.flatten());
+                        }
                         // Nobody can tell; such a group polls.
                         None => pending.forget_commits(),
                     }
                     wait = pending.has_commits().then(|| {
                         wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
                     });
-                    pending.urgent |= wait.is_some();
+                    pending.urgent |= urgent && wait.is_some();
                     readings = readings.wrapping_add(1);
                     self.publish(&reading);
                     if readings.is_multiple_of(AUDIT) && !Box::pin(self.audit(&reading)).await {
@@ -471,6 +480,7 @@ mod tests {
         let membership = groups.join([0; 32], joining, || Parts {
             reader: Arc::new(Says("shared")),
             interest: Interest { opaque: true, ..Interest::default() },
+            shown: Vec::new(),
             mismatch: Arc::new(move || tell.store(true, Ordering::Relaxed)),
         });
         let audited = async {

@@ -13,7 +13,7 @@ pub(crate) enum KeyKind {
 }
 
 /// A value in the one form; null equals nothing and has none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Value {
     Uuid(u128),
     Integer(i64),

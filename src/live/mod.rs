@@ -14,12 +14,15 @@
 //! table and never neither. A change counts as answered when the snapshot of a
 //! reading shows it.
 
+mod answer;
 pub(crate) mod group;
 mod keys;
 mod pgoutput;
 mod publication;
 mod router;
+mod routes;
 mod rows;
+mod shown;
 mod snapshot;
 mod source;
 pub(crate) mod stream;
@@ -32,8 +35,10 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+pub(crate) use answer::{KeyField, RowsAt};
 pub(crate) use keys::KeyKind;
-pub(crate) use router::{Interest, Route};
+pub(crate) use router::Interest;
+pub(crate) use routes::{Concern, Route};
 pub(crate) use snapshot::Snapshot;
 pub use subscription::{Marks, Renewal, Subscription, Update};
 pub(crate) use subscription::{Published, Publisher, channel};

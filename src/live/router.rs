@@ -12,9 +12,14 @@
 //! between the two. Of a table that both tell of nothing is lost either when
 //! one of them ends.
 //!
-//! A group may say that of a table only rows with certain values of one column
-//! concern it. Where such a value is not known, every group of the table is
-//! woken.
+//! A group may say that of a table only rows with certain values concern it,
+//! and which rows it shows (`routes`). What it shows is only known while nothing
+//! is pending for it: it is *unsure* from the moment that it is woken until a
+//! reading, or the snapshot of the last one, has answered everything.
+//!
+//! The log may tell of a commit before other transactions see it. So commits
+//! are remembered until some reading has seen them, and a group asks for those
+//! that its first reading did not see.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,34 +27,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::keys::{KeyKind, Value};
+use super::keys::Value;
 use super::publication::Coverage;
-use super::snapshot::{Snapshot, later};
+use super::routes::{Column, Concern, Found, Image, Routes};
+use super::shown::{RowId, RowIds, Shown};
+use super::snapshot::{Ids, Snapshot, widened};
 use super::triggers::Told;
 use crate::catalog::model::Oid;
 
-/// Commits that a group remembers one by one.
+/// Commits that a group remembers one by one, and doubts about rows.
 const COMMITS: usize = 256;
+/// Commits that are remembered one by one until a reading has seen them.
+const RECENT: usize = 4096;
+/// From so many on somebody should look which of them can be seen.
+const CROWDED: usize = RECENT / 2;
 
 /// What a group wants to know of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Interest {
-    /// By table; `None` is every row.
-    pub(crate) tables: BTreeMap<Oid, Option<Route>>,
+    pub(crate) tables: BTreeMap<Oid, Concern>,
     /// The answer may change for other reasons, too.
     pub(crate) opaque: bool,
 }
 
-/// Rows that concern a group: those with one of these values in a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) column: Arc<str>,
-    pub(crate) kind: KeyKind,
-    pub(crate) values: Vec<Value>,
+impl Interest {
+    /// Whether the group tells which rows of a table it shows.
+    fn tells_rows(&self) -> bool {
+        self.tables.values().any(|concern| !concern.key.is_empty())
+    }
 }
 
 /// Why a group may have to read again.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pending {
     /// For a reason that no transaction stands for.
     pub(super) all: bool,
@@ -57,8 +66,10 @@ pub(super) struct Pending {
     /// told.
     pub(super) urgent: bool,
     commits: Vec<u32>,
-    /// The last of those that were too many.
-    beyond: Option<u32>,
+    /// Those that were too many.
+    beyond: Option<Ids>,
+    /// Commits that concern the group only if it shows a row.
+    doubts: Vec<(u32, RowId)>,
 }
 
 impl Pending {
@@ -66,38 +77,55 @@ impl Pending {
         Pending { all: true, urgent: true, ..Pending::default() }
     }
 
+    fn add_everything(&mut self) {
+        self.all = true;
+        self.urgent = true;
+    }
+
     pub(super) fn forget_commits(&mut self) {
         self.commits.clear();
         self.beyond = None;
+        self.doubts.clear();
     }
 
     pub(super) fn absorb(&mut self, other: Pending) {
         self.all |= other.all;
         self.urgent |= other.urgent;
-        other.commits.into_iter().for_each(|id| self.add(id));
-        self.beyond = match (self.beyond, other.beyond) {
-            (Some(a), Some(b)) => Some(later(a, b)),
-            (a, b) => a.or(b),
-        };
+        self.add(&other.commits);
+        self.beyond = widened(self.beyond, other.beyond);
+        other.doubts.into_iter().for_each(|(id, row)| self.doubt(id, row));
     }
 
-    fn add(&mut self, id: u32) {
-        if self.commits.len() < COMMITS {
-            self.commits.push(id);
-        } else if self.commits.last() != Some(&id) {
-            self.beyond = Some(self.beyond.map_or(id, |last| later(last, id)));
+    fn add(&mut self, ids: &[u32]) {
+        for id in ids {
+            if self.commits.len() < COMMITS {
+                self.commits.push(*id);
+            } else if self.commits.last() != Some(id) {
+                self.beyond = widened(self.beyond, Some((*id, *id)));
+            }
+        }
+    }
+
+    fn doubt(&mut self, id: u32, row: RowId) {
+        if self.doubts.len() < COMMITS {
+            self.doubts.push((id, row));
+        } else {
+            self.add(&[id]);
         }
     }
 
     /// Drops what a snapshot shows.
     pub(super) fn settle(&mut self, seen: &Snapshot) {
         self.commits.retain(|id| !seen.sees(*id));
-        if self.beyond.is_some_and(|id| seen.is_past(id)) {
-            self.beyond = None;
-        }
+        self.beyond = self.beyond.filter(|(first, last)| !seen.sees_all(*first, *last));
+        self.doubts.retain(|(id, ..)| !seen.sees(*id));
     }
 
     pub(super) fn has_commits(&self) -> bool {
+        self.is_certain() || !self.doubts.is_empty()
+    }
+
+    fn is_certain(&self) -> bool {
         !self.commits.is_empty() || self.beyond.is_some()
     }
 }
@@ -115,20 +143,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Wake {
-    fn commit(&self, id: u32, urgent: bool) {
-        let mut pending = lock(&self.pending);
-        pending.add(id);
-        pending.urgent |= urgent;
-        drop(pending);
+    fn tell(&self, what: impl FnOnce(&mut Pending)) {
+        what(&mut lock(&self.pending));
         self.ready.notify_one();
     }
 
     fn all(&self, urgent: bool) {
-        let mut pending = lock(&self.pending);
-        pending.all = true;
-        pending.urgent |= urgent;
-        drop(pending);
-        self.ready.notify_one();
+        self.tell(|pending| {
+            pending.all = true;
+            pending.urgent |= urgent;
+        });
     }
 }
 
@@ -138,6 +162,8 @@ pub(super) struct Ticket {
     router: Arc<Router>,
     id: u64,
     wake: Arc<Wake>,
+    ids: RowIds,
+    tells_rows: AtomicBool,
 }
 
 impl Ticket {
@@ -155,6 +181,54 @@ impl Ticket {
         std::mem::take(&mut *lock(&self.wake.pending))
     }
 
+    /// Whether it is told of a row that left only if it shows that one.
+    pub(super) fn tells_rows(&self) -> bool {
+        self.tells_rows.load(Ordering::Relaxed)
+    }
+
+    /// A reading begins: until it is settled nobody knows which rows it shows.
+    pub(super) fn begin(&self) {
+        if self.tells_rows() {
+            lock(&self.router.inner).shown.begin(self.id);
+        }
+    }
+
+    /// Drops from `pending` what a reading has answered that saw `seen`.
+    pub(super) fn settle(&self, pending: &mut Pending, seen: &Snapshot) {
+        pending.settle(seen);
+        if self.tells_rows() {
+            lock(&self.router.inner).settle(self, pending, seen);
+        }
+    }
+
+    /// The same for a new reading, with the rows that it shows; `None` when
+    /// they are not known. A group of which they are not known once is told of
+    /// every doubt from then on.
+    pub(super) fn answered(
+        &self,
+        pending: &mut Pending,
+        seen: &Snapshot,
+        rows: Option<Vec<(Oid, Vec<Value>)>>,
+    ) {
+        let rows = rows.map(|rows| self.ids.of(&rows));
+        let mut inner = lock(&self.router.inner);
+        inner.seen(seen);
+        if let Some(registered) = inner.groups.get_mut(&self.id) {
+            pending.absorb(std::mem::take(&mut registered.before));
+        }
+        pending.settle(seen);
+        if !self.tells_rows() {
+            return;
+        }
+        if rows.is_some_and(|rows| inner.shown.set(self.id, rows)) {
+            inner.settle(self, pending, seen);
+        } else {
+            self.tells_rows.store(false, Ordering::Relaxed);
+            inner.tell_every_doubt(self, pending);
+            pending.settle(seen);
+        }
+    }
+
     /// Waits until there may be something to take.
     pub(super) async fn ready(&self) {
         self.wake.ready.notified().await;
@@ -163,7 +237,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        lock(&self.router.inner).remove(self.id);
+        let registered = lock(&self.router.inner).remove(self.id);
+        // Not under the lock.
+        drop(registered);
     }
 }
 
@@ -178,16 +254,50 @@ pub(super) struct Changes {
 pub(super) struct Touched {
     /// Every row may have changed.
     pub(super) whole: bool,
-    /// By column.
-    pub(super) values: HashMap<Arc<str>, Values>,
+    /// Those of the images' cells.
+    pub(super) columns: Vec<Column>,
+    pub(super) images: HashSet<Image>,
 }
 
-/// The values of one column that changed rows have or had.
+/// Commits that no reading has seen yet, with the tables of groups that they
+/// concern.
 #[derive(Debug, Default)]
-pub(super) struct Values {
-    pub(super) known: HashSet<Value>,
-    /// There may be others.
-    pub(super) doubt: bool,
+struct Recent {
+    commits: Vec<(u32, Vec<Oid>)>,
+    beyond: Option<Ids>,
+}
+
+impl Recent {
+    fn add(&mut self, id: u32, mut tables: Vec<Oid>) {
+        tables.sort_unstable();
+        tables.dedup();
+        let last = self.commits.last();
+        if last.is_some_and(|(known, of)| *known == id && *of == tables) {
+            return;
+        }
+        if self.commits.len() < RECENT {
+            self.commits.push((id, tables));
+        } else {
+            self.beyond = widened(self.beyond, Some((id, id)));
+        }
+    }
+
+    fn settle(&mut self, seen: &Snapshot) {
+        self.commits.retain(|(id, _)| !seen.sees(*id));
+        self.beyond = self.beyond.filter(|(first, last)| !seen.sees_all(*first, *last));
+    }
+
+    /// What a reading that begins now may not see.
+    fn of(&self, interest: &Interest) -> Pending {
+        let beyond = self.beyond.filter(|_| !interest.tables.is_empty());
+        let mut out = Pending { beyond, ..Pending::default() };
+        for (id, tables) in &self.commits {
+            if tables.iter().any(|table| interest.tables.contains_key(table)) {
+                out.add(&[*id]);
+            }
+        }
+        out
+    }
 }
 
 #[derive(Debug, Default)]
@@ -211,12 +321,16 @@ pub(super) struct Counts {
 struct Inner {
     next: u64,
     groups: HashMap<u64, Registered>,
-    tables: HashMap<Oid, Watched>,
+    tables: HashMap<Oid, Routes>,
     log: Log,
     by_log: Teller,
     by_triggers: Teller,
     /// Published tables that no group shows.
     foreign: HashSet<Oid>,
+    shown: Shown,
+    /// Some doubts are not told yet.
+    doubts: bool,
+    recent: Recent,
 }
 
 /// Whether the log is followed.
@@ -278,69 +392,113 @@ pub(super) struct Tables {
 struct Registered {
     interest: Interest,
     wake: Arc<Wake>,
+    tells_rows: bool,
+    /// What was told before the group came, and that its next reading may not
+    /// see.
+    before: Pending,
 }
 
-/// The groups of one table.
-#[derive(Debug, Default)]
-struct Watched {
-    all: HashSet<u64>,
-    by_column: HashMap<Arc<str>, ByValue>,
+impl Counts {
+    fn add_woken(&self, groups: usize) {
+        self.woken.fetch_add(groups.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn add_spared(&self, groups: usize) {
+        self.spared.fetch_add(groups.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
-#[derive(Debug)]
-struct ByValue {
-    kind: KeyKind,
-    groups: HashMap<Value, HashSet<u64>>,
+impl Registered {
+    /// For a reason that no transaction stands for.
+    fn ring(&self, id: u64, urgent: bool, shown: &mut Shown) {
+        if self.tells_rows {
+            shown.unsure(id);
+        }
+        self.wake.all(urgent);
+    }
 }
 
 impl Inner {
     fn add(&mut self, id: u64, registered: Registered) {
-        for (table, route) in &registered.interest.tables {
-            let watched = self.tables.entry(*table).or_default();
-            let Some(route) = route else {
-                watched.all.insert(id);
-                continue;
-            };
-            let by_value = watched
-                .by_column
-                .entry(route.column.clone())
-                .or_insert_with(|| ByValue { kind: route.kind, groups: HashMap::new() });
-            if by_value.kind != route.kind {
-                // The column has another type than it had.
-                watched.all.insert(id);
-                continue;
-            }
-            for value in &route.values {
-                by_value.groups.entry(value.clone()).or_default().insert(id);
-            }
+        for (table, concern) in &registered.interest.tables {
+            self.tables.entry(*table).or_default().add(id, concern);
+        }
+        if registered.tells_rows {
+            self.shown.unsure(id);
         }
         self.groups.insert(id, registered);
     }
 
-    fn remove(&mut self, id: u64) {
-        let Some(registered) = self.groups.remove(&id) else { return };
-        for (table, route) in &registered.interest.tables {
-            let Some(watched) = self.tables.get_mut(table) else { continue };
-            watched.all.remove(&id);
-            if let Some(route) = route
-                && let Some(by_value) = watched.by_column.get_mut(&route.column)
-            {
-                for value in &route.values {
-                    if let Some(groups) = by_value.groups.get_mut(value) {
-                        groups.remove(&id);
-                        if groups.is_empty() {
-                            by_value.groups.remove(value);
-                        }
-                    }
-                }
-                if by_value.groups.is_empty() {
-                    watched.by_column.remove(&route.column);
-                }
-            }
-            if watched.all.is_empty() && watched.by_column.is_empty() {
+    fn remove(&mut self, id: u64) -> Option<Registered> {
+        let registered = self.groups.remove(&id)?;
+        self.shown.sure(id);
+        self.shown.forget(id);
+        for table in registered.interest.tables.keys() {
+            let Some(routes) = self.tables.get_mut(table) else { continue };
+            routes.remove(id);
+            if routes.len() == 0 {
                 self.tables.remove(table);
             }
         }
+        Some(registered)
+    }
+
+    /// Tells a group of something that may change what it shows.
+    fn wake(&mut self, id: u64, what: impl FnOnce(&mut Pending)) {
+        let Some(registered) = self.groups.get(&id) else { return };
+        if registered.tells_rows {
+            self.shown.unsure(id);
+        }
+        registered.wake.tell(what);
+    }
+
+    /// What a snapshot sees every later one does, too.
+    fn seen(&mut self, snapshot: &Snapshot) {
+        self.recent.settle(snapshot);
+        self.shown.seen(snapshot);
+    }
+
+    /// Drops what a reading has answered, and the doubts about rows that it does
+    /// not show.
+    fn settle(&mut self, ticket: &Ticket, pending: &mut Pending, seen: &Snapshot) {
+        // Nothing is told while this is looked at.
+        pending.absorb(ticket.take());
+        if pending.all {
+            return;
+        }
+        let Some(doubts) = self.shown.doubts(ticket.id) else {
+            // Nobody knows any more what happened: it is as if it came now.
+            if let Some(registered) = self.groups.get_mut(&ticket.id) {
+                registered.before = self.recent.of(&registered.interest);
+            }
+            pending.all = true;
+            return;
+        };
+        for (id, row) in doubts.filter(|(id, _)| !seen.sees(*id)) {
+            pending.doubt(id, row);
+        }
+        pending.settle(seen);
+        // What a commit that is still to be seen will show, nobody knows.
+        if pending.is_certain() {
+            return;
+        }
+        pending.doubts.retain(|(_, row)| self.shown.shows(ticket.id, *row));
+        if pending.doubts.is_empty() {
+            self.shown.sure(ticket.id);
+        }
+    }
+
+    /// From now on a group is told of every doubt: it cannot tell its rows.
+    fn tell_every_doubt(&mut self, ticket: &Ticket, pending: &mut Pending) {
+        match self.shown.doubts(ticket.id) {
+            Some(doubts) => doubts.for_each(|(id, _)| pending.add(&[id])),
+            None => pending.all = true,
+        }
+        let Some(mut registered) = self.remove(ticket.id) else { return };
+        pending.absorb(self.recent.of(&registered.interest));
+        registered.tells_rows = false;
+        registered.interest.tables.values_mut().for_each(|concern| concern.key.clear());
+        self.add(ticket.id, registered);
     }
 
     fn is_covered(&self, interest: &Interest) -> bool {
@@ -358,21 +516,39 @@ impl Inner {
     }
 
     /// Groups of such tables read again.
-    fn ring(&self, is_meant: impl Fn(&Oid) -> bool) {
+    fn ring(&mut self, is_meant: impl Fn(&Oid) -> bool) {
         let is_theirs = |registered: &Registered| registered.interest.tables.keys().any(&is_meant);
-        for registered in self.groups.values().filter(|registered| is_theirs(registered)) {
-            registered.wake.all(true);
+        for (id, registered) in self.groups.iter().filter(|(_, group)| is_theirs(group)) {
+            registered.ring(*id, true, &mut self.shown);
         }
     }
 
     /// Tells the groups whether they are covered; whoever changes reads again.
-    fn tell_covered(&self) {
-        for registered in self.groups.values() {
+    fn tell_covered(&mut self) {
+        let is_other = |(_, registered): &(&u64, &Registered)| {
             let covered = self.is_covered(&registered.interest);
-            if registered.wake.covered.swap(covered, Ordering::AcqRel) != covered {
-                registered.wake.all(true);
-            }
+            registered.wake.covered.swap(covered, Ordering::AcqRel) != covered
+        };
+        let others: Vec<u64> = self.groups.iter().filter(is_other).map(|(id, _)| *id).collect();
+        for id in others {
+            self.wake(id, Pending::add_everything);
         }
+    }
+
+    /// Tells the doubts that were put off. How many groups that are.
+    fn tell_doubts(&mut self) -> usize {
+        if !std::mem::take(&mut self.doubts) {
+            return 0;
+        }
+        let mut told: HashMap<u64, Vec<u32>> = HashMap::new();
+        for routes in self.tables.values_mut() {
+            routes.tell(|id, transactions| told.entry(id).or_default().extend(transactions));
+        }
+        let count = told.len();
+        for (id, transactions) in told {
+            self.wake(id, |pending| pending.add(&transactions));
+        }
+        count
     }
 }
 
@@ -390,7 +566,10 @@ impl Router {
             && ignored(&inner.by_triggers);
         inner.next += 1;
         let id = inner.next;
-        inner.add(id, Registered { interest, wake: wake.clone() });
+        let tells_rows = interest.tells_rows();
+        let before = inner.recent.of(&interest);
+        let ids = inner.shown.ids.clone();
+        inner.add(id, Registered { interest, wake: wake.clone(), tells_rows, before });
         drop(inner);
         if wanted {
             self.wanted.notify_one();
@@ -398,7 +577,7 @@ impl Router {
         if left {
             self.left.notify_one();
         }
-        Ticket { router: self.clone(), id, wake }
+        Ticket { router: self.clone(), id, wake, ids, tells_rows: AtomicBool::new(tells_rows) }
     }
 
     /// The tables of groups that could be covered.
@@ -426,12 +605,14 @@ impl Router {
     pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
         let mut inner = lock(&self.inner);
         let before = std::mem::take(&mut inner.by_log.concerns);
+        let covered_before = inner.by_log.covered.clone();
         let Coverage { covered, partly, refused } = coverage;
         inner.by_log.cover(covered.keys(), refused.clone(), covered.iter().chain(partly));
         inner.foreign = foreign;
         let Inner { foreign, by_log, .. } = &mut *inner;
         foreign.retain(|leaf| !by_log.concerns.contains_key(leaf));
-        let changed = by_log.concerns != before;
+        let changed = by_log.concerns != before || by_log.covered != covered_before;
+        inner.tell_doubts();
         inner.tell_covered();
         drop(inner);
         self.left.notify_one();
@@ -450,8 +631,9 @@ impl Router {
 
     /// Notifications of triggers were lost.
     pub(super) fn ring_triggered(&self) {
-        let inner = lock(&self.inner);
-        inner.ring(|table| inner.by_triggers.covered.contains(table));
+        let mut inner = lock(&self.inner);
+        let covered = inner.by_triggers.covered.clone();
+        inner.ring(|table| covered.contains(table));
     }
 
     pub(super) fn covered(&self) -> HashSet<Oid> {
@@ -466,6 +648,11 @@ impl Router {
     /// The log does not tell of changes any more.
     pub(super) fn lose(&self, log: Log) {
         self.cover(&Coverage::default(), HashSet::new());
+        let mut inner = lock(&self.inner);
+        // Who is covered again waits until all of that has ended.
+        inner.recent = Recent::default();
+        inner.shown.forget_doubts();
+        drop(inner);
         self.tell_log(log);
     }
 
@@ -481,24 +668,25 @@ impl Router {
 
     /// Every group reads again; nobody knows whether that concerns it.
     pub(super) fn ring_all(&self) {
-        let inner = lock(&self.inner);
-        inner.groups.values().for_each(|registered| registered.wake.all(false));
+        let Inner { groups, shown, .. } = &mut *lock(&self.inner);
+        groups.iter().for_each(|(id, group)| group.ring(*id, false, shown));
     }
 
-    /// The columns of a table by which groups tell rows apart; `None` when
-    /// the table is not known.
-    pub(super) fn routed(&self, leaf: Oid) -> Option<Vec<(Arc<str>, KeyKind)>> {
+    /// The columns of a table by which groups tell rows apart, true for those
+    /// that must have certain values; `None` when the table is not known.
+    pub(super) fn routed(&self, leaf: Oid) -> Option<Vec<(Column, bool)>> {
         let inner = lock(&self.inner);
         if inner.foreign.contains(&leaf) {
             return Some(Vec::new());
         }
-        let mut columns: Vec<(Arc<str>, KeyKind)> = Vec::new();
-        for table in inner.by_log.concerns.get(&leaf)? {
-            let Some(watched) = inner.tables.get(table) else { continue };
-            for (column, by_value) in &watched.by_column {
-                if !columns.iter().any(|(known, _)| known == column) {
-                    columns.push((column.clone(), by_value.kind));
-                }
+        let mut columns: Vec<(Column, bool)> = Vec::new();
+        let tables = inner.by_log.concerns.get(&leaf)?.iter();
+        for (column, routes) in
+            tables.filter_map(|table| inner.tables.get(table)).flat_map(Routes::columns)
+        {
+            match columns.iter_mut().find(|(known, _)| known == column) {
+                Some((_, routed)) => *routed |= routes,
+                None => columns.push((column.clone(), routes)),
             }
         }
         Some(columns)
@@ -507,70 +695,92 @@ impl Router {
     /// A transaction has committed. Returns tables that nothing is known of, as
     /// new partitions are: everybody is woken because of them.
     pub(super) fn commit(&self, id: u32, changes: &Changes) -> Vec<Oid> {
-        let inner = lock(&self.inner);
-        let mut groups: HashSet<u64> = HashSet::new();
-        // What a row was is not known, so it may have been theirs.
-        let mut doubtful: HashSet<u64> = HashSet::new();
+        let mut inner = lock(&self.inner);
+        let Inner { groups, tables, by_log, foreign, shown, recent, .. } = &mut *inner;
+        let mut changed = Vec::new();
+        let mut found = Found::default();
         let mut concerned = 0;
         let mut unknown = Vec::new();
         for (leaf, touched) in &changes.tables {
-            let Some(tables) = inner.by_log.concerns.get(leaf) else {
-                if !inner.foreign.contains(leaf) {
+            let Some(concerns) = by_log.concerns.get(leaf) else {
+                if !foreign.contains(leaf) {
                     unknown.push(*leaf);
                 }
                 continue;
             };
-            for watched in tables.iter().filter_map(|table| inner.tables.get(table)) {
-                groups.extend(&watched.all);
-                concerned += watched.all.len();
-                for (column, by_value) in &watched.by_column {
-                    let everybody = by_value.groups.values().flatten();
-                    match touched.values.get(column).filter(|_| !touched.whole) {
-                        None => groups.extend(everybody),
-                        Some(values) => {
-                            let known = values.known.iter();
-                            let found = known.filter_map(|value| by_value.groups.get(value));
-                            groups.extend(found.flatten());
-                            if values.doubt {
-                                doubtful.extend(everybody);
-                            }
-                        }
-                    }
-                    concerned += by_value.groups.len();
+            for table in concerns {
+                changed.push(*table);
+                let Some(routes) = tables.get_mut(table) else { continue };
+                concerned += routes.len();
+                if touched.whole {
+                    found.certain.extend(routes.all());
+                    continue;
+                }
+                for image in &touched.images {
+                    routes.concerned(*table, image, &touched.columns, shown, id, &mut found);
                 }
             }
         }
         if !unknown.is_empty() {
-            groups.extend(inner.groups.keys());
+            found.certain.extend(groups.keys());
+            changed = tables.keys().copied().collect();
         }
-        doubtful.retain(|group| !groups.contains(group));
-        let woken = groups.len() + doubtful.len();
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.counts.woken.fetch_add(count(woken), Ordering::Relaxed);
-        let spared = count(concerned.saturating_sub(woken));
-        self.counts.spared.fetch_add(spared, Ordering::Relaxed);
-        for (groups, urgent) in [(groups, true), (doubtful, false)] {
-            for group in groups {
-                if let Some(registered) = inner.groups.get(&group) {
-                    registered.wake.commit(id, urgent);
-                }
-            }
+        if !changed.is_empty() {
+            recent.add(id, changed);
+        }
+        let Found { certain, mut doubtful, later, .. } = found;
+        doubtful.retain(|group| !certain.contains(group));
+        inner.doubts |= later > 0;
+        self.counts.add_woken(certain.len() + doubtful.len());
+        self.counts.add_spared(concerned.saturating_sub(certain.len() + doubtful.len() + later));
+        for group in certain {
+            inner.wake(group, |pending| {
+                pending.add(&[id]);
+                pending.urgent = true;
+            });
+        }
+        for group in doubtful {
+            inner.wake(group, |pending| pending.add(&[id]));
         }
         unknown
     }
 
+    /// Whether many commits are remembered that no reading has seen.
+    pub(super) fn is_crowded(&self) -> bool {
+        lock(&self.inner).recent.commits.len() >= CROWDED
+    }
+
+    /// A snapshot was taken.
+    pub(super) fn seen(&self, snapshot: &Snapshot) {
+        lock(&self.inner).seen(snapshot);
+    }
+
+    /// Whether there are doubts that [`Router::tell_doubts`] is to tell.
+    pub(super) fn has_doubts(&self) -> bool {
+        lock(&self.inner).doubts
+    }
+
+    /// Tells the groups of a table what may concern any of them: that is done for
+    /// many commits at once.
+    pub(super) fn tell_doubts(&self) {
+        let told = lock(&self.inner).tell_doubts();
+        self.counts.add_woken(told);
+    }
+
     /// A statement of a transaction that has committed may have changed rows.
     pub(super) fn statement(&self, table: Oid, id: u32) {
-        let inner = lock(&self.inner);
-        let Some(tables) = inner.by_triggers.concerns.get(&table) else { return };
-        let mut groups: HashSet<u64> = HashSet::new();
-        for watched in tables.iter().filter_map(|table| inner.tables.get(table)) {
-            groups.extend(&watched.all);
-            groups.extend(watched.by_column.values().flat_map(|by| by.groups.values().flatten()));
-        }
-        self.counts.woken.fetch_add(groups.len().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        for registered in groups.iter().filter_map(|group| inner.groups.get(group)) {
-            registered.wake.commit(id, true);
+        let mut inner = lock(&self.inner);
+        let Inner { tables, by_triggers, recent, .. } = &mut *inner;
+        let Some(concerns) = by_triggers.concerns.get(&table) else { return };
+        recent.add(id, concerns.clone());
+        let concerned = concerns.iter().filter_map(|table| tables.get(table));
+        let groups: HashSet<u64> = concerned.flat_map(Routes::all).collect();
+        self.counts.add_woken(groups.len());
+        for group in groups {
+            inner.wake(group, |pending| {
+                pending.add(&[id]);
+                pending.urgent = true;
+            });
         }
     }
 
@@ -596,5 +806,180 @@ impl Router {
             }
         }
         tables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::KeyKind;
+    use super::super::routes::{Cell, Route};
+    use super::*;
+
+    const TABLE: Oid = 7;
+
+    fn tenant() -> Column {
+        ("tenant".into(), KeyKind::Integer)
+    }
+
+    fn id() -> Column {
+        ("id".into(), KeyKind::Integer)
+    }
+
+    fn watching() -> (Arc<Router>, Ticket) {
+        let router = Arc::new(Router::default());
+        let covered = HashMap::from([(TABLE, vec![TABLE])]);
+        router.cover(&Coverage { covered, ..Coverage::default() }, HashSet::new());
+        let (column, kind) = tenant();
+        let route = Route { column, kind, values: vec![Value::Integer(1)] };
+        let concern = Concern { routes: vec![route], key: vec![id()] };
+        let tables = BTreeMap::from([(TABLE, concern)]);
+        let ticket = router.register(Interest { tables, opaque: false });
+        (router, ticket)
+    }
+
+    fn change(router: &Router, transaction: u32, was: bool, tenant_is: Cell, row: i64) {
+        let cells = [tenant_is, Cell::Value(Value::Integer(row))].into();
+        let images = HashSet::from([Image { was, cells }]);
+        let touched = Touched { whole: false, columns: vec![tenant(), id()], images };
+        let changes = Changes { tables: HashMap::from([(TABLE, touched)]) };
+        assert!(router.commit(transaction, &changes).is_empty());
+    }
+
+    /// A row of any tenant was changed, and left it perhaps.
+    fn doubt(router: &Router, transaction: u32, row: i64) {
+        change(router, transaction, true, Cell::Unknown, row);
+    }
+
+    fn enter(router: &Router, transaction: u32, row: i64) {
+        change(router, transaction, false, Cell::Value(Value::Integer(1)), row);
+    }
+
+    fn rows(ids: &[i64]) -> Vec<(Oid, Vec<Value>)> {
+        ids.iter().map(|id| (TABLE, vec![Value::Integer(*id)])).collect()
+    }
+
+    fn seen(snapshot: &str) -> Snapshot {
+        Snapshot::parse(snapshot).expect("parses")
+    }
+
+    /// Reads; whether there is more to read.
+    fn read(ticket: &Ticket, snapshot: &str, ids: &[i64]) -> bool {
+        ticket.begin();
+        let mut pending = Pending::default();
+        ticket.answered(&mut pending, &seen(snapshot), Some(rows(ids)));
+        pending.has_commits()
+    }
+
+    #[test]
+    fn a_doubt_concerns_who_shows_the_row() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[1, 2]));
+        doubt(&router, 11, 3);
+        assert!(!ticket.take().has_commits());
+        doubt(&router, 12, 2);
+        assert!(ticket.take().has_commits());
+    }
+
+    /// A row that enters and leaves again may be shown by the reading between.
+    #[test]
+    fn what_is_pending_may_show_any_row() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[]));
+        enter(&router, 11, 3);
+        doubt(&router, 12, 3);
+        let mut pending = ticket.take();
+        ticket.begin();
+        // The first is seen, and the second is not.
+        ticket.answered(&mut pending, &seen("12:13:12"), Some(rows(&[3])));
+        assert!(pending.has_commits());
+        ticket.answered(&mut pending, &seen("13:13:"), Some(rows(&[])));
+        assert!(!pending.has_commits());
+        doubt(&router, 14, 3);
+        assert!(!ticket.take().has_commits());
+    }
+
+    /// Nobody knows yet what a reading shows that sees some of it.
+    #[test]
+    fn a_doubt_stays_while_something_is_to_be_seen() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[]));
+        enter(&router, 11, 3);
+        doubt(&router, 12, 3);
+        let mut pending = ticket.take();
+        ticket.begin();
+        // The log tells of both before anybody sees them.
+        ticket.answered(&mut pending, &seen("11:13:11,12"), Some(rows(&[])));
+        ticket.answered(&mut pending, &seen("12:13:12"), Some(rows(&[3])));
+        assert!(pending.has_commits());
+    }
+
+    /// It was of no interest while it could not be seen yet.
+    #[test]
+    fn a_doubt_that_no_reading_has_seen_is_looked_at_again() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[1, 2]));
+        doubt(&router, 11, 3);
+        enter(&router, 12, 4);
+        let mut pending = ticket.take();
+        ticket.begin();
+        ticket.answered(&mut pending, &seen("11:13:11"), Some(rows(&[1, 3])));
+        assert!(pending.has_commits());
+        ticket.begin();
+        ticket.answered(&mut pending, &seen("13:13:"), Some(rows(&[1])));
+        assert!(!pending.has_commits());
+        // The same without a commit: the snapshot is ahead of the log.
+        doubt(&router, 14, 5);
+        assert!(!ticket.take().has_commits());
+        assert!(read(&ticket, "14:16:14", &[1, 5]));
+    }
+
+    #[test]
+    fn who_cannot_tell_its_rows_any_more_misses_no_doubt() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[1]));
+        doubt(&router, 11, 3);
+        let mut pending = Pending::default();
+        ticket.begin();
+        ticket.answered(&mut pending, &seen("11:13:11"), None);
+        assert!(pending.has_commits());
+        doubt(&router, 14, 3);
+        assert!(ticket.take().has_commits());
+    }
+
+    #[test]
+    fn a_doubt_during_a_reading_is_settled_by_it() {
+        let (router, ticket) = watching();
+        ticket.begin();
+        doubt(&router, 20, 2);
+        doubt(&router, 21, 9);
+        let mut pending = Pending::everything();
+        pending.all = false;
+        ticket.answered(&mut pending, &seen("20:20:"), Some(rows(&[1, 2])));
+        let left: Vec<u32> = pending.doubts.iter().map(|(id, _)| *id).collect();
+        assert_eq!(left, [20]);
+        // Where no row is known, each doubt counts.
+        ticket.begin();
+        doubt(&router, 22, 9);
+        let mut pending = Pending::default();
+        ticket.answered(&mut pending, &seen("22:22:"), None);
+        assert!(pending.has_commits());
+    }
+
+    #[test]
+    fn what_was_told_before_a_group_came_is_asked_for() {
+        let (router, _other) = watching();
+        enter(&router, 11, 1);
+        enter(&router, 12, 1);
+        let mut interest = Interest::default();
+        interest.tables.insert(TABLE, Concern::default());
+        let late = router.register(interest);
+        let mut pending = Pending::everything();
+        late.answered(&mut pending, &seen("12:13:12"), None);
+        assert_eq!(pending.commits, [12]);
+        // Who does not look at the table does not wait for it.
+        let elsewhere = router.register(Interest::default());
+        let mut pending = Pending::everything();
+        elsewhere.answered(&mut pending, &seen("12:13:12"), None);
+        assert!(!pending.has_commits());
     }
 }

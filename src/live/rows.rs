@@ -4,23 +4,23 @@
 //! The log tells of an updated row what it was only as far as its replica
 //! identity changed. So the values of rows that were seen are remembered by
 //! their keys; everything that happens to a table passes here, so what is
-//! remembered holds. What is not known wakes every group of the table.
+//! remembered holds. What was not looked at is forgotten.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::keys::{KeyKind, Value};
-use super::pgoutput::{Cell, Change, Old, Relation};
+use super::keys::KeyKind;
+use super::pgoutput::{Cell as Sent, Change, Old, Relation};
 use super::router::{Changes, Touched};
+use super::routes::{Cell, Column, Image};
 use crate::catalog::model::Oid;
 
-/// Different values of one column in one transaction, from which on the whole
-/// table counts as changed.
-const VALUES: usize = 100;
-/// Rows that are remembered of all tables.
-const REMEMBERED: usize = 200_000;
+/// Rows that differ in what is asked for in one transaction, from which on the
+/// whole table counts as changed.
+const IMAGES: usize = 1000;
+/// Rows and values that are remembered of all tables.
+const REMEMBERED: usize = 400_000;
 
 /// What is known of the tables of one stream.
 #[derive(Debug, Default)]
@@ -33,26 +33,25 @@ pub(super) struct Rows {
 struct Known {
     columns: Vec<(String, bool)>,
     /// By key.
-    rows: HashMap<Vec<Cell>, Row>,
+    rows: HashMap<Vec<Sent>, Row>,
 }
 
-/// By column: the value of a row, or null.
-type Row = Vec<(Arc<str>, Option<Value>)>;
+/// Of the columns that are asked for and that the log does not tell.
+type Row = Vec<(Column, Cell)>;
 
 impl Rows {
+    /// A description is sent again when the table may have changed, by a rewrite of
+    /// its values, too.
     pub(super) fn describe(&mut self, relation: Relation) {
-        let same = |known: &Known| known.columns == relation.columns;
-        if !self.relations.get(&relation.oid).is_some_and(same) {
-            self.forget(relation.oid);
-            let known = Known { columns: relation.columns, rows: HashMap::new() };
-            self.relations.insert(relation.oid, known);
-        }
+        self.forget(relation.oid);
+        let known = Known { columns: relation.columns, rows: HashMap::new() };
+        self.relations.insert(relation.oid, known);
     }
 
     /// Forgets the rows of a table: something happened that was not looked at.
     pub(super) fn forget(&mut self, relation: Oid) {
         if let Some(known) = self.relations.get_mut(&relation) {
-            self.remembered -= known.rows.len();
+            self.remembered -= known.rows.values().map(size).sum::<usize>();
             known.rows = HashMap::new();
         }
     }
@@ -63,15 +62,32 @@ impl Rows {
     }
 
     /// Adds a change to those of its transaction. `routed` are the columns that
-    /// are asked for.
+    /// are asked for, true for those that must have certain values. False when
+    /// every row of the table counts as changed from now on.
     pub(super) fn add(
         &mut self,
         change: &Change,
-        routed: &[(Arc<str>, KeyKind)],
+        routed: &[(Column, bool)],
         changes: &mut Changes,
-    ) {
+    ) -> bool {
         let touched = changes.tables.entry(change.relation).or_default();
+        if !touched.whole {
+            self.look(change, routed, touched);
+        }
         if touched.whole {
+            // It may have been remembered otherwise.
+            self.forget(change.relation);
+        }
+        !touched.whole
+    }
+
+    fn look(&mut self, change: &Change, routed: &[(Column, bool)], touched: &mut Touched) {
+        let columns = routed.iter().map(|(column, _)| column);
+        if touched.images.is_empty() {
+            touched.columns = columns.cloned().collect();
+        } else if !columns.eq(&touched.columns) {
+            // Somebody came or left in the middle of the transaction.
+            touched.whole = true;
             return;
         }
         let Some(known) = self.relations.get_mut(&change.relation) else {
@@ -80,96 +96,117 @@ impl Rows {
         };
         let key = known.key(change);
         let before = key.as_ref().and_then(|(old, _)| known.rows.remove(old));
-        if before.is_some() {
-            self.remembered -= 1;
+        if let Some(before) = &before {
+            self.remembered -= size(before);
         }
-        let mut now = Row::with_capacity(routed.len());
-        for (column, kind) in routed {
+        let mut was = Vec::with_capacity(routed.len());
+        let mut is = Vec::with_capacity(routed.len());
+        let mut now = Row::new();
+        for (routed, routes) in routed {
+            let (column, kind) = routed;
             let Some(at) = known.columns.iter().position(|(name, _)| **name == **column) else {
-                touched.values.entry(column.clone()).or_default().doubt = true;
+                was.push(Cell::Unknown);
+                is.push(Cell::Unknown);
                 continue;
             };
             let is_key = known.columns.get(at).is_some_and(|(_, key)| *key);
             let remembered = || {
                 let row = before.as_ref()?;
-                row.iter().find(|(name, _)| name == column).map(|(_, value)| value.clone())
+                row.iter().find(|(known, _)| known == routed).map(|(_, cell)| cell.clone())
             };
             let new = change.new.as_ref().map(|cells| read(cells.get(at), *kind));
             let old = match &change.old {
-                Old::Absent => Some(None),
+                Old::Absent => Cell::Unknown,
                 Old::Whole(cells) => read(cells.get(at), *kind),
                 Old::Key(cells) if is_key => read(cells.get(at), *kind),
-                Old::SameKey if is_key => new.clone().unwrap_or_default(),
-                Old::Key(_) | Old::SameKey => remembered(),
+                Old::SameKey if is_key => new.clone().unwrap_or(Cell::Unknown),
+                Old::Key(_) | Old::SameKey => remembered().unwrap_or(Cell::Unknown),
             };
             // Large values that did not change are what they were.
-            let new = match (&change.new, new) {
-                (Some(cells), _) if cells.get(at) == Some(&Cell::Unchanged) => Some(old.clone()),
-                (_, new) => new,
+            let new = match &change.new {
+                Some(cells) if cells.get(at) == Some(&Sent::Unchanged) => Some(old.clone()),
+                _ => new,
             };
-            touched.note(column, old);
-            if let Some(new) = new {
-                touched.note(column, new.clone());
-                now.extend(new.map(|value| (column.clone(), value)));
+            let told = |cell: &&Cell| *routes && !is_key && **cell != Cell::Unknown;
+            if let Some(new) = new.as_ref().filter(told) {
+                now.push((routed.clone(), new.clone()));
             }
+            was.push(old);
+            is.push(new.unwrap_or(Cell::Unknown));
         }
-        if let (Some((_, Some(new))), true) = (key, change.new.is_some()) {
+        if change.old != Old::Absent {
+            touched.note(routed, true, was);
+        }
+        if change.new.is_some() {
+            touched.note(routed, false, is);
+        }
+        if let (Some((_, Some(new))), false) = (key, now.is_empty()) {
             if self.remembered >= REMEMBERED {
                 self.forget_all();
             }
-            if let Some(known) = self.relations.get_mut(&change.relation)
-                && known.rows.insert(new, now).is_none()
-            {
-                self.remembered += 1;
+            if let Some(known) = self.relations.get_mut(&change.relation) {
+                self.remembered += size(&now);
+                let replaced = known.rows.insert(new, now);
+                self.remembered -= replaced.as_ref().map_or(0, size);
             }
         }
     }
 }
 
-/// A cell as a value: `None` when it is not known, `Some(None)` for null.
-#[expect(clippy::option_option, reason = "unknown and null differ")]
-fn read(cell: Option<&Cell>, kind: KeyKind) -> Option<Option<Value>> {
-    match cell? {
-        Cell::Null => Some(None),
-        Cell::Unchanged => None,
-        Cell::Text(text) => {
-            std::str::from_utf8(text).ok().and_then(|text| kind.value(text)).map(Some)
+/// What a remembered row counts.
+fn size(row: &Row) -> usize {
+    1 + row.len()
+}
+
+fn read(cell: Option<&Sent>, kind: KeyKind) -> Cell {
+    match cell {
+        None | Some(Sent::Unchanged) => Cell::Unknown,
+        Some(Sent::Null) => Cell::Null,
+        Some(Sent::Text(text)) => {
+            let value = std::str::from_utf8(text).ok().and_then(|text| kind.value(text));
+            value.map_or(Cell::Unknown, Cell::Value)
         }
     }
 }
 
 impl Touched {
-    #[expect(clippy::option_option, reason = "unknown and null differ")]
-    fn note(&mut self, column: &Arc<str>, value: Option<Option<Value>>) {
-        let values = self.values.entry(column.clone()).or_default();
-        match value {
-            // A null equals nothing that a group could ask for.
-            Some(None) => {}
-            Some(Some(value)) if values.known.len() < VALUES => {
-                values.known.insert(value);
+    fn note(&mut self, routed: &[(Column, bool)], was: bool, mut cells: Vec<Cell>) {
+        let known =
+            |(cell, (_, routes)): (&Cell, &(Column, bool))| !routes || *cell != Cell::Unknown;
+        let told = cells.iter().zip(routed).all(known);
+        if told || !was {
+            // Which row it is does not matter then.
+            for (cell, (_, routes)) in cells.iter_mut().zip(routed) {
+                if !routes {
+                    *cell = Cell::Unknown;
+                }
             }
-            Some(Some(value)) if values.known.contains(&value) => {}
-            _ => values.doubt = true,
         }
+        if self.images.len() >= IMAGES {
+            self.whole = true;
+            self.images.clear();
+            return;
+        }
+        self.images.insert(Image { was: was && !told, cells: cells.into() });
     }
 }
 
 impl Known {
     /// The key of the row as it was and as it is, where it has one.
-    fn key(&self, change: &Change) -> Option<(Vec<Cell>, Option<Vec<Cell>>)> {
+    fn key(&self, change: &Change) -> Option<(Vec<Sent>, Option<Vec<Sent>>)> {
         if !self.columns.iter().any(|(_, key)| *key) {
             return None;
         }
-        let pick = |cells: &[Cell]| {
+        let pick = |cells: &[Sent]| {
             let keyed = self.columns.iter().zip(cells).filter(|((_, key), _)| *key);
             keyed
                 .map(|(_, cell)| match cell {
-                    Cell::Unchanged => None,
-                    Cell::Null => Some(Cell::Null),
+                    Sent::Unchanged => None,
+                    Sent::Null => Some(Sent::Null),
                     // Not a part of the message's buffer.
-                    Cell::Text(text) => Some(Cell::Text(Bytes::copy_from_slice(text))),
+                    Sent::Text(text) => Some(Sent::Text(Bytes::copy_from_slice(text))),
                 })
-                .collect::<Option<Vec<Cell>>>()
+                .collect::<Option<Vec<Sent>>>()
         };
         let new = change.new.as_ref().and_then(|cells| pick(cells));
         let old = match &change.old {
@@ -182,32 +219,33 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::Value;
     use super::*;
 
-    fn cells(texts: &[&'static str]) -> Vec<Cell> {
+    fn cells(texts: &[&'static str]) -> Vec<Sent> {
         let cell = |text: &&'static str| match *text {
-            "NULL" => Cell::Null,
-            text => Cell::Text(Bytes::from_static(text.as_bytes())),
+            "NULL" => Sent::Null,
+            text => Sent::Text(Bytes::from_static(text.as_bytes())),
         };
         texts.iter().map(cell).collect()
     }
 
     /// The values that a change of `(id, tenant)` touches; `None` for all.
-    fn touch(rows: &mut Rows, old: Old, new: Option<Vec<Cell>>) -> Option<Vec<i64>> {
-        let tenant: Arc<str> = "tenant".into();
+    fn touch(rows: &mut Rows, old: Old, new: Option<Vec<Sent>>) -> Option<Vec<i64>> {
+        let tenant = ("tenant".into(), KeyKind::Integer);
         let mut changes = Changes::default();
         let change = Change { relation: 1, old, new };
-        rows.add(&change, &[(tenant.clone(), KeyKind::Integer)], &mut changes);
+        rows.add(&change, &[(tenant, true)], &mut changes);
         let touched = changes.tables.remove(&1).expect("is touched");
-        let values = touched.values.get(&tenant).filter(|values| !values.doubt)?;
-        let mut values: Vec<i64> = values
-            .known
-            .iter()
-            .map(|value| match value {
-                Value::Integer(value) => *value,
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        assert!(!touched.whole);
+        let mut values = Vec::new();
+        for image in &touched.images {
+            match &*image.cells {
+                [Cell::Value(Value::Integer(value))] => values.push(*value),
+                [Cell::Null] => {}
+                _ => return None,
+            }
+        }
         values.sort_unstable();
         Some(values)
     }
@@ -244,6 +282,36 @@ mod tests {
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["5", "3"]))), Some(vec![3]));
         rows.forget(1);
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["5", "3"]))), None);
-        assert_eq!(rows.remembered, 1);
+        let columns = vec![("id".to_owned(), true), ("tenant".to_owned(), false)];
+        rows.describe(Relation { oid: 1, columns });
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["5", "3"]))), None);
+        // A row and its value.
+        assert_eq!(rows.remembered, 2);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_remembered() {
+        let mut rows = table(false);
+        let tenant: Column = ("tenant".into(), KeyKind::Integer);
+        let update = |id: usize, tenant: usize| {
+            let text = |n: usize| Sent::Text(Bytes::from(n.to_string()));
+            Change { relation: 1, old: Old::SameKey, new: Some(vec![text(id), text(tenant)]) }
+        };
+        let mut changes = Changes::default();
+        assert!(rows.add(&update(1, 5), &[(tenant.clone(), true)], &mut changes));
+        let mut changes = Changes::default();
+        for id in 2..=IMAGES {
+            assert!(rows.add(&update(id, id), &[(tenant.clone(), true)], &mut changes));
+        }
+        assert!(!rows.add(&update(0, 0), &[(tenant.clone(), true)], &mut changes));
+        assert!(!rows.add(&update(1, 7), &[(tenant.clone(), true)], &mut changes));
+        assert_eq!(rows.remembered, 0);
+        // Another column is asked for in the middle of a transaction.
+        let mut changes = Changes::default();
+        assert!(rows.add(&update(1, 5), &[(tenant.clone(), true)], &mut changes));
+        let other: Column = ("id".into(), KeyKind::Integer);
+        let both = [(tenant.clone(), true), (other, true)];
+        assert!(!rows.add(&update(1, 6), &both, &mut changes));
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "8"]))), None);
     }
 }

@@ -27,9 +27,11 @@ impl Snapshot {
         id < self.xmin || (id < self.xmax && !self.running.contains(&id))
     }
 
-    /// Whether every transaction up to this one has ended.
-    pub(crate) fn is_past(&self, id: u32) -> bool {
-        self.whole(id) < self.xmin
+    /// Whether every transaction from one to another that has committed is
+    /// visible. An older one that still runs does not matter.
+    pub(crate) fn sees_all(&self, first: u32, last: u32) -> bool {
+        let range = self.whole(first)..=self.whole(last);
+        *range.end() < self.xmax && !self.running.iter().any(|id| range.contains(id))
     }
 
     /// Whether this one was taken before the other.
@@ -59,8 +61,18 @@ impl std::fmt::Display for Snapshot {
     }
 }
 
+/// Of many ids as the log has them the first and the last.
+pub(super) type Ids = (u32, u32);
+
+pub(super) fn widened(ids: Option<Ids>, by: Option<Ids>) -> Option<Ids> {
+    match (ids, by) {
+        (Some((a, b)), Some((c, d))) => Some((if later(a, c) == a { c } else { a }, later(b, d))),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Of two ids as the log has them, the later one.
-pub(super) fn later(a: u32, b: u32) -> u32 {
+fn later(a: u32, b: u32) -> u32 {
     if b.wrapping_sub(a) < 1 << 31 { b } else { a }
 }
 
@@ -73,7 +85,11 @@ mod tests {
         let snapshot = Snapshot::parse("10:20:12,15").expect("parses");
         let seen: Vec<u32> = (8..22).filter(|id| snapshot.sees(*id)).collect();
         assert_eq!(seen, [8, 9, 10, 11, 13, 14, 16, 17, 18, 19]);
-        assert!(snapshot.is_past(9) && !snapshot.is_past(10));
+        assert!(snapshot.sees_all(13, 14) && snapshot.sees_all(1, 11) && snapshot.sees_all(16, 19));
+        assert!(
+            !snapshot.sees_all(11, 12) && !snapshot.sees_all(12, 12) && !snapshot.sees_all(14, 16)
+        );
+        assert!(!snapshot.sees_all(16, 20));
         assert_eq!(snapshot.to_string(), "10:20:12,15");
         for text in ["", "1", "1:2", "1:2:x", "1:2:3:4", "a:b:"] {
             assert_eq!(Snapshot::parse(text), None, "{text}");
@@ -93,5 +109,8 @@ mod tests {
         let first = Snapshot::parse("700:700:").expect("parses");
         assert!(first.sees(699) && !first.sees(u32::MAX));
         assert_eq!((later(1, 2), later(2, 1), later(u32::MAX, 1)), (2, 2, 1));
+        assert_eq!(widened(Some((u32::MAX, 3)), Some((1, 2))), Some((u32::MAX, 3)));
+        assert_eq!(widened(Some((4, 5)), Some((u32::MAX, 7))), Some((u32::MAX, 7)));
+        assert_eq!(widened(None, Some((4, 5))), Some((4, 5)));
     }
 }

@@ -25,6 +25,7 @@ use super::pgoutput::{self, Malformed, Message};
 use super::publication::{self, Coverage};
 use super::router::{Changes, Log, Router};
 use super::rows::Rows;
+use super::snapshot::Snapshot;
 use crate::catalog::changes::PUBLICATION;
 use crate::catalog::model::Oid;
 use crate::config::LiveManage;
@@ -38,6 +39,11 @@ const UNUSED: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(10);
 /// What will not be otherwise in a moment is tried less often.
 const HOPELESS: Duration = Duration::from_secs(60);
+/// Doubts about many groups are collected for so long: to tell them costs what it
+/// costs to look at every group.
+const DOUBTS: Duration = Duration::from_millis(20);
+/// Between two looks at what everybody sees, where no reading tells.
+const LOOK: Duration = Duration::from_secs(1);
 /// Rows of one table and transaction that are looked at one by one.
 const ROWS: u32 = 1000;
 
@@ -81,7 +87,9 @@ pub(super) struct Source {
     pub(super) counts: Arc<SourceCounts>,
 }
 
-type Covering = Pin<Box<dyn Future<Output = Result<Coverage, PgError>> + Send>>;
+type Running<T> = Pin<Box<dyn Future<Output = Result<T, PgError>> + Send>>;
+type Covering = Running<Coverage>;
+type Looking = Running<Option<Snapshot>>;
 
 impl Source {
     pub(super) async fn run(self) {
@@ -132,26 +140,29 @@ impl Source {
         let mut covering: Option<Covering> = Some(self.cover());
         let mut check = Instant::now() + UNUSED;
         let mut again: Option<Instant> = None;
+        let mut tell: Option<Instant> = None;
+        let mut looking: Option<Looking> = None;
+        let mut looked = Instant::now();
         loop {
-            let retry = async {
-                match again {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let retry = at(again);
+            let told = at(tell);
             let is_idle = covering.is_none();
-            let covered = async {
-                match &mut covering {
-                    Some(covering) => covering.await,
-                    None => std::future::pending().await,
-                }
-            };
+            let covered = running(&mut covering);
             tokio::select! {
                 received = log.receive() => match received? {
                     Received::Change { end, message } => {
                         if reader.take(message)? {
                             // Nobody needs what was read, so all of it is done.
                             log.confirm(end);
+                            if tell.is_none() && self.router.has_doubts() {
+                                tell = Some(Instant::now() + DOUBTS);
+                            }
+                            if looking.is_none()
+                                && self.router.is_crowded()
+                                && looked.elapsed() > LOOK
+                            {
+                                looking = Some(Box::pin(snapshot(self.pg.clone())));
+                            }
                         }
                     }
                     Received::Caught { up_to } => log.confirm(up_to),
@@ -173,6 +184,18 @@ impl Source {
                             again = Some(Instant::now() + AGAIN);
                         }
                     }
+                }
+                seen = running(&mut looking) => {
+                    looking = None;
+                    looked = Instant::now();
+                    match seen {
+                        Ok(seen) => seen.iter().for_each(|seen| self.router.seen(seen)),
+                        Err(error) => tracing::debug!(%error, "no snapshot could be taken"),
+                    }
+                }
+                () = told => {
+                    tell = None;
+                    self.router.tell_doubts();
                 }
                 () = self.router.wanted.notified(), if is_idle => {
                     covering = Some(self.cover());
@@ -197,6 +220,31 @@ impl Source {
         let (pg, manage) = (self.pg.clone(), self.manage);
         let (wanted, before) = (self.router.wanted(), self.router.covered());
         Box::pin(async move { publication::cover(&pg, manage, wanted, before).await })
+    }
+}
+
+/// Waits for what is under way, if anything is.
+async fn running<T>(task: &mut Option<Running<T>>) -> Result<T, PgError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What everybody sees now.
+async fn snapshot(pg: Pg) -> Result<Option<Snapshot>, PgError> {
+    let tx = pg.begin_system("look at what has been committed").await?;
+    let rows = tx.query_rows("select pg_catalog.pg_current_snapshot()::text", &[]).await?;
+    tx.commit().await?;
+    let text = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+    Ok(text.as_deref().and_then(Snapshot::parse))
+}
+
+/// Waits for a moment, if there is one to wait for.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -249,8 +297,8 @@ impl Reader<'_> {
                     open.changes.tables.entry(change.relation).or_default().whole = true;
                     open.whole.insert(change.relation);
                     self.rows.forget(change.relation);
-                } else {
-                    self.rows.add(&change, &routed, &mut open.changes);
+                } else if !self.rows.add(&change, &routed, &mut open.changes) {
+                    open.whole.insert(change.relation);
                 }
             }
             Message::Truncate(relations) => {

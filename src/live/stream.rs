@@ -50,7 +50,7 @@ impl Live {
             publisher.vacant().await;
             pending.absorb(ticket.take());
             if let (Some(seen), false) = (&seen, pending.all) {
-                pending.settle(seen);
+                ticket.settle(&mut pending, seen);
             }
             if !pending.all && !pending.has_commits() {
                 wait = None;
@@ -78,7 +78,7 @@ impl Live {
                         continue;
                     }
                     match &batch.snapshot {
-                        Some(snapshot) => pending.settle(snapshot),
+                        Some(snapshot) => ticket.answered(&mut pending, snapshot, None),
                         None => pending.forget_commits(),
                     }
                     wait = pending.has_commits().then(|| {

@@ -1,19 +1,23 @@
-//! What the answer of a subscription depends on: tables, settings, and keys by
-//! which most changes can be told not to matter.
+//! What the answer of a subscription depends on: tables, settings, and what tells
+//! most changes not to matter: values that rows must have, and the rows that the
+//! answer shows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::Dependence;
 use crate::catalog::model::{ColumnId, Oid};
+use crate::operation::model::{
+    ListArgs, Read, Root, RootSelection, RowSource, Selected, SelectedField,
+};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::{SourceId, TrackedId};
 
 use super::planner::{Asked, Planner};
-use super::{Depends, Key, KeyValues};
+use super::{Depends, Key, KeyValues, ShownKey, ShownRows};
 
 impl Planner<'_> {
-    pub(super) fn depends(&self) -> Depends {
+    pub(super) fn depends(&self, roots: &[Root]) -> Depends {
         let Some(source) = self.schema.tracked().source(SourceId(0)) else {
             return Depends {
                 on: Dependence { opaque: true, ..Dependence::default() },
@@ -28,11 +32,22 @@ impl Planner<'_> {
             readings.entry(*table).or_default().push(asked);
         }
         let mut keys = BTreeMap::new();
+        let mut shown = Vec::new();
+        let mut places = Vec::new();
+        self.places_of_roots(roots, &mut Vec::new(), &mut places);
         for (table, readings) in readings {
             let Some(db) = self.schema.table(table) else { continue };
             // What something else reads, too, is read without such conditions.
             if on.relations.get(&db.oid) != Some(&false) {
                 continue;
+            }
+            if let [_] = *readings {
+                shown.extend(places.extract_if(.., |place| place.table == table).filter_map(
+                    |place| {
+                        let key = self.shown_key(table, place.selection)?;
+                        Some(ShownRows { table: db.oid, path: place.path, key })
+                    },
+                ));
             }
             let mut found = asked_everywhere(&readings)
                 .into_iter()
@@ -47,8 +62,90 @@ impl Planner<'_> {
                 keys.insert(db.oid, found);
             }
         }
-        Depends { on, keys }
+        Depends { on, keys, shown }
     }
+
+    fn places_of_roots<'a>(
+        &self,
+        roots: &'a [Root],
+        path: &mut Vec<Arc<str>>,
+        places: &mut Vec<Place<'a>>,
+    ) {
+        for Root { key, field } in roots {
+            path.push(key.clone());
+            match field {
+                RootSelection::Namespace(inside) => self.places_of_roots(inside, path, places),
+                RootSelection::Read(read) => match &**read {
+                    Read::Many(rows) => {
+                        let all = rows.source == RowSource::Table && shows_all(&rows.args);
+                        self.places(rows.table, all, &rows.selection, path, places);
+                    }
+                    Read::ByPk { table, selection, .. } => {
+                        self.places(*table, true, selection, path, places);
+                    }
+                    Read::One(rows) => {
+                        self.places(rows.table, false, &rows.selection, path, places);
+                    }
+                    Read::Aggregate(_) | Read::Scalar { .. } | Read::Stream(_) => {}
+                },
+                _ => {}
+            }
+            path.pop();
+        }
+    }
+
+    /// Adds a place of rows, if it shows all that matter of a table, and those
+    /// in its selection.
+    fn places<'a>(
+        &self,
+        table: TrackedId,
+        all: bool,
+        selection: &'a [Selected],
+        path: &mut Vec<Arc<str>>,
+        places: &mut Vec<Place<'a>>,
+    ) {
+        if all {
+            places.push(Place { table, path: path.clone(), selection });
+        }
+        for Selected { key, field } in selection {
+            let SelectedField::Relationship { index, args, selection } = field else { continue };
+            let Some(relationship) = self.schema.relationship(table, *index) else { continue };
+            path.push(key.clone());
+            self.places(relationship.target, shows_all(args), selection, path, places);
+            path.pop();
+        }
+    }
+
+    /// The primary key of a table, if all of it is selected as it is.
+    fn shown_key(&self, table: TrackedId, selection: &[Selected]) -> Option<Vec<ShownKey>> {
+        let db = self.schema.table(table)?;
+        let columns = db.primary_key.as_ref()?.columns.iter();
+        columns
+            .map(|id| {
+                let plain = SelectedField::Column { column: *id, path: None, upper_case: false };
+                let selected = selection.iter().find(|selected| selected.field == plain)?;
+                let column = db.column(*id)?;
+                Some(ShownKey {
+                    column: column.name.clone(),
+                    type_oid: column.type_oid,
+                    field: selected.key.clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Where an answer has rows.
+struct Place<'a> {
+    table: TrackedId,
+    path: Vec<Arc<str>>,
+    selection: &'a [Selected],
+}
+
+/// Whether the rows that are shown do not depend on others. Those beyond the
+/// limit do not count; those that an offset leaves out do.
+fn shows_all(args: &ListArgs) -> bool {
+    args.offset.is_none()
 }
 
 /// Columns that every reading of a table asks for by value, and all of the

@@ -167,6 +167,27 @@ pub struct Depends {
     /// By table: what its rows are asked to equal wherever the statement reads
     /// it, most telling first.
     pub keys: BTreeMap<Oid, Vec<Key>>,
+    /// Where the answer has all rows of a table that it depends on, with their
+    /// keys: to take away another row does not change it.
+    pub shown: Vec<ShownRows>,
+}
+
+/// Where an answer has the rows of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownRows {
+    pub table: Oid,
+    /// Response keys from the data to the row or rows.
+    pub path: Vec<Arc<str>>,
+    /// The columns of the primary key.
+    pub key: Vec<ShownKey>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownKey {
+    pub column: Arc<str>,
+    pub type_oid: Oid,
+    /// The response key in the row.
+    pub field: Arc<str>,
 }
 
 /// Where a stream begins; nothing comes after null.

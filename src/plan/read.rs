@@ -114,7 +114,7 @@ fn plan_in(
         return Err(PlanError::StreamElsewhere);
     }
     let reads = matches!(answer, Answer::Statement { .. });
-    let depends = (reads && follows).then(|| Box::new(planner.depends()));
+    let depends = (reads && follows).then(|| Box::new(planner.depends(&operation.roots)));
     let required = planner.required();
     let cached = operation
         .cached

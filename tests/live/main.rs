@@ -18,6 +18,7 @@ mod harness;
 mod processes;
 mod reconnect;
 mod restarts;
+mod routing;
 #[path = "../served/mod.rs"]
 mod served;
 mod sharing;

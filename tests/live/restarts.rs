@@ -136,9 +136,15 @@ async fn a_commit_that_nobody_sees_yet_is_waited_for() {
     }
     assert!(client.is_silent(Duration::from_millis(300)).await);
     assert!(!writer.is_finished());
+    // Who comes now was not there when the commit was told.
+    let mut late = connect(own.address, &token).await;
+    subscribe(&mut late, "l", "subscription { notes { text: body } }").await;
+    assert_eq!(state(&mut late, "l", "notes").await, json!([{"text": "of a"}]));
+    assert!(late.is_silent(Duration::from_millis(300)).await);
     own.sql("alter system reset synchronous_standby_names").await;
     own.sql("select pg_reload_conf()").await;
     assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "held"}]));
+    assert_eq!(state(&mut late, "l", "notes").await, json!([{"text": "held"}]));
     writer.await.unwrap();
 }
 
