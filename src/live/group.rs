@@ -272,7 +272,7 @@ impl Group {
             }
             let urgent = std::mem::take(&mut pending.urgent);
             pending.all = false;
-            self.ticket.begin();
+            self.ticket.begin(&mut pending);
             // Boxed: most groups wait, and a reading is large.
             let reading = Box::pin(self.parts.reader.read()).await;
             drop(turn);

@@ -40,7 +40,7 @@ const COMMITS: usize = 256;
 /// Commits that are remembered one by one until a reading has seen them.
 const RECENT: usize = 4096;
 /// From so many on somebody should look which of them can be seen.
-const CROWDED: usize = RECENT / 2;
+const CROWDED: usize = 256;
 
 /// What a group wants to know of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -187,9 +187,15 @@ impl Ticket {
     }
 
     /// A reading begins: until it is settled nobody knows which rows it shows.
-    pub(super) fn begin(&self) {
-        if self.tells_rows() {
-            lock(&self.router.inner).shown.begin(self.id);
+    pub(super) fn begin(&self, pending: &mut Pending) {
+        let crowded = pending.beyond.take().is_some();
+        if !crowded && !self.tells_rows() {
+            return;
+        }
+        let mut inner = lock(&self.router.inner);
+        let kept = !self.tells_rows() || inner.shown.begin(self.id);
+        if crowded || !kept {
+            inner.start_over(self.id);
         }
     }
 
@@ -213,10 +219,12 @@ impl Ticket {
         let rows = rows.map(|rows| self.ids.of(&rows));
         let mut inner = lock(&self.router.inner);
         inner.seen(seen);
-        if let Some(registered) = inner.groups.get_mut(&self.id) {
-            pending.absorb(std::mem::take(&mut registered.before));
-        }
         pending.settle(seen);
+        if let Some(registered) = inner.groups.get_mut(&self.id) {
+            let mut before = std::mem::take(&mut registered.before);
+            before.settle(seen);
+            pending.absorb(before);
+        }
         if !self.tells_rows() {
             return;
         }
@@ -224,8 +232,7 @@ impl Ticket {
             inner.settle(self, pending, seen);
         } else {
             self.tells_rows.store(false, Ordering::Relaxed);
-            inner.tell_every_doubt(self, pending);
-            pending.settle(seen);
+            inner.tell_every_doubt(self, pending, seen);
         }
     }
 
@@ -260,17 +267,19 @@ pub(super) struct Touched {
 }
 
 /// Commits that no reading has seen yet, with the tables of groups that they
-/// concern.
+/// concern; `None` where it may be any.
 #[derive(Debug, Default)]
 struct Recent {
-    commits: Vec<(u32, Vec<Oid>)>,
+    commits: Vec<(u32, Option<Vec<Oid>>)>,
     beyond: Option<Ids>,
 }
 
 impl Recent {
-    fn add(&mut self, id: u32, mut tables: Vec<Oid>) {
-        tables.sort_unstable();
-        tables.dedup();
+    fn add(&mut self, id: u32, mut tables: Option<Vec<Oid>>) {
+        if let Some(tables) = &mut tables {
+            tables.sort_unstable();
+            tables.dedup();
+        }
         let last = self.commits.last();
         if last.is_some_and(|(known, of)| *known == id && *of == tables) {
             return;
@@ -287,13 +296,14 @@ impl Recent {
         self.beyond = self.beyond.filter(|(first, last)| !seen.sees_all(*first, *last));
     }
 
-    /// What a reading that begins now may not see.
+    /// What was told, and a reading that begins now may not see.
     fn of(&self, interest: &Interest) -> Pending {
         let beyond = self.beyond.filter(|_| !interest.tables.is_empty());
         let mut out = Pending { beyond, ..Pending::default() };
         for (id, tables) in &self.commits {
-            if tables.iter().any(|table| interest.tables.contains_key(table)) {
-                out.add(&[*id]);
+            let concerns = |table| interest.tables.contains_key(table);
+            if tables.as_ref().is_none_or(|tables| tables.iter().any(concerns)) {
+                out.commits.push(*id);
             }
         }
         out
@@ -467,10 +477,8 @@ impl Inner {
             return;
         }
         let Some(doubts) = self.shown.doubts(ticket.id) else {
-            // Nobody knows any more what happened: it is as if it came now.
-            if let Some(registered) = self.groups.get_mut(&ticket.id) {
-                registered.before = self.recent.of(&registered.interest);
-            }
+            // Nobody knows any more what happened.
+            self.start_over(ticket.id);
             pending.all = true;
             return;
         };
@@ -482,20 +490,31 @@ impl Inner {
         if pending.is_certain() {
             return;
         }
-        pending.doubts.retain(|(_, row)| self.shown.shows(ticket.id, *row));
-        if pending.doubts.is_empty() {
+        // All or none: the next reading may show another of their rows.
+        if !pending.doubts.iter().any(|(_, row)| self.shown.shows(ticket.id, *row)) {
+            pending.doubts.clear();
             self.shown.sure(ticket.id);
         }
     }
 
+    /// As if the group came now: its next reading looks at all that is not seen.
+    fn start_over(&mut self, id: u64) {
+        if let Some(registered) = self.groups.get_mut(&id) {
+            registered.before = self.recent.of(&registered.interest);
+        }
+    }
+
     /// From now on a group is told of every doubt: it cannot tell its rows.
-    fn tell_every_doubt(&mut self, ticket: &Ticket, pending: &mut Pending) {
+    fn tell_every_doubt(&mut self, ticket: &Ticket, pending: &mut Pending, seen: &Snapshot) {
         match self.shown.doubts(ticket.id) {
             Some(doubts) => doubts.for_each(|(id, _)| pending.add(&[id])),
             None => pending.all = true,
         }
         let Some(mut registered) = self.remove(ticket.id) else { return };
-        pending.absorb(self.recent.of(&registered.interest));
+        let mut before = self.recent.of(&registered.interest);
+        before.settle(seen);
+        pending.absorb(before);
+        pending.settle(seen);
         registered.tells_rows = false;
         registered.interest.tables.values_mut().for_each(|concern| concern.key.clear());
         self.add(ticket.id, registered);
@@ -531,6 +550,7 @@ impl Inner {
         };
         let others: Vec<u64> = self.groups.iter().filter(is_other).map(|(id, _)| *id).collect();
         for id in others {
+            self.start_over(id);
             self.wake(id, Pending::add_everything);
         }
     }
@@ -698,11 +718,14 @@ impl Router {
         let mut inner = lock(&self.inner);
         let Inner { groups, tables, by_log, foreign, shown, recent, .. } = &mut *inner;
         let mut changed = Vec::new();
+        // A group that is about to be covered may ask for such a table.
+        let mut any = false;
         let mut found = Found::default();
         let mut concerned = 0;
         let mut unknown = Vec::new();
         for (leaf, touched) in &changes.tables {
             let Some(concerns) = by_log.concerns.get(leaf) else {
+                any = true;
                 if !foreign.contains(leaf) {
                     unknown.push(*leaf);
                 }
@@ -723,10 +746,9 @@ impl Router {
         }
         if !unknown.is_empty() {
             found.certain.extend(groups.keys());
-            changed = tables.keys().copied().collect();
         }
-        if !changed.is_empty() {
-            recent.add(id, changed);
+        if any || !changed.is_empty() {
+            recent.add(id, (!any).then_some(changed));
         }
         let Found { certain, mut doubtful, later, .. } = found;
         doubtful.retain(|group| !certain.contains(group));
@@ -772,7 +794,7 @@ impl Router {
         let mut inner = lock(&self.inner);
         let Inner { tables, by_triggers, recent, .. } = &mut *inner;
         let Some(concerns) = by_triggers.concerns.get(&table) else { return };
-        recent.add(id, concerns.clone());
+        recent.add(id, Some(concerns.clone()));
         let concerned = concerns.iter().filter_map(|table| tables.get(table));
         let groups: HashSet<u64> = concerned.flat_map(Routes::all).collect();
         self.counts.add_woken(groups.len());
@@ -864,8 +886,8 @@ mod tests {
 
     /// Reads; whether there is more to read.
     fn read(ticket: &Ticket, snapshot: &str, ids: &[i64]) -> bool {
-        ticket.begin();
         let mut pending = Pending::default();
+        ticket.begin(&mut pending);
         ticket.answered(&mut pending, &seen(snapshot), Some(rows(ids)));
         pending.has_commits()
     }
@@ -888,7 +910,7 @@ mod tests {
         enter(&router, 11, 3);
         doubt(&router, 12, 3);
         let mut pending = ticket.take();
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         // The first is seen, and the second is not.
         ticket.answered(&mut pending, &seen("12:13:12"), Some(rows(&[3])));
         assert!(pending.has_commits());
@@ -906,7 +928,7 @@ mod tests {
         enter(&router, 11, 3);
         doubt(&router, 12, 3);
         let mut pending = ticket.take();
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         // The log tells of both before anybody sees them.
         ticket.answered(&mut pending, &seen("11:13:11,12"), Some(rows(&[])));
         ticket.answered(&mut pending, &seen("12:13:12"), Some(rows(&[3])));
@@ -921,10 +943,10 @@ mod tests {
         doubt(&router, 11, 3);
         enter(&router, 12, 4);
         let mut pending = ticket.take();
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         ticket.answered(&mut pending, &seen("11:13:11"), Some(rows(&[1, 3])));
         assert!(pending.has_commits());
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         ticket.answered(&mut pending, &seen("13:13:"), Some(rows(&[1])));
         assert!(!pending.has_commits());
         // The same without a commit: the snapshot is ahead of the log.
@@ -939,26 +961,68 @@ mod tests {
         assert!(!read(&ticket, "10:10:", &[1]));
         doubt(&router, 11, 3);
         let mut pending = Pending::default();
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         ticket.answered(&mut pending, &seen("11:13:11"), None);
         assert!(pending.has_commits());
         doubt(&router, 14, 3);
         assert!(ticket.take().has_commits());
     }
 
+    /// What the next reading shows in place of a row that left is as doubtful.
+    #[test]
+    fn doubts_stay_together() {
+        let (router, ticket) = watching();
+        ticket.begin(&mut Pending::default());
+        doubt(&router, 11, 2);
+        doubt(&router, 12, 3);
+        let mut pending = Pending::default();
+        ticket.answered(&mut pending, &seen("11:13:11,12"), Some(rows(&[1, 2])));
+        assert!(pending.has_commits());
+        ticket.begin(&mut pending);
+        ticket.answered(&mut pending, &seen("12:13:12"), Some(rows(&[1, 3])));
+        assert!(pending.has_commits());
+        ticket.begin(&mut pending);
+        ticket.answered(&mut pending, &seen("13:13:"), Some(rows(&[1])));
+        assert!(!pending.has_commits());
+    }
+
+    /// A transaction that runs for long is no commit that was told.
+    #[test]
+    fn many_commits_are_done_with_while_an_older_transaction_runs() {
+        let (router, ticket) = watching();
+        assert!(!read(&ticket, "10:10:", &[]));
+        for id in 11..1011 {
+            enter(&router, id, 3);
+        }
+        let mut pending = ticket.take();
+        assert!(pending.beyond.is_some());
+        ticket.begin(&mut pending);
+        ticket.answered(&mut pending, &seen("500:1011:500"), Some(rows(&[3])));
+        // That one was told, too, and may be held back.
+        assert_eq!(pending.commits, [500]);
+        let other = router.register(Interest::default());
+        other.answered(&mut Pending::default(), &seen("1012:1012:"), None);
+        for id in 1013..2013 {
+            enter(&router, id, 3);
+        }
+        let mut pending = ticket.take();
+        ticket.begin(&mut pending);
+        ticket.answered(&mut pending, &seen("1012:2013:1012"), Some(rows(&[3])));
+        assert!(!pending.has_commits());
+    }
+
     #[test]
     fn a_doubt_during_a_reading_is_settled_by_it() {
         let (router, ticket) = watching();
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         doubt(&router, 20, 2);
         doubt(&router, 21, 9);
         let mut pending = Pending::everything();
         pending.all = false;
         ticket.answered(&mut pending, &seen("20:20:"), Some(rows(&[1, 2])));
-        let left: Vec<u32> = pending.doubts.iter().map(|(id, _)| *id).collect();
-        assert_eq!(left, [20]);
+        assert!(pending.has_commits());
         // Where no row is known, each doubt counts.
-        ticket.begin();
+        ticket.begin(&mut Pending::default());
         doubt(&router, 22, 9);
         let mut pending = Pending::default();
         ticket.answered(&mut pending, &seen("22:22:"), None);
@@ -973,13 +1037,20 @@ mod tests {
         let mut interest = Interest::default();
         interest.tables.insert(TABLE, Concern::default());
         let late = router.register(interest);
+        // It is of no table that anybody knows.
+        let touched = Touched { whole: true, ..Touched::default() };
+        router.commit(13, &Changes { tables: HashMap::from([(TABLE + 1, touched)]) });
+        let later = router.register(Interest::default());
         let mut pending = Pending::everything();
         late.answered(&mut pending, &seen("12:13:12"), None);
         assert_eq!(pending.commits, [12]);
+        let mut pending = Pending::everything();
+        later.answered(&mut pending, &seen("12:13:12"), None);
+        assert_eq!(pending.commits, [13]);
         // Who does not look at the table does not wait for it.
         let elsewhere = router.register(Interest::default());
         let mut pending = Pending::everything();
-        elsewhere.answered(&mut pending, &seen("12:13:12"), None);
+        elsewhere.answered(&mut pending, &seen("12:14:12"), None);
         assert!(!pending.has_commits());
     }
 }

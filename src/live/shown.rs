@@ -100,10 +100,17 @@ impl Shown {
         self.unsure.entry(group).or_insert(self.unseen);
     }
 
-    /// A group begins to read: it sees what some reading has seen.
-    pub(super) fn begin(&mut self, group: u64) {
+    /// A group begins to read: it sees what some reading has seen. False when some
+    /// doubts that it may not see are not kept any more.
+    pub(super) fn begin(&mut self, group: u64) -> bool {
+        let end = self.end();
         let from = self.unsure.entry(group).or_default();
         *from = self.unseen.max(*from);
+        let kept = *from >= self.first;
+        if !kept {
+            *from = end;
+        }
+        kept
     }
 
     pub(super) fn sure(&mut self, group: u64) {

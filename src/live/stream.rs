@@ -67,6 +67,7 @@ impl Live {
                 pending.absorb(ticket.take());
             }
             pending.all = false;
+            ticket.begin(&mut pending);
             let batch = reader.read(place.as_deref()).await;
             failed = batch.is_err();
             match batch {

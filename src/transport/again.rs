@@ -41,8 +41,10 @@ impl Wake for Wakes {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let seen = self.state.compare_exchange(POLLING, AGAIN, Ordering::AcqRel, Ordering::Acquire);
-        if seen == Err(IDLE) {
+        // Written even where it stands, so that the next poll sees what was done
+        // before this wake-up.
+        let again = |state| (state != IDLE).then_some(AGAIN);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, again).is_err() {
             self.task.wake();
         }
     }

@@ -117,14 +117,12 @@ async fn a_row_that_nobody_has_seen_wakes_those_who_show_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_identity_with_the_tenant_confines_what_is_not_known() {
-    let server = Server::start(&[]).await;
-    server
-        .sql(
-            "create unique index notes_identity on notes (tenant_id, id);
-             alter table notes replica identity using index notes_identity;
-             insert into notes values (3, 'b', '7', ''), (4, 'b', '8', '')",
-        )
-        .await;
+    let db = TestDb::new(SCHEMA).await;
+    let identity = "create unique index notes_identity on notes (tenant_id, id);
+        alter table notes replica identity using index notes_identity;
+        insert into notes values (3, 'b', '7', ''), (4, 'b', '8', '')";
+    db.client().await.batch_execute(identity).await.expect("runs");
+    let server = Server::start_on(db, &[]).await;
     let query = r#"subscription { notes(where: {author: {_eq: "7"}}) { body } }"#;
     let mut clients = Vec::new();
     for tenant in ["a", "b", "c", "d"] {
