@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,14 +29,25 @@ const CONNECTIONS: usize = 16 * 1024;
 /// After an error of `accept` (too many open files), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Each socket is an open file, and systems begin with 1,024 of them.
+/// `OPEN_MAX` of macOS, whose kernels may refuse to go from the 256 files of a
+/// terminal to the infinity that they tell as the maximum.
+const FILES_OF_MACOS: u64 = 10_240;
+
+/// Each socket is an open file, and systems begin with 1,024 of them or fewer.
 fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raise = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+    let raised = match raise(limit.maximum) {
+        Err(_) if limit.maximum.is_none() && limit.current < Some(FILES_OF_MACOS) => {
+            raise(Some(FILES_OF_MACOS))
         }
+        raised => raised,
+    };
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 
