@@ -126,8 +126,12 @@ struct Version {
 }
 
 impl Version {
+    /// Roles that were changed and changed back between the version and the
+    /// reading of the catalogue have their old text; the writes tell.
     fn same_objects(&self, other: &Version) -> bool {
-        self.catalog == other.catalog && self.roles == other.roles
+        self.catalog == other.catalog
+            && self.roles == other.roles
+            && self.role_writes == other.role_writes
     }
 
     /// As [`snapshot`] tells it.
