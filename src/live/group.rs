@@ -29,14 +29,12 @@ use super::answer::{RowsAt, rows_of};
 use super::router::{Interest, Pending, Router, Ticket};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
+use super::visible::longer;
 use crate::base::{ApiError, Code};
 
 /// A digest of everything that the bytes depend on.
 pub(crate) type Key = [u8; 32];
 
-/// The first wait for a commit to become visible; it doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(1);
-const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// One of so many readings is compared with that of a member.
 const AUDIT: u32 = 64;
 
@@ -259,7 +257,7 @@ impl Group {
                 continue;
             }
             if let Some(time) = wait {
-                tokio::time::sleep(time).await;
+                self.ticket.until_shown(&pending, time).await;
                 pending.absorb(self.ticket.take());
             }
             let groups = self.groups.upgrade();
@@ -288,9 +286,7 @@ impl Group {
                         // Nobody can tell; such a group polls.
                         None => pending.forget_commits(),
                     }
-                    wait = pending.has_commits().then(|| {
-                        wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
-                    });
+                    wait = pending.has_commits().then(|| longer(wait));
                     pending.urgent |= urgent && wait.is_some();
                     readings = readings.wrapping_add(1);
                     self.publish(&reading);

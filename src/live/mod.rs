@@ -28,6 +28,7 @@ mod source;
 pub(crate) mod stream;
 mod subscription;
 mod triggers;
+mod visible;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -109,7 +110,8 @@ impl Live {
     ) -> Vec<JoinHandle<()>> {
         let (router, counts) = (self.router.clone(), self.source.clone());
         let triggers = Triggers { pg: pg.clone(), manage, router: router.clone() };
-        let mut tasks = vec![tokio::spawn(triggers.run())];
+        let looks = visible::run(router.clone(), pg.clone());
+        let mut tasks = vec![tokio::spawn(triggers.run()), tokio::spawn(looks)];
         match login {
             Some(url) => {
                 let (pg, url) = (pg.clone(), url.clone());

@@ -24,6 +24,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -33,6 +34,7 @@ use super::routes::{Column, Concern, Found, Image, Routes};
 use super::shown::{RowId, RowIds, Shown};
 use super::snapshot::{Ids, Snapshot, widened};
 use super::triggers::Told;
+use super::visible::Visible;
 use crate::catalog::model::Oid;
 
 /// Commits that a group remembers one by one, and doubts about rows.
@@ -119,6 +121,15 @@ impl Pending {
         self.commits.retain(|id| !seen.sees(*id));
         self.beyond = self.beyond.filter(|(first, last)| !seen.sees_all(*first, *last));
         self.doubts.retain(|(id, ..)| !seen.sees(*id));
+    }
+
+    /// The transactions that are waited for; none where they are too many to
+    /// name.
+    fn ids(&self) -> Vec<u32> {
+        if self.beyond.is_some() {
+            return Vec::new();
+        }
+        self.commits.iter().copied().chain(self.doubts.iter().map(|(id, _)| *id)).collect()
     }
 
     pub(super) fn has_commits(&self) -> bool {
@@ -236,6 +247,19 @@ impl Ticket {
         }
     }
 
+    /// Waits until a reading may show more of what is pending than the last one
+    /// did: for a while, or if that is long until it is visible.
+    pub(super) async fn until_shown(&self, pending: &Pending, time: Duration) {
+        let visible = &self.router.visible;
+        match pending.ids() {
+            ids if visible.tells(time) && !ids.is_empty() => tokio::select! {
+                () = visible.wait(&ids) => {}
+                () = self.ready() => {}
+            },
+            _ => tokio::time::sleep(time).await,
+        }
+    }
+
     /// Waits until there may be something to take.
     pub(super) async fn ready(&self) {
         self.wake.ready.notified().await;
@@ -317,6 +341,7 @@ pub(crate) struct Router {
     pub(super) wanted: Notify,
     /// The log leaves other tables than before.
     pub(super) left: Notify,
+    pub(super) visible: Visible,
     pub(super) counts: Counts,
 }
 

@@ -25,7 +25,6 @@ use super::pgoutput::{self, Malformed, Message};
 use super::publication::{self, Coverage};
 use super::router::{Changes, Log, Router};
 use super::rows::Rows;
-use super::snapshot::Snapshot;
 use crate::catalog::changes::PUBLICATION;
 use crate::catalog::model::Oid;
 use crate::config::LiveManage;
@@ -42,8 +41,6 @@ const HOPELESS: Duration = Duration::from_secs(60);
 /// Doubts about many groups are collected for so long: to tell them costs what it
 /// costs to look at every group.
 const DOUBTS: Duration = Duration::from_millis(20);
-/// Between two looks at what everybody sees, where no reading tells.
-const LOOK: Duration = Duration::from_secs(1);
 /// Rows of one table and transaction that are looked at one by one.
 const ROWS: u32 = 1000;
 
@@ -87,9 +84,7 @@ pub(super) struct Source {
     pub(super) counts: Arc<SourceCounts>,
 }
 
-type Running<T> = Pin<Box<dyn Future<Output = Result<T, PgError>> + Send>>;
-type Covering = Running<Coverage>;
-type Looking = Running<Option<Snapshot>>;
+type Covering = Pin<Box<dyn Future<Output = Result<Coverage, PgError>> + Send>>;
 
 impl Source {
     pub(super) async fn run(self) {
@@ -141,8 +136,6 @@ impl Source {
         let mut check = Instant::now() + UNUSED;
         let mut again: Option<Instant> = None;
         let mut tell: Option<Instant> = None;
-        let mut looking: Option<Looking> = None;
-        let mut looked = Instant::now();
         loop {
             let retry = at(again);
             let told = at(tell);
@@ -157,11 +150,8 @@ impl Source {
                             if tell.is_none() && self.router.has_doubts() {
                                 tell = Some(Instant::now() + DOUBTS);
                             }
-                            if looking.is_none()
-                                && self.router.is_crowded()
-                                && looked.elapsed() > LOOK
-                            {
-                                looking = Some(Box::pin(snapshot(self.pg.clone())));
+                            if self.router.is_crowded() {
+                                self.router.visible.look();
                             }
                         }
                     }
@@ -183,14 +173,6 @@ impl Source {
                             tracing::warn!(%error, "tables could not be published for live queries; they are polled");
                             again = Some(Instant::now() + AGAIN);
                         }
-                    }
-                }
-                seen = running(&mut looking) => {
-                    looking = None;
-                    looked = Instant::now();
-                    match seen {
-                        Ok(seen) => seen.iter().for_each(|seen| self.router.seen(seen)),
-                        Err(error) => tracing::debug!(%error, "no snapshot could be taken"),
                     }
                 }
                 () = told => {
@@ -224,20 +206,11 @@ impl Source {
 }
 
 /// Waits for what is under way, if anything is.
-async fn running<T>(task: &mut Option<Running<T>>) -> Result<T, PgError> {
+async fn running(task: &mut Option<Covering>) -> Result<Coverage, PgError> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,
     }
-}
-
-/// What everybody sees now.
-async fn snapshot(pg: Pg) -> Result<Option<Snapshot>, PgError> {
-    let tx = pg.begin_system("look at what has been committed").await?;
-    let rows = tx.query_rows("select pg_catalog.pg_current_snapshot()::text", &[]).await?;
-    tx.commit().await?;
-    let text = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
-    Ok(text.as_deref().and_then(Snapshot::parse))
 }
 
 /// Waits for a moment, if there is one to wait for.

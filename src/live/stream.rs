@@ -3,8 +3,6 @@
 //! Other than a group, a stream has one subscriber, and waits with the next
 //! batch until the last one was taken: nothing is skipped, and nothing queued.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -12,11 +10,8 @@ use super::Live;
 use super::router::{Interest, Pending};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
+use super::visible::longer;
 use crate::base::ApiError;
-
-/// Waits for a commit to become visible, as those of a group.
-const FIRST_WAIT: Duration = Duration::from_millis(1);
-const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// Rows after a place.
 #[derive(Debug)]
@@ -63,7 +58,7 @@ impl Live {
                 continue;
             }
             if let Some(time) = wait {
-                tokio::time::sleep(time).await;
+                ticket.until_shown(&pending, time).await;
                 pending.absorb(ticket.take());
             }
             pending.all = false;
@@ -82,9 +77,7 @@ impl Live {
                         Some(snapshot) => ticket.answered(&mut pending, snapshot, None),
                         None => pending.forget_commits(),
                     }
-                    wait = pending.has_commits().then(|| {
-                        wait.map_or(FIRST_WAIT, |time: Duration| (time * 2).min(LONGEST_WAIT))
-                    });
+                    wait = pending.has_commits().then(|| longer(wait));
                     seen = batch.snapshot;
                     if batch.next.is_some() {
                         *place = batch.next;

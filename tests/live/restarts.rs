@@ -141,6 +141,17 @@ async fn a_commit_that_nobody_sees_yet_is_waited_for() {
     subscribe(&mut late, "l", "subscription { notes { text: body } }").await;
     assert_eq!(state(&mut late, "l", "notes").await, json!([{"text": "of a"}]));
     assert!(late.is_silent(Duration::from_millis(300)).await);
+    // They are told when it is there, and do not read again and again.
+    let start = Instant::now();
+    let readings = || own.app.engine.live().stats().unchanged;
+    loop {
+        let before = readings();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if readings() == before {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody reads what cannot be seen");
+    }
     own.sql("alter system reset synchronous_standby_names").await;
     own.sql("select pg_reload_conf()").await;
     assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "held"}]));
