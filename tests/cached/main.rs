@@ -443,7 +443,7 @@ async fn memory_is_bounded_and_large_answers_pass_by() {
         .run("insert into notes select i, 'a', repeat('x', 1000) from generate_series(10, 400) i")
         .await;
     let session = of("user", "a", "1");
-    let query = "query ($id: Int) @cached { notes(where: {id: {_eq: $id}}) { body } }";
+    let query = "query ($id: Int) @cached(ttl: 300) { notes(where: {id: {_eq: $id}}) { body } }";
     for id in 10..400 {
         let answer = ask_with(app, &session, query, Some(&format!(r#"{{"id": {id}}}"#))).await;
         assert!(answer.kept.is_some());

