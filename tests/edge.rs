@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::{TestDb, Token};
@@ -40,6 +41,12 @@ const SCHEMA: &str = "
     create policy tenant on pages to app_user
         using (tenant_id = (select current_setting('app.tenant_id', true)));
     grant select on pages to app_user;
+    create table counts (tenant_id text primary key, n int not null);
+    alter table counts enable row level security;
+    create policy tenant on counts to app_user
+        using (tenant_id = (select current_setting('app.tenant_id', true)));
+    grant select, update on counts to app_user;
+    insert into counts values ('a', 0), ('b', 0);
     insert into pages
         select i, case i % 2 when 0 then 'a' else 'b' end, repeat(md5(i::text), 9) || ' größer'
         from generate_series(1, 4000) i;
@@ -73,11 +80,14 @@ impl Edge {
         write("site/certificate.conf", "ssl_certificate tls.crt;\nssl_certificate_key tls.key;\n");
         write("site/listen-http.conf", &format!("listen {http};\n"));
         write("site/listen-https.conf", &format!("listen {https} ssl http2;\n"));
-        let servers: String = instances
-            .iter()
-            .map(|i| format!("server {} max_fails=1 fail_timeout=5s;\n", i.address))
-            .collect();
-        write("site/upstream.conf", &format!("upstream ringfence {{\n{servers}keepalive 8;\n}}\n"));
+        // As it is shipped, but for the addresses.
+        let mut upstream = fs::read_to_string(folder.join("site/upstream.conf")).unwrap();
+        for (number, instance) in (1..).zip(instances) {
+            let shipped = format!("ringfence-{number}:8080");
+            assert!(upstream.contains(&shipped), "{upstream}");
+            upstream = upstream.replace(&shipped, &instance.address.to_string());
+        }
+        write("site/upstream.conf", &upstream);
         let child = Command::new("nginx")
             .arg("-p")
             .arg(&folder)
@@ -115,13 +125,18 @@ impl Edge {
 
     /// A WebSocket, past its handshake.
     fn socket(&self, protocol: &str) -> Socket {
+        self.try_socket(protocol).unwrap()
+    }
+
+    fn try_socket(&self, protocol: &str) -> Result<Socket, String> {
         let tls = self.tls(&rustls::version::TLS13, b"http/1.1");
-        let tcp = TcpStream::connect(self.https).unwrap();
+        let tcp = TcpStream::connect(self.https).map_err(|error| error.to_string())?;
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = "wss://localhost/v1/graphql".into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
         let stream = rustls::StreamOwned::new(tls, tcp);
-        tokio_tungstenite::tungstenite::client(request, stream).unwrap().0
+        let opened = tokio_tungstenite::tungstenite::client(request, stream);
+        opened.map(|(socket, _)| socket).map_err(|error| error.to_string())
     }
 
     fn tls(
@@ -327,6 +342,150 @@ async fn the_edge_in_front_of_two_instances() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "1");
     assert_eq!(body(answer).await["errors"][0]["extensions"]["code"], "service-unavailable");
+}
+
+/// The last of the numbers that are written.
+const LAST: i64 = 1_000_000;
+
+/// What a client has gone through until it was shown [`LAST`].
+#[derive(Debug, Default)]
+struct Followed {
+    /// Close codes, or what else ended a socket.
+    ends: Vec<String>,
+    /// Upgrades that nginx or an instance refused.
+    refused: Vec<String>,
+}
+
+/// Keeps a subscription to the own tenant's number, as clients do.
+fn follow(edge: &Edge, tenant: &str, begun: &AtomicUsize) -> Followed {
+    let mut followed = Followed::default();
+    let (mut shown, mut pause) = (-1, Duration::from_millis(50));
+    let bearer = Token::new("user").tenant(tenant).bearer();
+    loop {
+        let mut socket = match edge.try_socket("graphql-transport-ws") {
+            Ok(socket) => socket,
+            Err(refused) => {
+                followed.refused.push(refused);
+                std::thread::sleep(pause);
+                pause *= 2;
+                continue;
+            }
+        };
+        let init =
+            json!({"type": "connection_init", "payload": {"headers": {"Authorization": bearer}}});
+        let query = json!({"query": "subscription { counts { tenant_id n } }"});
+        let subscribe = json!({"id": "1", "type": "subscribe", "payload": query});
+        let mut to_say = vec![subscribe, init];
+        let ended = loop {
+            if let Some(next) = to_say.pop()
+                && let Err(error) = socket.send(Message::text(next.to_string()))
+            {
+                break error.to_string();
+            }
+            let message: Value = match socket.read() {
+                Ok(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
+                Ok(Message::Close(frame)) => break frame.unwrap().code.to_string(),
+                Ok(_) => continue,
+                Err(error) => break error.to_string(),
+            };
+            if message["type"] == "connection_ack" {
+                continue;
+            }
+            let rows = message["payload"]["data"]["counts"].as_array();
+            let rows = rows.unwrap_or_else(|| panic!("{message}"));
+            assert_eq!((rows.len(), &rows[0]["tenant_id"]), (1, &json!(tenant)), "{message}");
+            let n = rows[0]["n"].as_i64().unwrap();
+            assert!(n >= shown, "{n} after {shown}");
+            if shown < 0 {
+                begun.fetch_add(1, Ordering::Relaxed);
+            }
+            shown = n;
+            if n == LAST {
+                return followed;
+            }
+        };
+        followed.ends.push(ended);
+    }
+}
+
+/// Writes the number of both tenants through an instance.
+async fn count(client: &reqwest::Client, instance: SocketAddr, n: i64) {
+    for tenant in ["a", "b"] {
+        let query =
+            "mutation($n: Int!) { update_counts(where: {}, _set: {n: $n}) { affected_rows } }";
+        let answer = client
+            .post(format!("http://{instance}/v1/graphql"))
+            .header("authorization", Token::new("user").tenant(tenant).bearer())
+            .header("content-type", "application/json")
+            .body(json!({"query": query, "variables": {"n": n}}).to_string());
+        let answer = body(answer.send().await.unwrap()).await;
+        assert_eq!(answer["data"]["update_counts"]["affected_rows"], 1, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_no_client_and_no_state() {
+    const CLIENTS: usize = 100;
+    let db = TestDb::new(SCHEMA).await;
+    let owner = db.superuser_url();
+    let more = [
+        ("RINGFENCE_DATABASE_OWNER_URL", owner.as_str()),
+        ("RINGFENCE_DATABASE_ALLOW_UNSAFE_ROLES", "true"),
+        ("RINGFENCE_LIVE_POLL_INTERVAL", "1h"),
+    ];
+    let one = Instance::start_with(&db, &more);
+    let two = Instance::start_with(&db, &more);
+    let edge = Arc::new(Edge::start(&[&one, &two]));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|i| {
+            let (edge, begun) = (edge.clone(), begun.clone());
+            let tenant = if i % 2 == 0 { "a" } else { "b" };
+            std::thread::spawn(move || follow(&edge, tenant, &begun))
+        })
+        .collect();
+    let all = || (begun.load(Ordering::Relaxed) == CLIENTS).then_some(());
+    tokio::task::block_in_place(|| wait_for(all));
+
+    // Somebody writes all the time, through the instance that is up.
+    let http = harness::http();
+    let (first, second) = (one.address, two.address);
+    let up = Arc::new(tokio::sync::Mutex::new(second));
+    let last = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (http, up, last) = (http.clone(), up.clone(), last.clone());
+        async move {
+            let mut n = 0;
+            while !last.load(Ordering::Relaxed) {
+                n += 1;
+                let up = up.lock().await;
+                count(&http, *up, n).await;
+                drop(up);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            n
+        }
+    });
+    // One after the other; the second as soon as the first is ready again.
+    let mut restarted = Vec::new();
+    for (instance, other) in [(one, second), (two, first)] {
+        *up.lock().await = other;
+        let address = instance.address;
+        restarted.push(tokio::task::block_in_place(|| {
+            instance.stop();
+            Instance::start_at(&db, address, &more)
+        }));
+    }
+    last.store(true, Ordering::Relaxed);
+    assert!(writer.await.unwrap() > 0);
+    count(&http, first, LAST).await;
+    for client in clients {
+        let followed = tokio::task::block_in_place(|| client.join().unwrap());
+        assert_eq!(followed.refused, Vec::<String>::new());
+        // Both instances were stopped, so everybody had to move.
+        assert!(!followed.ends.is_empty());
+        assert!(followed.ends.iter().all(|end| end == "1001"), "{:?}", followed.ends);
+    }
 }
 
 #[test]

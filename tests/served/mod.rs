@@ -46,7 +46,11 @@ impl Instance {
 
     /// With more of the environment.
     pub fn start_with(db: &TestDb, more: &[(&str, &str)]) -> Instance {
-        let address = free_address();
+        Self::start_at(db, free_address(), more)
+    }
+
+    /// At an address that another one may have had before.
+    pub fn start_at(db: &TestDb, address: SocketAddr, more: &[(&str, &str)]) -> Instance {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
             .arg("serve")
             .env_clear()
@@ -79,6 +83,15 @@ impl Instance {
             std::thread::sleep(Duration::from_millis(20));
         }
         instance
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(mut self) {
+        let pid = self.process.0.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(asked.success());
+        let ended = wait_for(|| self.process.0.try_wait().unwrap());
+        assert!(ended.success(), "{ended}: {}", self.log());
     }
 
     fn ready(&self) -> bool {
