@@ -11,11 +11,17 @@
 
 mod harness;
 
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use harness::{AUTHENTICATOR, OWNER, TestDb, role_name};
 use ringfence::catalog::{Catalog, changes, load};
+use ringfence::cluster::{Cluster, ClusterOptions};
 use ringfence::config::{Config, LiveManage};
 use ringfence::doctor::{self, DoctorInput, Finding, LiveInput, Report, Severity};
-use ringfence::pg::{Options, Pg};
+use ringfence::pg::{Options, Pg, Replication};
+use serde_json::Value;
 
 async fn catalog(db: &TestDb) -> Catalog {
     let pg = Pg::new(Options::new(db.url_as(OWNER).parse().unwrap())).unwrap();
@@ -670,4 +676,120 @@ async fn each_table_has_its_way_to_tell_of_changes() {
     let found = findings(LiveManage::Off).await;
     assert!(has(&found, "live-triggers", "table public.logs"), "{found:#?}");
     assert!(has(&found, "live-triggers", "table public.buffers"), "{found:#?}");
+}
+
+/// A cluster of its own, since its roles and slots are changed.
+struct Own {
+    cluster: Option<Cluster>,
+    url: String,
+    folder: PathBuf,
+}
+
+impl Own {
+    fn start(settings: &[(&str, &str)]) -> Own {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("doctor-log-{}", std::process::id()));
+        let mut options = ClusterOptions::new(&folder, "doctor");
+        options.durable = false;
+        options.settings =
+            settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let cluster = Cluster::start(&options).expect("a PostgreSQL server");
+        let url = cluster.url().expose().clone();
+        Own { cluster: Some(cluster), url, folder }
+    }
+
+    async fn sql(&self, sql: &str) {
+        let (client, connection) =
+            tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.unwrap();
+        let running = tokio::spawn(connection);
+        client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
+        drop(client);
+        running.await.unwrap().unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("DATABASE_URL", &self.url)
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// What the command says about following the log: id, message, statements.
+    fn doctor(&self) -> Vec<(String, String, String)> {
+        let output = self.run(&["doctor", "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+        });
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings
+            .filter(|f| f["object"] == "table public.notes" || f["object"] == "REPLICATION")
+            .map(|f| (text(&f["id"]), text(&f["message"]), text(&f["fix"])))
+            .filter(|(id, ..)| id.starts_with("live-") || id.starts_with("capability-"))
+            .collect()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.cluster.take().map(Cluster::stop) {
+            eprintln!("a cluster of the test did not stop: {error}");
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            eprintln!("{}: {error}", self.folder.display());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_said_to_tell_only_when_a_server_can_follow_it() {
+    let own = Own::start(&[("max_replication_slots", "1"), ("max_wal_senders", "1")]);
+    own.sql("create table notes (id int primary key)").await;
+    assert!(own.run(&["migrate"]).status.success());
+    let ids = |found: &[(String, String, String)]| -> Vec<String> {
+        found.iter().map(|(id, ..)| id.clone()).collect()
+    };
+    let good = ["capability-available", "live-log"];
+    assert_eq!(ids(&own.doctor()), good);
+    let polled = |reason: &str, fix: &str| {
+        let found = own.doctor();
+        assert_eq!(ids(&found), ["capability-replication", "live-polling"], "{found:#?}");
+        assert!(found[0].1.contains(reason) && found[0].2.contains(fix), "{found:#?}");
+        assert!(found[1].1.contains(reason), "{found:#?}");
+        found[0].2.clone()
+    };
+
+    // Somebody else has the slot.
+    own.sql("select pg_create_logical_replication_slot('taken', 'pgoutput')").await;
+    polled("all 1 replication slots are taken", "SET max_replication_slots = 5");
+    own.sql("select pg_drop_replication_slot('taken')").await;
+    assert_eq!(ids(&own.doctor()), good);
+
+    // Somebody else has the connection, which then follows the log as a server does.
+    let mut log = Replication::open(&own.url.parse().unwrap()).await.unwrap();
+    polled("all 1 WAL senders are taken", "SET max_wal_senders = 5");
+    log.create_slot("ringfence_live_0").await.unwrap();
+    let found = own.doctor();
+    let full = ["capability-available", "capability-replication-full", "live-log"];
+    assert_eq!(ids(&found), full, "{found:#?}");
+    drop(log);
+    let start = Instant::now();
+    while ids(&own.doctor()) != good {
+        assert!(start.elapsed() < Duration::from_secs(60), "{:#?}", own.doctor());
+    }
+
+    // Another database's login may, this one's may not.
+    own.sql(
+        "alter role ringfence_replication noreplication;
+         create role ringfence_replication_1 login replication",
+    )
+    .await;
+    let fix = polled("ringfence_replication lacks LOGIN or REPLICATION", "ALTER ROLE");
+    own.sql(&fix).await;
+    assert_eq!(ids(&own.doctor()), good);
+    own.sql("do $$ begin assert not exists (select from pg_replication_slots); end $$").await;
 }

@@ -23,22 +23,128 @@ pub enum Service {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Capabilities {
     pub wal_level: String,
+    /// The login that follows the log for this database, as `migrate` noted it.
+    #[serde(skip)]
+    pub replication_login: Option<String>,
+    /// Of `max_replication_slots` and `max_wal_senders`.
+    pub slots: Places,
+    pub senders: Places,
+    /// Servers that follow the log of this database now.
+    pub following: u32,
     pub event_triggers: bool,
     pub publication: bool,
     pub in_recovery: bool,
 }
 
+/// Something of which Postgres has only so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Places {
+    pub all: u32,
+    pub taken: u32,
+}
+
+impl Places {
+    const fn is_full(self) -> bool {
+        self.taken >= self.all
+    }
+}
+
+/// What keeps a server from following the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hindrance {
+    WalLevel,
+    NoLogin,
+    /// The login that there is may not.
+    Rights(String),
+    Slots(Places),
+    Senders(Places),
+}
+
+impl Capabilities {
+    /// What keeps a server from following the log; nothing if one does or could.
+    pub(super) fn hindrances(&self, cx: &Context<'_>) -> Vec<Hindrance> {
+        let mut all = Vec::new();
+        if self.wal_level != "logical" {
+            all.push(Hindrance::WalLevel);
+        }
+        let login = self.replication_login.as_deref().and_then(|name| cx.catalog.role(name));
+        match login {
+            None => all.push(Hindrance::NoLogin),
+            Some(role) if !(role.can_login && role.replication) => {
+                all.push(Hindrance::Rights(role.name.to_string()));
+            }
+            Some(_) => {}
+        }
+        if self.following == 0 {
+            all.extend(self.full());
+        }
+        all
+    }
+
+    /// Of what there is none left for another server.
+    fn full(&self) -> Vec<Hindrance> {
+        let slots = self.slots.is_full().then_some(Hindrance::Slots(self.slots));
+        let senders = self.senders.is_full().then_some(Hindrance::Senders(self.senders));
+        slots.into_iter().chain(senders).collect()
+    }
+}
+
+impl std::fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Hindrance::WalLevel => f.write_str("wal_level is not logical"),
+            Hindrance::NoLogin => f.write_str("there is no login with REPLICATION"),
+            Hindrance::Rights(login) => {
+                write!(f, "the login {} lacks LOGIN or REPLICATION", ident(login))
+            }
+            Hindrance::Slots(places) => {
+                write!(f, "all {} replication slots are taken (max_replication_slots)", places.all)
+            }
+            Hindrance::Senders(places) => {
+                write!(f, "all {} WAL senders are taken (max_wal_senders)", places.all)
+            }
+        }
+    }
+}
+
+/// Several, in words.
+pub(super) fn told(hindrances: &[Hindrance]) -> String {
+    hindrances.iter().map(Hindrance::to_string).collect::<Vec<_>>().join(", and ")
+}
+
 const FACTS: &str = "select json_build_object(
   'wal_level', pg_catalog.current_setting('wal_level'),
+  'slots', json_build_object(
+    'all', pg_catalog.current_setting('max_replication_slots')::int,
+    'taken', (select count(*) from pg_catalog.pg_replication_slots)),
+  'senders', json_build_object(
+    'all', pg_catalog.current_setting('max_wal_senders')::int,
+    'taken', (select count(*) from pg_catalog.pg_stat_replication)),
+  'following', (select count(*) from pg_catalog.pg_replication_slots
+    where slot_name ~ '^ringfence_live_' and database = current_database() and active),
   'event_triggers', 2 = (select count(*) from pg_catalog.pg_event_trigger
     where evtname in ('ringfence_catalog_ddl', 'ringfence_catalog_drop') and evtenabled in ('O', 'A')),
   'publication', exists (select from pg_catalog.pg_publication where pubname ~ '^ringfence'),
   'in_recovery', pg_catalog.pg_is_in_recovery())::text";
 
+/// Whether the logins that `migrate` made are ours to read: the owner's login may.
+const READABLE: &str = "select true::text from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'ringfence' and c.relname = 'logins'
+    and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT')";
+/// A copy of a database has the names of the original's logins.
+const LOGIN: &str = "select l.role::text from ringfence.logins l, pg_catalog.pg_database d
+  where l.kind = 'replication' and d.datname = current_database()
+    and coalesce(to_jsonb(l) ->> 'database' = d.oid::text, not to_jsonb(l) ? 'database')";
+
 /// Asks the server.
 pub async fn capabilities(tx: &SystemTx) -> Result<Capabilities, CatalogError> {
     let document = tx.query_text(FACTS, &[]).await?.ok_or(CatalogError::Empty)?;
-    Ok(serde_json::from_str(&document)?)
+    let mut capabilities: Capabilities = serde_json::from_str(&document)?;
+    if tx.query_text(READABLE, &[]).await?.is_some() {
+        capabilities.replication_login = tx.query_text(LOGIN, &[]).await?;
+    }
+    Ok(capabilities)
 }
 
 fn service(cx: &Context<'_>) -> Service {
@@ -113,50 +219,95 @@ fn replication(
     service: Service,
     findings: &mut Findings,
 ) {
-    let login = cx.catalog.roles.values().find(|role| {
-        role.can_login && role.replication && role.name.starts_with("ringfence_replication")
-    });
-    let logical = capabilities.wal_level == "logical";
-    if login.is_some() && logical {
+    let hindrances = capabilities.hindrances(cx);
+    if hindrances.is_empty() {
         available(findings, "REPLICATION", "live queries follow the write-ahead log");
+        let full = capabilities.full();
+        if !full.is_empty() {
+            findings.add(
+                "capability-replication-full",
+                Severity::Info,
+                "REPLICATION",
+                format!("another server could not follow the log: {}", told(&full)),
+                "Each server needs a replication slot and a WAL sender of its own; during a \
+                 rolling restart one that begins may need them before another has let go.",
+                Some(steps(&full, service)),
+            );
+        }
         return;
-    }
-    let mut steps = Vec::new();
-    if !logical {
-        steps.push(match service {
-            Service::AmazonRds => {
-                "-- in the parameter group: rds.logical_replication = 1, then restart"
-            }
-            Service::GoogleCloudSql => {
-                "-- set the flag cloudsql.logical_decoding = on, then restart"
-            }
-            Service::AzureFlexible => {
-                "-- set the server parameter wal_level = logical, then restart"
-            }
-            Service::Supabase | Service::Own => {
-                "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
-            }
-        });
-    }
-    if login.is_none() {
-        steps.push("-- the login is made by: ringfence migrate");
-        steps.push(match service {
-            Service::AmazonRds => "GRANT rds_replication TO ringfence_replication;",
-            _ => "ALTER ROLE ringfence_replication REPLICATION;",
-        });
     }
     findings.add(
         "capability-replication",
         Severity::Info,
         "REPLICATION",
-        match (login.is_some(), logical) {
-            (false, false) => "there is no login with REPLICATION, and wal_level is not logical",
-            (false, true) => "there is no login with REPLICATION",
-            _ => "wal_level is not logical",
-        },
-        "Live queries then poll: the same answers, later.",
-        Some(steps.join("\n")),
+        told(&hindrances),
+        "Live queries then poll, or follow triggers (live.manage = all): the same answers, later.",
+        Some(steps(&hindrances, service)),
     );
+}
+
+/// What brings a server to follow the log.
+fn steps(hindrances: &[Hindrance], service: Service) -> String {
+    let mut steps = Vec::new();
+    for hindrance in hindrances {
+        match hindrance {
+            Hindrance::WalLevel => steps.push(
+                match service {
+                    Service::AmazonRds => {
+                        "-- in the parameter group: rds.logical_replication = 1, then restart"
+                    }
+                    Service::GoogleCloudSql => {
+                        "-- set the flag cloudsql.logical_decoding = on, then restart"
+                    }
+                    Service::AzureFlexible => {
+                        "-- set the server parameter wal_level = logical, then restart"
+                    }
+                    Service::Supabase | Service::Own => {
+                        "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
+                    }
+                }
+                .to_owned(),
+            ),
+            Hindrance::NoLogin => {
+                steps.push("-- the login is made by: ringfence migrate".to_owned());
+                steps.push(replicate(service, "ringfence_replication"));
+            }
+            Hindrance::Rights(login) => {
+                steps.push(format!("ALTER ROLE {} LOGIN;", ident(login)));
+                steps.push(replicate(service, login));
+            }
+            Hindrance::Slots(places) => {
+                steps.push("-- slots that nobody needs: SELECT slot_name, active FROM pg_replication_slots;".to_owned());
+                steps.push(raise(service, "max_replication_slots", *places));
+            }
+            Hindrance::Senders(places) => steps.push(raise(service, "max_wal_senders", *places)),
+        }
+    }
+    steps.join("\n")
+}
+
+fn replicate(service: Service, login: &str) -> String {
+    let login = ident(login);
+    match service {
+        Service::AmazonRds => format!("GRANT rds_replication TO {login};"),
+        _ => format!("ALTER ROLE {login} REPLICATION;"),
+    }
+}
+
+/// Two instances, and as many that are taking their places.
+fn raise(service: Service, name: &str, places: Places) -> String {
+    let value = places.taken.max(places.all).saturating_add(4);
+    match service {
+        Service::AmazonRds => {
+            format!("-- in the parameter group: {name} = {value}, then restart")
+        }
+        Service::GoogleCloudSql | Service::AzureFlexible => {
+            format!("-- set the server parameter {name} = {value}, then restart")
+        }
+        Service::Supabase | Service::Own => {
+            format!("ALTER SYSTEM SET {name} = {value}; -- then restart the server")
+        }
+    }
 }
 
 fn event_triggers(capabilities: &Capabilities, findings: &mut Findings) {

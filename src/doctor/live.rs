@@ -3,7 +3,7 @@
 
 use super::tables::tenant_column;
 use super::text::{columns, ident};
-use super::{Context, Findings, Severity};
+use super::{Context, Findings, Severity, capability};
 use crate::catalog::changes::{Obstacle, PUBLICATION, Tree, trigger_statements};
 use crate::catalog::model::TableKind;
 use crate::config::LiveManage;
@@ -27,15 +27,13 @@ pub struct LiveInput<'a> {
 }
 
 pub(super) fn check(cx: &Context<'_>, live: &LiveInput<'_>, findings: &mut Findings) {
-    let log = cx.input.capabilities.is_none_or(|known| {
-        let login = cx.catalog.roles.values().any(|role| {
-            role.can_login && role.replication && role.name.starts_with("ringfence_replication")
-        });
-        known.wal_level == "logical" && login
-    });
+    let hindrances = cx.input.capabilities.map(|known| known.hindrances(cx)).unwrap_or_default();
+    let log = hindrances.is_empty();
+    let no_log =
+        (!log).then(|| format!("the log cannot be followed: {}", capability::told(&hindrances)));
     for tree in live.trees {
         let object = format!("table {}", tree.name);
-        let why_not = why_not_log(tree, log, live.manage);
+        let why_not = why_not_log(tree, no_log.as_deref(), live.manage);
         let Some(why_not) = why_not else {
             let message = "the log tells of its changes";
             findings.add("live-log", Severity::Info, object, message, LOG, None);
@@ -89,7 +87,7 @@ fn identity(cx: &Context<'_>, tree: &Tree, findings: &mut Findings) {
     );
 }
 
-fn why_not_log(tree: &Tree, log: bool, manage: LiveManage) -> Option<&'static str> {
+fn why_not_log<'a>(tree: &Tree, no_log: Option<&'a str>, manage: LiveManage) -> Option<&'a str> {
     match tree.obstacle {
         Some(Obstacle::Foreign) => return Some("its rows are in another database"),
         Some(Obstacle::NoTable) => return Some("it is not a table"),
@@ -100,8 +98,8 @@ fn why_not_log(tree: &Tree, log: bool, manage: LiveManage) -> Option<&'static st
         Some(Obstacle::Identity) => return Some("its rows have no replica identity"),
         None => {}
     }
-    if !log {
-        return Some("the log cannot be followed");
+    if no_log.is_some() {
+        return no_log;
     }
     match (tree.published, manage) {
         (true, _) => None,
