@@ -215,7 +215,13 @@ impl Stream for Subscription {
                         return Poll::Ready(Some(update));
                     }
                 }
-                other => return Poll::Ready(Some(other)),
+                other => {
+                    // In the client's eyes it took the place of what it had.
+                    if let Some(marks) = &mut self.marks {
+                        marks.known = None;
+                    }
+                    return Poll::Ready(Some(other));
+                }
             }
         }
     }

@@ -44,6 +44,32 @@ async fn who_comes_back_is_sent_what_changed_meanwhile_and_nothing_else() {
     assert_eq!(state(&mut late, "n", "notes").await, json!([{"body": "of a"}]));
 }
 
+/// Where the database is away when it comes, it is told so, and then nothing
+/// but its state says that this is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_to_an_error_is_sent_what_it_had_when_that_is_over() {
+    let mut own = restarts::Own::start("back").await;
+    let token = Token::new("user").tenant("a").user("1");
+    let mut client = connect(own.address, &token).await;
+    with_marks(&mut client, "n", NOTES, json!({})).await;
+    let first = client.json().await;
+    let known = json!({"hash": hash(&first)});
+    drop(client);
+    own.stop_postgres();
+    let mut plain = connect(own.address, &token).await;
+    subscribe(&mut plain, "n", NOTES).await;
+    let mut back = connect(own.address, &token).await;
+    with_marks(&mut back, "n", NOTES, known).await;
+    for client in [&mut plain, &mut back] {
+        let told = client.json().await;
+        assert!(told["payload"]["errors"][0]["message"].is_string(), "{told}");
+    }
+    own.start_postgres();
+    for client in [&mut plain, &mut back] {
+        assert_eq!(state(client, "n", "notes").await, json!([{"body": "of a"}]));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hash_means_nothing_to_another_caller() {
     let server = Server::start(&[]).await;

@@ -8,17 +8,25 @@ use serde_json::json;
 
 use super::*;
 
-struct Own {
+pub(crate) struct Own {
     options: ClusterOptions,
     cluster: Option<Cluster>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     app: Arc<App>,
     stop: CancellationToken,
 }
 
 impl Own {
-    async fn start(name: &str) -> Own {
+    pub(crate) async fn start(name: &str) -> Own {
         Own::start_with(name, &[]).await
+    }
+
+    pub(crate) fn stop_postgres(&mut self) {
+        self.cluster.take().unwrap().stop().unwrap();
+    }
+
+    pub(crate) fn start_postgres(&mut self) {
+        self.cluster = Some(Cluster::start(&self.options).expect("starts again"));
     }
 
     /// With settings of Postgres.
@@ -50,7 +58,7 @@ impl Own {
         Own { options, cluster, address, app, stop }
     }
 
-    async fn sql(&self, sql: &str) {
+    pub(crate) async fn sql(&self, sql: &str) {
         psql(self.cluster.as_ref().unwrap().url().expose(), sql).await;
     }
 
@@ -100,8 +108,8 @@ async fn a_restart_of_postgres_loses_nothing() {
     own.until_woken().await;
     own.sql("update notes set body = 'before' where id = 1").await;
     until_state(&mut client, "notes", &json!([{"body": "before"}])).await;
-    own.cluster.take().unwrap().stop().unwrap();
-    own.cluster = Some(Cluster::start(&own.options).expect("starts again"));
+    own.stop_postgres();
+    own.start_postgres();
     own.sql("update notes set body = 'after' where id = 1").await;
     until_state(&mut client, "notes", &json!([{"body": "after"}])).await;
     own.until_woken().await;
