@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::client::Client;
+use super::harness::Token;
 use super::{ACME, Project, error_of, json_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +238,50 @@ async fn headers_go_to_handlers_that_want_them() {
         error_of(&answer),
         ("environment variable 'NOT_SET_ANYWHERE' not set", "not-found", "$")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_get_the_token_that_a_socket_has_now() {
+    let project = Project::new().await;
+    let says = project.handlers.says(&json!({"body": {"id": 1}}));
+    let more = json!({"forward_client_headers": true});
+    project.action("forwards", json!([]), "Found", &says, more).await;
+    project.permit("forwards", "user").await;
+    let token = |number| Token::new("user").tenant("acme").user("1").top("jti", number).bearer();
+    let (first, second) = (token(1), token(2));
+    for (protocol, begin, renewal) in
+        [("graphql-transport-ws", "subscribe", "ping"), ("graphql-ws", "start", "connection_init")]
+    {
+        let handshake = [("x-custom", "y"), ("cookie", "c=1")];
+        let mut client =
+            Client::open(project.server.address, Some(protocol), &handshake).await.expect("opens");
+        let offer = |kind: &str, bearer: &str| {
+            let payload = json!({"headers": {"Authorization": bearer}});
+            json!({"type": kind, "payload": payload}).to_string()
+        };
+        for (bearer, kind) in [(&first, "connection_init"), (&second, renewal)] {
+            client.send(offer(kind, bearer)).await;
+            let said = client.json().await;
+            assert!(said["payload"]["errors"].is_null(), "{said}");
+            let run = json!({"id": "a", "type": begin,
+                "payload": {"query": "mutation { forwards { id } }"}});
+            client.send(run.to_string()).await;
+            while client.json().await["type"] != "complete" {}
+            let seen = project.handlers.last();
+            assert_eq!(seen.header("authorization"), Some(bearer.as_str()), "{protocol} {kind}");
+            // What the payload does not replace is that of the handshake.
+            assert_eq!((seen.header("x-custom"), seen.header("cookie")), (Some("y"), Some("c=1")));
+        }
+        // A token that is refused changes nothing.
+        let other = Token::new("user").tenant("globex").user("1").bearer();
+        client.send(offer(renewal, &other)).await;
+        let run = json!({"id": "b", "type": begin,
+            "payload": {"query": "mutation { forwards { id } }"}});
+        client.send(run.to_string()).await;
+        while client.json().await["type"] != "complete" {}
+        let seen = project.handlers.last();
+        assert_eq!(seen.header("authorization"), Some(second.as_str()), "{protocol}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,9 @@
 )]
 
 mod calls;
+#[path = "../ws/client.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod client;
 mod handler;
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -444,6 +444,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A new token for the same caller; whatever runs goes on with it.
     async fn renew(&mut self, mut headers: HeaderMap) {
         let Some(old) = self.session.clone() else { return };
+        let for_handlers = self.hub.engine.wants_headers().then(|| {
+            let known = self.client_headers.as_deref();
+            let payload = headers.clone();
+            Arc::new(match known {
+                Some(known) => credentials::over(known, payload, &self.hub.auth),
+                None => payload,
+            })
+        });
         for (name, value) in
             [("x-hasura-role", Some(&old.role)), ("x-tenant-id", old.tenant.as_ref())]
         {
@@ -468,6 +476,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 for renewal in self.guard.running().filter_map(|running| running.renewal.as_ref()) {
                     renewal.renew(session.clone());
                 }
+                self.client_headers = for_handlers;
                 self.set_session(session);
             }
             Err(error) => self.hub.metrics.error(&error),
