@@ -629,6 +629,47 @@ async fn a_new_token_keeps_the_socket_and_its_subscriptions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_renews_with_whatever_opens_a_socket_and_never_gives_it_back() {
+    let issuer =
+        |header: Value| json!({"type": "HS256", "key": harness::JWT_KEY, "header": header});
+    let issuers = json!([
+        issuer(json!({"type": "CustomHeader", "name": "X-Token"})),
+        issuer(json!({"type": "Cookie", "name": "session"})),
+    ]);
+    let server = Server::start(&[("auth.jwt", &issuers.to_string())]).await;
+    let (old, new) = (short_lived(60).mint(), short_lived(3600).mint());
+    let cookie = |token: &str| json!({"cookie": format!("session={token}")});
+    let secret = json!({"X-Hasura-Admin-Secret": ADMIN_SECRET});
+    for (first, second, ends) in [
+        (json!({"X-Token": old}), json!({"x-token": new}), true),
+        (json!({"headers": {"X-Token": old}}), json!({"headers": {"X-Token": new}}), true),
+        (cookie(&old), cookie(&new), true),
+        (secret.clone(), secret, false),
+    ] {
+        let mut client = server.open(TRANSPORT).await;
+        client.send(json!({"type": "connection_init", "payload": first}).to_string()).await;
+        client.talk(r#"< {"type":"connection_ack"}"#).await;
+        client.send(json!({"type": "ping", "payload": second}).to_string()).await;
+        let pong = client.json().await;
+        let session = &pong["payload"]["session"];
+        assert_eq!(session.as_object().map(serde_json::Map::len), Some(2), "{pong}");
+        assert_eq!(session["expires_at"].is_u64(), ends, "{pong}");
+    }
+    // Nor one that is refused.
+    let mut client = server.open(TRANSPORT).await;
+    client.send(json!({"type": "connection_init", "payload": {"X-Token": old}}).to_string()).await;
+    client.talk(r#"< {"type":"connection_ack"}"#).await;
+    let other = Token::new("user").tenant("b").mint();
+    for payload in [json!({"X-TOKEN": other}), json!({"Authorization": format!("Bearer {other}")})]
+    {
+        client.send(json!({"type": "ping", "payload": payload}).to_string()).await;
+        let pong = client.json().await;
+        assert!(pong["payload"]["errors"][0]["message"].is_string(), "{pong}");
+        assert!(!pong.to_string().contains(&other), "{pong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_lets_executions_end_and_says_goodbye() {
     let server = Server::start(&[]).await;
     let mut busy = server.ready(TRANSPORT).await;

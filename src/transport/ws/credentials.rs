@@ -1,7 +1,8 @@
 //! Headers in the payload of `connection_init`, in the forms that clients use:
 //! `{"headers": {"Authorization": …}}`, as Hasura has it, and
-//! `{"Authorization": …}`, in any case.
+//! `{"Authorization": …}`, in any case. A ping may bring the same.
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -81,12 +82,20 @@ pub(super) fn headers(payload: Option<&RawValue>) -> Result<HeaderMap, String> {
     Ok(out)
 }
 
-/// The headers in the payload of a ping, if it has any.
-pub(super) fn in_ping(payload: Option<&RawValue>) -> Result<Credentials, String> {
+/// Whether a header of this name proves who is asking.
+pub(super) type IsProof<'a> = &'a dyn Fn(&HeaderName) -> bool;
+
+/// The headers in the payload of a ping, if it has any. Whatever could be a
+/// proof is taken for one: any other payload is sent back.
+pub(super) fn in_ping(
+    payload: Option<&RawValue>,
+    is_proof: IsProof<'_>,
+) -> Result<Credentials, String> {
     let Some(payload) = payload else { return Ok(Credentials::None) };
-    let brings = pairs(payload)?.iter().any(|(name, value)| {
-        name == "headers" && value.get().starts_with('{')
-            || name.eq_ignore_ascii_case("authorization")
+    let brings = pairs(payload)?.iter().any(|(name, value)| match name.as_str() {
+        "headers" => value.get() != "null",
+        name => HeaderName::from_bytes(name.as_bytes())
+            .is_ok_and(|name| name == AUTHORIZATION || is_proof(&name)),
     });
     if brings { headers(Some(payload)).map(Credentials::Headers) } else { Ok(Credentials::None) }
 }

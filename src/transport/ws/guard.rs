@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use serde_json::json;
 
+use super::credentials::IsProof;
 use super::protocol::{ClientMessage, Close, Id, Invalid, Protocol, Text};
 use crate::base::{ApiError, Code};
 use crate::engine::GraphqlRequest;
@@ -66,8 +67,8 @@ impl<H> Guard<H> {
     }
 
     /// A frame with text.
-    pub(super) fn receive(&mut self, text: &str) -> Action<H> {
-        let message = match ClientMessage::read(self.protocol, text) {
+    pub(super) fn receive(&mut self, text: &str, is_proof: IsProof<'_>) -> Action<H> {
+        let message = match ClientMessage::read(self.protocol, text, is_proof) {
             Ok(message) => message,
             Err(Invalid(what)) => {
                 return match self.protocol {
@@ -277,7 +278,7 @@ mod tests {
                     .map_or("-".to_owned(), |close| shown(&Action::Close(close))),
                 "binary" => shown(&guard.receive_binary()),
                 text => {
-                    let action = guard.receive(text);
+                    let action = guard.receive(text, &|_| false);
                     let said = shown(&action);
                     if let Action::Start(id, _) = action {
                         operations += 1;

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::graphql::read_operation;
-use super::credentials::{self, Credentials};
+use super::credentials::{self, Credentials, IsProof};
 use crate::base::{ApiError, Code};
 use crate::engine::{GraphqlRequest, GraphqlResponse};
 
@@ -140,7 +140,11 @@ struct Envelope<'a> {
 }
 
 impl ClientMessage {
-    pub(super) fn read(protocol: Protocol, text: &str) -> Result<Self, Invalid> {
+    pub(super) fn read(
+        protocol: Protocol,
+        text: &str,
+        is_proof: IsProof<'_>,
+    ) -> Result<Self, Invalid> {
         let unreadable = |error: serde_json::Error| {
             let text = error.to_string();
             Invalid(text.split(" at line ").next().unwrap_or("").replace('`', "'"))
@@ -182,7 +186,7 @@ impl ClientMessage {
             }
             (Protocol::Transport, "ping") => {
                 let payload = object()?;
-                match credentials::in_ping(payload).map_err(Invalid)? {
+                match credentials::in_ping(payload, is_proof).map_err(Invalid)? {
                     Credentials::None => Ok(ClientMessage::Ping(payload.map(ToOwned::to_owned))),
                     Credentials::Headers(headers) => Ok(ClientMessage::Renew(headers)),
                 }
@@ -454,7 +458,8 @@ mod tests {
             (r#"{"type":"connection_init","payload":"x"}"#, "must be an object"),
             (r#"{"type":"connection_init","payload":{"headers":7}}"#, "'headers' must be"),
         ] {
-            let Err(Invalid(said)) = ClientMessage::read(Protocol::Legacy, text) else {
+            let Err(Invalid(said)) = ClientMessage::read(Protocol::Legacy, text, &|_| false)
+            else {
                 panic!("{text} is understood")
             };
             assert!(said.contains(what), "{text}: {said}");
@@ -470,7 +475,8 @@ mod tests {
 
     #[test]
     fn a_ping_may_bring_a_token() {
-        let read = |text: &str| ClientMessage::read(Protocol::Transport, text);
+        let is_proof = |name: &http::HeaderName| name == "x-token";
+        let read = |text: &str| ClientMessage::read(Protocol::Transport, text, &is_proof);
         assert!(matches!(read(r#"{"type":"ping"}"#), Ok(ClientMessage::Ping(None))));
         let Ok(ClientMessage::Ping(Some(payload))) = read(r#"{"type":"ping","payload":{"n":1}}"#)
         else {
@@ -484,5 +490,12 @@ mod tests {
             let Ok(ClientMessage::Renew(headers)) = read(&text) else { panic!("{text}") };
             assert_eq!(headers["authorization"], "Bearer x");
         }
+        let text = r#"{"type":"ping","payload":{"X-Token":"x"}}"#;
+        let Ok(ClientMessage::Renew(headers)) = read(text) else { panic!("{text}") };
+        assert_eq!(headers["x-token"], "x");
+        // What cannot be read is not sent back, either.
+        assert!(read(r#"{"type":"ping","payload":{"headers":"Bearer x"}}"#).is_err());
+        let text = r#"{"type":"ping","payload":{"headers":null,"other":"x"}}"#;
+        assert!(matches!(read(text), Ok(ClientMessage::Ping(Some(_)))));
     }
 }

@@ -369,7 +369,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Step::Event(event) => self.take_event(event),
             Step::Message(message) => {
                 let action = match message {
-                    Message::Text(text) => self.guard.receive(&text),
+                    Message::Text(text) => {
+                        let auth = &self.hub.auth;
+                        self.guard.receive(&text, &|name| auth.is_proof(name))
+                    }
                     Message::Binary => self.guard.receive_binary(),
                     Message::Ping(payload) => {
                         self.out.push(frame::control(Opcode::Pong, &payload));
