@@ -352,6 +352,13 @@ async fn get_serves_queries_only() {
         (&[("query", SMALL), ("query", SMALL)], "parse-failed", "$"),
         (&[("query", SMALL), ("variables", "{")], "invalid-json", "$.variables"),
         (&[("query", SMALL), ("variables", "[1]")], "parse-failed", "$.variables"),
+        (&[("query", SMALL), ("extensions", "{")], "invalid-json", "$.extensions"),
+        (&[("query", SMALL), ("extensions", "[1]")], "parse-failed", "$.extensions"),
+        (
+            &[("query", SMALL), ("extensions", "{\"live\":{\"hash\":5}}")],
+            "parse-failed",
+            "$.extensions.live.hash",
+        ),
     ] {
         let (status, found, at, _) = error_of(get(pairs).send().await.unwrap()).await;
         assert_eq!((status.as_u16(), &*found, &*at), (200, code, path), "{pairs:?}");

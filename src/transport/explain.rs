@@ -42,7 +42,7 @@ pub(super) async fn run(
         return Err(ApiError::new(Code::NotSupported, "Relay is not served")
             .at(JsonPath::root().key("is_relay")));
     }
-    let request = read_operation(query.get())?;
+    let request = read_operation(query.get())??;
     let caller = auth.acting(user.unwrap_or_default())?;
     let explained = engine.explain_operation(&caller, &request).await?;
     to_raw_value(&explained).map_err(|error| ApiError::internal(error.to_string()))

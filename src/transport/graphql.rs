@@ -14,12 +14,16 @@ use crate::engine::{GraphqlRequest, Marks};
 /// into errors.
 const NAME_BYTES: usize = 256;
 
+/// An operation, or what is wrong with what it asks for beside its document:
+/// that is told as its own errors are.
+pub(super) type Read = Result<GraphqlRequest, ApiError>;
+
 /// What a body asks for.
 #[derive(Debug)]
 pub(super) enum Envelope {
-    One(GraphqlRequest),
+    One(Read),
     /// Each element stands for itself, also when it is malformed.
-    Batch(Vec<Result<GraphqlRequest, ApiError>>),
+    Batch(Vec<Read>),
 }
 
 #[derive(Deserialize)]
@@ -30,26 +34,26 @@ struct Fields<'a> {
     operation_name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     variables: Option<&'a RawValue>,
-    #[serde(default)]
-    extensions: Option<Extensions>,
+    #[serde(borrow, default)]
+    extensions: Option<&'a RawValue>,
 }
 
 /// What a client may ask for beside the operation; the rest is for others.
-#[derive(Default, Deserialize)]
-struct Extensions {
+#[derive(Deserialize)]
+struct Extensions<'a> {
     /// The id of a mutation's transaction.
-    #[serde(default)]
-    transaction: Option<bool>,
+    #[serde(borrow, default)]
+    transaction: Option<&'a RawValue>,
     /// What states of a subscription showed, and their hashes.
-    #[serde(default)]
-    live: Option<LiveMarks>,
+    #[serde(borrow, default)]
+    live: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct LiveMarks {
+struct LiveMarks<'a> {
     /// Of the state that the client has.
-    #[serde(default)]
-    hash: Option<String>,
+    #[serde(borrow, default)]
+    hash: Option<&'a RawValue>,
 }
 
 /// Only JSON is read. Other types are also what a form on a foreign page can
@@ -91,7 +95,7 @@ pub(super) fn read_body(body: &[u8], batch_limit: usize) -> Result<Envelope, Api
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let first = text.trim_ascii_start().bytes().next();
     if first != Some(b'[') {
-        return read_one(text, &JsonPath::root()).map(Envelope::One);
+        return read_operation(text).map(Envelope::One);
     }
     let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
     if parts.len() > batch_limit {
@@ -101,8 +105,9 @@ pub(super) fn read_body(body: &[u8], batch_limit: usize) -> Result<Envelope, Api
         );
         return Err(ApiError::new(Code::BadRequest, message));
     }
-    let read =
-        |(index, part): (usize, &&RawValue)| read_one(part.get(), &JsonPath::root().index(index));
+    let read = |(index, part): (usize, &&RawValue)| {
+        read_one(part.get(), &JsonPath::root().index(index)).flatten()
+    };
     Ok(Envelope::Batch(parts.iter().enumerate().map(read).collect()))
 }
 
@@ -129,7 +134,46 @@ fn kind(raw: &RawValue) -> &'static str {
     }
 }
 
-fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
+/// The value of `T` in an object of a request.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, path: &JsonPath) -> Result<T, ApiError> {
+    if !raw.get().starts_with('{') {
+        return Err(shape(path.clone(), format!("expected an object, got {}", kind(raw))));
+    }
+    serde_json::from_str(raw.get()).map_err(|error| shape(path.clone(), without_place(&error)))
+}
+
+/// Without line and column, which mean nothing to whoever wrote no text.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or("").replace('`', "'")
+}
+
+/// What is asked for beside an operation. A `transaction` that is no boolean
+/// is somebody else's.
+fn asked(mut request: GraphqlRequest, raw: Option<&RawValue>, path: &JsonPath) -> Read {
+    let Some(raw) = raw else { return Ok(request) };
+    let path = path.clone().key("extensions");
+    let Extensions { transaction, live } = object(raw, &path)?;
+    request.wants_transaction = transaction.is_some_and(|raw| raw.get() == "true");
+    let Some(live) = live else { return Ok(request) };
+    let path = path.key("live");
+    let LiveMarks { hash } = object(live, &path)?;
+    let known = match hash {
+        None => None,
+        Some(raw) if raw.get().starts_with('"') => {
+            let text = serde_json::from_str(raw.get());
+            Some(text.map_err(|error| json_error(&error).at(path.clone().key("hash")))?)
+        }
+        Some(raw) => {
+            let message = format!("expected a string, got {}", kind(raw));
+            return Err(shape(path.key("hash"), message));
+        }
+    };
+    request.marks = Some(Marks { known });
+    Ok(request)
+}
+
+fn read_one(text: &str, path: &JsonPath) -> Result<Read, ApiError> {
     let fields: Fields<'_> = match serde_json::from_str(text) {
         Ok(fields) => fields,
         Err(error) if !error.is_data() => return Err(json_error(&error)),
@@ -140,9 +184,7 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
                 let message = format!("expected an object with the key 'query', got {}", kind(raw));
                 return Err(shape(path.clone(), message));
             }
-            let text = error.to_string();
-            let what = text.split(" at line ").next().unwrap_or("").replace('`', "'");
-            return Err(shape(path.clone(), what));
+            return Err(shape(path.clone(), without_place(&error)));
         }
     };
     let Some(query) = fields.query else {
@@ -168,21 +210,12 @@ fn read_one(text: &str, path: &JsonPath) -> Result<GraphqlRequest, ApiError> {
             return Err(shape(path.clone().key("variables"), message));
         }
     };
-    let Extensions { transaction, live } = fields.extensions.unwrap_or_default();
-    let wants_transaction = transaction.unwrap_or_default();
-    let marks = live.map(|asked| Marks { known: asked.hash });
-    Ok(GraphqlRequest {
-        query,
-        operation_name,
-        variables,
-        wants_transaction,
-        marks,
-        ..GraphqlRequest::default()
-    })
+    let request = GraphqlRequest { query, operation_name, variables, ..GraphqlRequest::default() };
+    Ok(asked(request, fields.extensions, path))
 }
 
-/// Reads one operation that did not come as a body.
-pub(super) fn read_operation(text: &str) -> Result<GraphqlRequest, ApiError> {
+/// Reads one operation.
+pub(super) fn read_operation(text: &str) -> Result<Read, ApiError> {
     read_one(text, &JsonPath::root())
 }
 
@@ -201,18 +234,20 @@ fn operation_name(name: String, path: &JsonPath) -> Result<Option<String>, ApiEr
 }
 
 /// Reads the query string of a `GET`.
-pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
+pub(super) fn read_query(uri: &Uri) -> Result<Read, ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| {
         ApiError::new(Code::BadRequest, "the query string of the URL cannot be read")
     })?;
     let mut query = None;
     let mut operation_name = None;
     let mut variables = None;
+    let mut extensions = None;
     for (name, value) in pairs {
         let place = match name.as_str() {
             "query" => &mut query,
             "operationName" => &mut operation_name,
             "variables" => &mut variables,
+            "extensions" => &mut extensions,
             _ => continue,
         };
         if place.replace(value).is_some() {
@@ -223,32 +258,39 @@ pub(super) fn read_query(uri: &Uri) -> Result<GraphqlRequest, ApiError> {
     let Some(query) = query else {
         return Err(shape(JsonPath::root(), "the parameter 'query' was not present"));
     };
-    let variables = match variables.as_deref().map(str::trim) {
-        None | Some("" | "null") => None,
-        Some(text) => {
-            let path = || JsonPath::root().key("variables");
-            let raw: Box<RawValue> = serde_json::from_str(text).map_err(|error| {
-                ApiError::new(Code::InvalidJson, format!("'variables' is not JSON: {error}"))
-                    .at(path())
-            })?;
-            if !raw.get().starts_with('{') {
-                let message = format!("expected an object, got {}", kind(&raw));
-                return Err(shape(path(), message));
-            }
-            Some(raw)
-        }
-    };
+    let variables = parameter("variables", variables.as_deref())?;
+    let extensions = parameter("extensions", extensions.as_deref())?;
     let operation_name = match operation_name {
         None => None,
         Some(name) => self::operation_name(name, &JsonPath::root())?,
     };
-    Ok(GraphqlRequest {
+    let request = GraphqlRequest {
         query,
         operation_name,
         variables,
         queries_only: true,
         ..GraphqlRequest::default()
-    })
+    };
+    Ok(asked(request, extensions.as_deref(), &JsonPath::root()))
+}
+
+/// A parameter of a URL that is a JSON object. Empty is none.
+fn parameter(name: &'static str, text: Option<&str>) -> Result<Option<Box<RawValue>>, ApiError> {
+    let Some(text) = text.map(str::trim).filter(|text| !matches!(*text, "" | "null")) else {
+        return Ok(None);
+    };
+    let path = JsonPath::root().key(name);
+    let raw: Box<RawValue> = match serde_json::from_str(text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let message = format!("'{name}' is not JSON: {error}");
+            return Err(ApiError::new(Code::InvalidJson, message).at(path));
+        }
+    };
+    if !raw.get().starts_with('{') {
+        return Err(shape(path, format!("expected an object, got {}", kind(&raw))));
+    }
+    Ok(Some(raw))
 }
 
 #[cfg(test)]
@@ -256,7 +298,11 @@ mod tests {
     use super::*;
 
     fn error_of(body: &[u8]) -> (String, String, String) {
-        let error = read_body(body, 2).expect_err("malformed");
+        let error = match read_body(body, 2) {
+            Ok(Envelope::One(read)) => read.expect_err("malformed"),
+            Ok(Envelope::Batch(_)) => panic!("a batch"),
+            Err(error) => error,
+        };
         (error.code.to_string(), error.path.to_string(), error.message.to_string())
     }
 
@@ -300,6 +346,30 @@ mod tests {
                 "expected the name",
             ),
             (b"[{},{},{}]", "bad-request", "$", "at most 2"),
+            (
+                b"{\"query\":\"{a}\",\"extensions\":[]}",
+                "parse-failed",
+                "$.extensions",
+                "expected an object, got a list",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"extensions\":{\"live\":\"x\"}}",
+                "parse-failed",
+                "$.extensions.live",
+                "expected an object, got a string",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"extensions\":{\"live\":[]}}",
+                "parse-failed",
+                "$.extensions.live",
+                "expected an object, got a list",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"extensions\":{\"live\":{\"hash\":5}}}",
+                "parse-failed",
+                "$.extensions.live.hash",
+                "expected a string, got a number",
+            ),
         ] {
             let found = error_of(body);
             let shown = String::from_utf8_lossy(body).into_owned();
@@ -311,9 +381,26 @@ mod tests {
     #[test]
     fn variables_keep_their_text() {
         let body = br#"{"query":"{a}","variables":{"n":12345678901234567890.120},"extensions":{}}"#;
-        let Ok(Envelope::One(request)) = read_body(body, 2) else { panic!("one request") };
+        let Ok(Envelope::One(Ok(request))) = read_body(body, 2) else { panic!("one request") };
         let variables = request.variables.expect("variables");
         assert_eq!(variables.get(), r#"{"n":12345678901234567890.120}"#);
+    }
+
+    #[test]
+    fn extensions_of_others_are_left_to_them() {
+        for (extensions, transaction, known) in [
+            ("null", false, None),
+            (r#"{"persistedQuery":{"version":1},"transaction":null,"live":null}"#, false, None),
+            (r#"{"transaction":{"name":"mine"}}"#, false, None),
+            (r#"{"transaction":true,"live":{}}"#, true, Some(None)),
+            (r#"{"live":{"hash":null,"other":1}}"#, false, Some(None)),
+            (r#"{"live":{"hash":"\u0061"}}"#, false, Some(Some("a"))),
+        ] {
+            let body = format!(r#"{{"query":"{{a}}","extensions":{extensions}}}"#);
+            let request = read_operation(&body).expect(&body).expect(&body);
+            let marks = request.marks.as_ref().map(|marks| marks.known.as_deref());
+            assert_eq!((request.wants_transaction, marks), (transaction, known), "{extensions}");
+        }
     }
 
     #[test]

@@ -461,7 +461,12 @@ impl Edge {
         let envelope = envelope.map(|envelope| self.with_headers(envelope, &parts.headers));
         match envelope {
             Err(error) => self.fail(account, media, error),
-            Ok(Envelope::One(request)) => {
+            Ok(Envelope::One(Err(error))) if media == Media::Events => {
+                account.blame(&error);
+                events::one(&GraphqlResponse::error(error))
+            }
+            Ok(Envelope::One(Err(error))) => self.fail(account, media, error),
+            Ok(Envelope::One(Ok(request))) => {
                 account.about(&request);
                 if media == Media::Events || events::are_accepted(&parts.headers) {
                     match self.events(account, media, &session, &request) {
@@ -517,8 +522,8 @@ impl Edge {
 
     fn with_headers(&self, mut envelope: Envelope, headers: &HeaderMap) -> Envelope {
         if let Some(headers) = self.headers_of(headers) {
-            let requests = match &mut envelope {
-                Envelope::One(request) => vec![request],
+            let requests: Vec<&mut GraphqlRequest> = match &mut envelope {
+                Envelope::One(request) => request.iter_mut().collect(),
                 Envelope::Batch(batch) => batch.iter_mut().flatten().collect(),
             };
             for request in requests {

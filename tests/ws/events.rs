@@ -157,6 +157,54 @@ async fn who_may_not_ask_is_told_by_the_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stream_has_marks_however_it_is_asked_for() {
+    let server = Server::start(&[]).await;
+    let ask = async |live: Value, by_get: bool| {
+        let extensions = json!({ "live": live });
+        let mut url =
+            reqwest::Url::parse(&format!("http://{}/v1/graphql", server.address)).unwrap();
+        let request = if by_get {
+            url.query_pairs_mut()
+                .append_pair("query", NOTES)
+                .append_pair("extensions", &extensions.to_string());
+            harness::http().get(url)
+        } else {
+            let body = json!({"query": NOTES, "extensions": extensions});
+            let request = harness::http().post(url).header("content-type", "application/json");
+            request.body(body.to_string())
+        };
+        let request = request.header("accept", EVENTS).header("authorization", bearer("a"));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Stream { response, unread: String::new() }
+    };
+    let mut hashes = Vec::new();
+    for by_get in [true, false] {
+        server.sql("update notes set body = 'of a' where id = 1").await;
+        let (_, first) = ask(json!({}), by_get).await.next().await.expect("an event");
+        let hash = first["extensions"]["live"]["hash"].clone();
+        assert!(hash.is_string(), "{first}");
+        hashes.push(hash.clone());
+        // Who has it already gets the next one.
+        let mut stream = ask(json!({ "hash": hash }), by_get).await;
+        server.until_metric("ringfence_subscriptions", 1.0).await;
+        server.sql("update notes set body = 'changed' where id = 1").await;
+        assert_eq!(stream.bodies().await, ["changed"]);
+        drop(stream);
+        server.until_metric("ringfence_subscriptions", 0.0).await;
+
+        let mut stream = ask(json!({"hash": 5}), by_get).await;
+        let (event, data) = stream.next().await.expect("an event");
+        assert_eq!(event, "next");
+        let error = &data["errors"][0];
+        assert_eq!(error["message"], "expected a string, got a number", "{data}");
+        assert_eq!(error["extensions"]["path"], "$.extensions.live.hash", "{data}");
+        assert_eq!(stream.next().await, Some(("complete".to_owned(), Value::Null)));
+    }
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn event_streams_end_with_the_token_and_with_the_server() {
     let server = Server::start(&[]).await;
     let mut short = Stream::open(&server, EVENTS, &short_lived(4).bearer(), NOTES).await;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{PATIENCE, Raw, Said};
-use super::{LEGACY, NOTES, Server, TRANSPORT, bearer, init, start, subscribe};
+use super::{LEGACY, NOTES, Server, TRANSPORT, bearer, bodies, init, start, subscribe};
 
 /// A state of this many bytes does not fit into the kernel's buffers twice.
 const LARGE: usize = 3_000_000;
@@ -83,6 +83,34 @@ async fn strange_messages_are_refused_in_words() {
         client.send_message(Message::binary(b"{}".to_vec())).await;
         let reason = "messages are JSON in text frames".to_owned();
         assert_eq!(client.hear().await, Said::Close(code, reason));
+    }
+    // What is wrong with one operation is told to it, and the socket goes on.
+    for (protocol, kind) in [(TRANSPORT, "subscribe"), (LEGACY, "start")] {
+        let mut client = server.ready(protocol).await;
+        for (live, path, expected) in [
+            (json!("x"), "$.extensions.live", "expected an object, got a string"),
+            (json!([]), "$.extensions.live", "expected an object, got a list"),
+            (json!({"hash": 5}), "$.extensions.live.hash", "expected a string, got a number"),
+        ] {
+            let payload = json!({"query": NOTES, "extensions": {"live": live}});
+            let begin = json!({"id": "1", "type": kind, "payload": payload});
+            client.send(begin.to_string()).await;
+            let told = client.json().await;
+            assert_eq!((&told["id"], &told["type"]), (&json!("1"), &json!("error")), "{told}");
+            let errors = match protocol {
+                LEGACY => &told["payload"]["errors"],
+                _ => &told["payload"],
+            };
+            assert_eq!(errors[0]["message"], expected);
+            assert_eq!(errors[0]["extensions"]["path"], path);
+            if protocol == LEGACY {
+                assert_eq!(client.json().await["type"], "complete");
+            }
+        }
+        let payload = json!({"query": "{ notes { body } }",
+            "extensions": {"transaction": {"name": "of another tool"}}});
+        client.send(json!({"id": "1", "type": kind, "payload": payload}).to_string()).await;
+        assert_eq!(bodies(&client.json().await), ["of a"]);
     }
     // Errors name the operation by the same id, whatever is in it.
     let mut client = server.ready(TRANSPORT).await;

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use serde_json::json;
 
+use super::super::graphql::Read;
 use super::credentials::IsProof;
 use super::protocol::{ClientMessage, Close, Id, Invalid, Protocol, Text};
 use crate::base::{ApiError, Code};
@@ -117,7 +118,7 @@ impl<H> Guard<H> {
         }
     }
 
-    fn start(&mut self, id: Id, request: GraphqlRequest) -> Action<H> {
+    fn start(&mut self, id: Id, request: Read) -> Action<H> {
         let protocol = self.protocol;
         match (&self.phase, protocol) {
             (Phase::Ready, _) => {}
@@ -149,7 +150,10 @@ impl<H> Guard<H> {
             let error = ApiError::new(Code::TooManyRequests, message);
             return Action::Tell(protocol.refused(&id, &[error]));
         }
-        Action::Start(id, request)
+        match request {
+            Ok(request) => Action::Start(id, request),
+            Err(error) => Action::Tell(protocol.refused(&id, &[error])),
+        }
     }
 
     pub(super) fn started(&mut self, id: Id, operation: H) {

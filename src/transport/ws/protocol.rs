@@ -20,10 +20,10 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::graphql::read_operation;
+use super::super::graphql::{Read, read_operation};
 use super::credentials::{self, Credentials, IsProof};
 use crate::base::{ApiError, Code};
-use crate::engine::{GraphqlRequest, GraphqlResponse};
+use crate::engine::GraphqlResponse;
 
 /// Longer ids are refused: each frame repeats them.
 const ID_BYTES: usize = 1024;
@@ -119,7 +119,7 @@ pub(super) struct Invalid(pub(super) String);
 #[derive(Debug)]
 pub(super) enum ClientMessage {
     Init(HeaderMap),
-    Start(Id, GraphqlRequest),
+    Start(Id, Read),
     Stop(Id),
     /// With the payload that the pong repeats.
     Ping(Option<Box<RawValue>>),
@@ -458,8 +458,7 @@ mod tests {
             (r#"{"type":"connection_init","payload":"x"}"#, "must be an object"),
             (r#"{"type":"connection_init","payload":{"headers":7}}"#, "'headers' must be"),
         ] {
-            let Err(Invalid(said)) = ClientMessage::read(Protocol::Legacy, text, &|_| false)
-            else {
+            let Err(Invalid(said)) = ClientMessage::read(Protocol::Legacy, text, &|_| false) else {
                 panic!("{text} is understood")
             };
             assert!(said.contains(what), "{text}: {said}");
