@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::base::{ApiError, Code, Extensions, JsonPath};
 use crate::graphql::OperationKind;
-use crate::operation::bind::no_limit;
+use crate::operation::bind::no_rows;
 use crate::operation::json::json_entries;
 use crate::operation::json_path::json_path;
 use crate::operation::model::LeafKind;
@@ -52,7 +52,8 @@ impl Engine {
         if prepared.plan.kind == OperationKind::Subscription {
             return Err(ApiError::new(
                 Code::UnexpectedPayload,
-                "subscriptions are not supported over HTTP, use websockets instead",
+                "subscriptions are not supported over HTTP, use websockets instead, or event streams \
+                 (Accept: text/event-stream)",
             ));
         }
         if let Answer::Parts(parts) = &prepared.plan.answer {
@@ -238,10 +239,9 @@ impl Engine {
         for check in &plan.checks {
             let Some(text) = leaves.get(check.leaf) else { continue };
             let problem = match check.kind {
-                LeafKind::Limit => match text.parse::<i32>() {
-                    Ok(0..) => continue,
-                    Ok(_) => no_limit("a number"),
-                    Err(_) => no_limit("a string"),
+                LeafKind::Rows(least) => match no_rows(text, least, "a number") {
+                    Some(problem) => problem,
+                    None => continue,
                 },
                 LeafKind::Offset if text.starts_with('-') => {
                     return Err(BindError::here(Problem::NegativeOffset).into());

@@ -355,7 +355,11 @@ impl Engine {
             }
         };
         let role = role_in(&schema, source).map_err(Unread::Run)?;
-        self.admit(session, role, &plan, &prepared.leaves).map_err(Unread::Run)?;
+        self.admit(session, role, &plan, &prepared.leaves).map_err(|error| match error.code {
+            // Another session may have the variable that is missing.
+            Code::PermissionError => Unread::Run(error),
+            _ => Unread::Request(error),
+        })?;
         let variables = request.variables.as_deref();
         let values: Vec<String> =
             role.settings.values(session).into_iter().map(|value| value.into_owned()).collect();

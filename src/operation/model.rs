@@ -41,7 +41,8 @@ pub struct LeafCheck {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeafKind {
-    Limit,
+    /// A number of rows, at least this one.
+    Rows(i32),
     Offset,
     /// A path into a JSON value: `$.a[0]`.
     JsonPath,

@@ -118,3 +118,31 @@ async fn a_cursor_is_one_column() {
     stream(&mut client, query, json!({})).await;
     assert!(client.is_silent(Duration::from_millis(200)).await);
 }
+
+/// Hasura takes 0, and then nothing ever comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_has_at_least_one_row() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    for batch in [0, -1] {
+        let literal = STREAM
+            .replace("$from: Int!, $batch: Int!", "$from: Int!")
+            .replace("$batch", &batch.to_string());
+        for (query, found) in [(STREAM, "a number"), (literal.as_str(), "an integer")] {
+            let variables = match found {
+                "a number" => json!({"from": 0, "batch": batch}),
+                _ => json!({"from": 0}),
+            };
+            stream(&mut client, query, variables).await;
+            let refused = client.json().await;
+            assert_eq!(refused["type"], "error", "{refused}");
+            let error = &refused["payload"][0];
+            let message = error["message"].as_str().unwrap();
+            assert!(message.starts_with("expected a positive 32-bit integer"), "{message}");
+            let path = "$.selectionSet.notes_stream.args.batch_size";
+            assert_eq!(error["extensions"]["path"], path);
+        }
+    }
+    stream(&mut client, STREAM, json!({"from": 0, "batch": 1})).await;
+    assert_eq!(batch(&mut client).await, [1]);
+}

@@ -12,7 +12,7 @@ use crate::schema::types::{
     ArgDef, ArgKind, EnumKind, FieldDef, FieldKind, InputKind, TableType, TypeDef, TypeId,
 };
 
-use super::{Binder, no_limit, operand_of};
+use super::{Binder, no_rows, operand_of};
 
 impl<'a> Binder<'a> {
     /// The arguments given, coerced, in the order of their definition; `None`
@@ -106,7 +106,7 @@ impl<'a> Binder<'a> {
                         Ok(())
                     })?;
                 }
-                ArgKind::Limit => out.limit = Some(self.count("limit", input)?),
+                ArgKind::Limit => out.limit = Some(self.count("limit", input, 0)?),
                 ArgKind::Offset => out.offset = self.offset(input)?,
                 ArgKind::DistinctOn => {
                     if let Input::List(items) = input {
@@ -139,20 +139,24 @@ impl<'a> Binder<'a> {
         Err(self.error(Problem::Schema("no column to select")))
     }
 
-    /// A number of rows.
-    pub(super) fn count(&mut self, name: &str, input: Input) -> Result<Operand, BindError> {
+    /// A number of rows, at least so many.
+    pub(super) fn count(
+        &mut self,
+        name: &str,
+        input: Input,
+        least: i32,
+    ) -> Result<Operand, BindError> {
         self.at(name, |binder| {
             let Input::Scalar(operand) = input else {
                 return Err(binder.error(Problem::Schema("a limit is no scalar")));
             };
             match &operand {
-                Operand::Const(text) => match text.parse::<i32>() {
-                    Ok(0..) => {}
-                    Ok(_) => return Err(binder.error(no_limit("an integer"))),
-                    // What is no integer stays a string for Postgres to read.
-                    Err(_) => return Err(binder.error(no_limit("a string"))),
-                },
-                Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::Limit),
+                Operand::Const(text) => {
+                    if let Some(problem) = no_rows(text, least, "an integer") {
+                        return Err(binder.error(problem));
+                    }
+                }
+                Operand::Leaf(leaf) => binder.check(*leaf, LeafKind::Rows(least)),
                 _ => {}
             }
             Ok(operand)

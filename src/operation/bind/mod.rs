@@ -650,13 +650,20 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// The problem of a limit that is none.
-pub(crate) fn no_limit(found: &'static str) -> Problem {
-    Problem::Expected {
-        expected: "a non-negative 32-bit integer".into(),
-        ty: "Int".to_owned(),
-        found,
-    }
+/// The problem of a text that is no number of rows, or of fewer than `least`;
+/// `number` is what a number is called where it stands.
+pub(crate) fn no_rows(text: &str, least: i32, number: &'static str) -> Option<Problem> {
+    let found = match text.parse::<i32>() {
+        Ok(rows) if rows >= least => return None,
+        Ok(_) => number,
+        // What is no integer stays a string for Postgres to read.
+        Err(_) => "a string",
+    };
+    let expected = match least {
+        0 => "a non-negative 32-bit integer",
+        _ => "a positive 32-bit integer",
+    };
+    Some(Problem::Expected { expected: expected.into(), ty: "Int".to_owned(), found })
 }
 
 /// The problem of a time that is none.

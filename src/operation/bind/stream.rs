@@ -31,7 +31,8 @@ impl<'a> Binder<'a> {
                         self.at("where", |binder| binder.bool_exp(table, arg.ty.base, &input))?;
                 }
                 ArgKind::BatchSize => {
-                    batch = Some(self.count(&self.word(table, "batch_size"), input)?)
+                    // Nothing would ever come of batches without rows.
+                    batch = Some(self.count(&self.word(table, "batch_size"), input, 1)?)
                 }
                 ArgKind::Cursor => {
                     self.path.push_key("cursor");
