@@ -11,7 +11,7 @@ use super::router::{Interest, Pending};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
 use super::visible::longer;
-use crate::base::ApiError;
+use crate::base::{ApiError, Code};
 
 /// Rows after a place.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Live {
         let mut pending = Pending::everything();
         let mut seen: Option<Snapshot> = None;
         let mut failed = false;
+        let mut begun = publisher.last().is_some();
         let mut wait = None;
         loop {
             publisher.vacant().await;
@@ -67,6 +68,7 @@ impl Live {
             failed = batch.is_err();
             match batch {
                 Ok(batch) => {
+                    begun = true;
                     if !publisher.is_valid() {
                         // What was read stays unread.
                         publisher.renewed().await;
@@ -89,8 +91,11 @@ impl Live {
                 }
                 Err(error) => {
                     wait = None;
-                    let state = Published::error(&error);
-                    publisher.offer(&state, &Update::Failed(error), None);
+                    // Who has begun goes on where it was when Postgres is back.
+                    if !(begun && error.code == Code::ServiceUnavailable) {
+                        let state = Published::error(&error);
+                        publisher.offer(&state, &Update::Failed(error), None);
+                    }
                     self.groups.pause().await;
                     pending.all = true;
                 }

@@ -265,7 +265,7 @@ impl Publisher {
     /// Publishes one of several answers that are all to be taken; see
     /// [`Self::vacant`].
     pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>) {
-        *lock(&self.0.last) = Last::default();
+        *lock(&self.0.last) = Last { state: Some(Published::data(&data)), snapshot: None };
         self.publish(Update::Data(data, None), snapshot, false);
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) async fn start(name: &str) -> Own {
-        Own::start_with(name, &[]).await
+        Own::start_with(name, &[], NEVER).await
     }
 
     pub(crate) fn stop_postgres(&mut self) {
@@ -29,8 +29,8 @@ impl Own {
         self.cluster = Some(Cluster::start(&self.options).expect("starts again"));
     }
 
-    /// With settings of Postgres.
-    async fn start_with(name: &str, settings: &[(&str, &str)]) -> Own {
+    /// With settings of Postgres, and another interval.
+    async fn start_with(name: &str, settings: &[(&str, &str)], poll: &str) -> Own {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("live-{name}-{}", std::process::id()));
         let mut options = ClusterOptions::new(folder, "live");
@@ -48,7 +48,7 @@ impl Own {
             ("database.url", url.expose().as_str()),
             ("auth.jwt", jwt.as_str()),
             ("roles.map", "user=app_user"),
-            ("live.poll_interval", NEVER),
+            ("live.poll_interval", poll),
         ])
         .expect("is valid");
         // The login of requests is made at the first start, then granted.
@@ -117,6 +117,36 @@ async fn a_restart_of_postgres_loses_nothing() {
     until_state(&mut client, "notes", &json!([{"body": "again"}])).await;
 }
 
+/// A stream that has begun goes on where it was, and is told of no error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_postgres_is_silence_to_a_stream() {
+    // After an error they read again when that is over.
+    let mut own = Own::start_with("stream", &[], "200ms").await;
+    let token = Token::new("user").tenant("a").user("1");
+    let query =
+        "subscription { notes_stream(cursor: {initial_value: {id: 0}}, batch_size: 9) { id } }";
+    let mut client = connect(own.address, &token).await;
+    subscribe(&mut client, "s", query).await;
+    assert_eq!(state(&mut client, "s", "notes_stream").await, json!([{"id": 1}]));
+    own.until_woken().await;
+    own.stop_postgres();
+    // Who comes now is told.
+    let mut late = connect(own.address, &token).await;
+    subscribe(&mut late, "s", query).await;
+    let told = late.json().await;
+    assert!(told["payload"]["errors"][0]["message"].is_string(), "{told}");
+    assert!(client.is_silent(Duration::from_secs(1)).await);
+    own.start_postgres();
+    own.sql("insert into notes values (10, 'a')").await;
+    assert_eq!(state(&mut client, "s", "notes_stream").await, json!([{"id": 10}]));
+    let mut seen = state(&mut late, "s", "notes_stream").await;
+    if seen == json!([{"id": 1}]) {
+        seen = state(&mut late, "s", "notes_stream").await;
+        assert_eq!(seen, json!([{"id": 10}]));
+    }
+    assert!(seen.to_string().contains("10"), "{seen}");
+}
+
 /// The log tells of a commit that waits for a standby before anybody can see
 /// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,6 +203,7 @@ async fn a_slot_that_is_taken_away_loses_nothing() {
     let own = Own::start_with(
         "slot",
         &[("max_slot_wal_keep_size", "1MB"), ("max_wal_size", "64MB"), ("min_wal_size", "32MB")],
+        NEVER,
     )
     .await;
     let token = Token::new("user").tenant("a").user("1");
