@@ -69,6 +69,7 @@ fn read_case(path: &Path) -> Case {
         user: user.map(Arc::from),
         claims: None,
         expires_at: None,
+        revoked: None,
     };
     Case { name, text, session, variables, operation }
 }

@@ -71,6 +71,7 @@ fn session(role: &str) -> Session {
         user: None,
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

@@ -114,6 +114,7 @@ fn session(authority: Authority, tenant: &str) -> Session {
         user: Some("u1".into()),
         claims: Some(r#"{"sub": "s1", "n": 7}"#.into()),
         expires_at: None,
+        revoked: None,
     }
 }
 

@@ -62,6 +62,7 @@ async fn world() -> World {
         user: Some(Arc::from("1")),
         claims: None,
         expires_at: None,
+        revoked: None,
     };
     World { app, session, _db: db }
 }

@@ -133,6 +133,7 @@ impl World {
             vars,
             claims: None,
             expires_at: None,
+            revoked: None,
         };
         let request = GraphqlRequest {
             query: query.to_owned(),

@@ -121,6 +121,7 @@ fn session(tenant: Option<&str>) -> Session {
         user: Some("u1".into()),
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

@@ -43,6 +43,7 @@ fn session(role: &str) -> Session {
         user: Some("1".into()),
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

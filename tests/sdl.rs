@@ -55,6 +55,7 @@ fn is_as_recorded(app: &App, authority: Authority, role: &str, file: &str) {
         user: None,
         claims: None,
         expires_at: None,
+        revoked: None,
     };
     let sdl = app.engine.sdl(&session).expect("describes");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

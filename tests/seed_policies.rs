@@ -108,6 +108,7 @@ impl Who {
             user: self.user.map(Arc::from),
             claims: None,
             expires_at: None,
+            revoked: None,
         }
     }
 }

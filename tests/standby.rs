@@ -54,6 +54,7 @@ async fn items(app: &App) -> String {
         user: None,
         claims: None,
         expires_at: None,
+        revoked: None,
     };
     let query = "{ items { id name } }".to_owned();
     let request = GraphqlRequest { query, ..GraphqlRequest::default() };

@@ -363,6 +363,7 @@ impl Both {
                 user: Some(Arc::from("1")),
                 claims: None,
                 expires_at: None,
+                revoked: None,
             },
         }
     }

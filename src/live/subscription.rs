@@ -294,8 +294,7 @@ impl Publisher {
 
     /// Whether what is read for the session may go to it.
     pub(crate) fn is_valid(&self) -> bool {
-        let session = lock(&self.0.cell.session);
-        session.expires_at.is_none_or(|at| at > std::time::SystemTime::now())
+        lock(&self.0.cell.session).is_valid()
     }
 
     /// Waits for another session.

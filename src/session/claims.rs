@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::auth_config::{AuthConfig, ClaimRule, ClaimsFormat, ClaimsSource};
 use super::vars::{self, VarError};
@@ -135,6 +136,8 @@ pub struct Verified {
     /// The payload of the token, as it was sent.
     pub claims: Arc<str>,
     pub expires_at: Option<SystemTime>,
+    /// See [`Session::revoked`].
+    pub revoked: Option<CancellationToken>,
 }
 
 /// The names that tenant and user are read from, and what the role `admin` is.
@@ -163,6 +166,7 @@ impl Verified {
         source: &ClaimsSource,
         names: &ClaimNames,
         expires_at: Option<SystemTime>,
+        revoked: Option<CancellationToken>,
     ) -> Result<Self, ClaimsError> {
         let found = match source {
             ClaimsSource::Namespace(name, format) => {
@@ -235,6 +239,7 @@ impl Verified {
             user,
             claims: payload.into(),
             expires_at,
+            revoked,
         })
     }
 
@@ -275,6 +280,7 @@ impl Verified {
             user: self.user.clone(),
             claims: Some(self.claims.clone()),
             expires_at: self.expires_at,
+            revoked: self.revoked.clone(),
         })
     }
 }
@@ -310,6 +316,7 @@ pub fn admin_session(
         user,
         claims: None,
         expires_at: None,
+        revoked: None,
     })
 }
 
@@ -325,6 +332,7 @@ pub fn anonymous_session(role: &str) -> Session {
         user: None,
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

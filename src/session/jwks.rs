@@ -6,7 +6,8 @@
 //!                        └── one fetch, rate-limited, when a token names an unknown key
 //! ```
 //!
-//! A set that cannot be fetched leaves the last good one in place. A key
+//! A set that cannot be fetched leaves the last good one in place. Whoever was
+//! let in by a key that is in the set no more is told. A key
 //! decides which algorithms it may verify; the token only picks among those.
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::auth_config::KeyType;
 use crate::base::Secret;
@@ -45,6 +47,41 @@ pub(crate) struct VerifyKey {
     pub(crate) id: Option<String>,
     pub(crate) algorithms: &'static [Algorithm],
     pub(crate) key: DecodingKey,
+    /// Of a key in a set.
+    published: Option<Published>,
+}
+
+/// A key of a set, and whether it still is in it.
+#[derive(Debug, Clone)]
+struct Published {
+    public: AlgorithmParameters,
+    gone: CancellationToken,
+}
+
+impl VerifyKey {
+    /// Cancelled when the key is accepted no more; `None` for one that stays.
+    pub(crate) fn gone(&self) -> Option<&CancellationToken> {
+        self.published.as_ref().map(|published| &published.gone)
+    }
+
+    /// Whether both verify the same tokens.
+    fn is_same(&self, other: &VerifyKey) -> bool {
+        let public = |key: &'_ VerifyKey| key.published.as_ref().map(|key| key.public.clone());
+        (&self.id, self.algorithms) == (&other.id, other.algorithms)
+            && public(self) == public(other)
+    }
+}
+
+/// Lets keys that stay keep their mark; gives the marks of those that do not.
+fn carry_over(old: &[VerifyKey], new: &mut [VerifyKey]) -> Vec<CancellationToken> {
+    for key in &mut *new {
+        let known = old.iter().find(|known| known.is_same(key));
+        if let Some(known) = known {
+            key.published.clone_from(&known.published);
+        }
+    }
+    let is_gone = |known: &&VerifyKey| !new.iter().any(|key| key.is_same(known));
+    old.iter().filter(is_gone).filter_map(VerifyKey::gone).cloned().collect()
 }
 
 /// The keys of an issuer at one moment.
@@ -170,7 +207,7 @@ pub(crate) fn fixed_key(
             _ => {}
         }
     }
-    Ok(VerifyKey { id: None, algorithms: algorithms_of(kind), key })
+    Ok(VerifyKey { id: None, algorithms: algorithms_of(kind), key, published: None })
 }
 
 fn rsa_bits(modulus: &str) -> usize {
@@ -309,11 +346,17 @@ impl Remote {
             }
             body.extend_from_slice(&chunk);
         }
-        if self.set.load().body != body {
-            let keys = read_set(&body).map_err(fail)?;
-            tracing::info!(url = %self.url, keys = keys.len(), "signing keys read");
+        let known = self.set.load_full();
+        if known.body != body {
+            let mut keys = read_set(&body).map_err(fail)?;
+            let gone = carry_over(&known.keys, &mut keys);
+            tracing::info!(
+                url = %self.url, keys = keys.len(), gone = gone.len(), "signing keys read"
+            );
             let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
             self.set.store(Arc::new(KeySet { generation, keys, loaded: true, body }));
+            // After that, so that nobody is let in by one of them any more.
+            gone.iter().for_each(CancellationToken::cancel);
         }
         Ok(pause)
     }
@@ -442,7 +485,8 @@ fn read_jwk(text: &str) -> Option<VerifyKey> {
         }
     };
     let key = DecodingKey::from_jwk(&jwk).ok()?;
-    Some(VerifyKey { id: jwk.common.key_id, algorithms, key })
+    let published = Published { public: jwk.algorithm, gone: CancellationToken::new() };
+    Some(VerifyKey { id: jwk.common.key_id, algorithms, key, published: Some(published) })
 }
 
 #[cfg(test)]
@@ -488,6 +532,18 @@ mod tests {
         let keys = read_set(set).expect("one usable key");
         let ids: Vec<_> = keys.iter().map(|key| key.id.as_deref()).collect();
         assert_eq!(ids, [Some("ed")]);
+        // However it is written, it is the same key; under another name it is not.
+        let again = br#"{"keys":[{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig",
+            "crv":"Ed25519","kty":"OKP","kid":"ed"}]}"#;
+        let mut again = read_set(again).expect("one usable key");
+        assert!(carry_over(&keys, &mut again).is_empty());
+        let gone = keys[0].gone().expect("it may go");
+        let text = String::from_utf8_lossy(set).replace("\"ed\"", "\"other\"");
+        let mut other = read_set(text.as_bytes()).expect("one usable key");
+        for mark in carry_over(&again, &mut other) {
+            mark.cancel();
+        }
+        assert!(gone.is_cancelled() && other[0].gone().is_some_and(|gone| !gone.is_cancelled()));
         assert!(read_set(br#"{"keys":[]}"#).is_err());
         assert!(read_set(b"[]").is_err());
     }

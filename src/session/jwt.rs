@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use lru::LruCache;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::auth_config::{
     AuthConfig, ClaimsFormat, ClaimsSource, JwtConfig, KeySource, KeyType, TokenHeader,
@@ -257,7 +258,7 @@ impl TokenVerifier {
         let mut refused = TokenError::Issuer;
         for (index, issuer) in candidates {
             match issuer.check(token, now).await {
-                Ok(set) => return self.admit(token, index, issuer, &set),
+                Ok(checked) => return self.admit(token, index, issuer, checked),
                 Err(error) => refused = error,
             }
         }
@@ -269,18 +270,19 @@ impl TokenVerifier {
         token: &Token<'_>,
         index: usize,
         issuer: &Issuer,
-        set: &KeySet,
+        checked: Checked,
     ) -> Result<Known, TokenError> {
         let expires = numeric_date(&token.claims, "exp")?.map(|exp| exp + issuer.skew as f64);
         let expires_at = expires
             .and_then(|at| Duration::try_from_secs_f64(at).ok())
             .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        let Checked { generation, revoked } = checked;
+        let (payload, claims) = (&token.payload, &token.claims);
         let verified =
-            Verified::read(&token.payload, &token.claims, &issuer.claims, &self.names, expires_at)?;
+            Verified::read(payload, claims, &issuer.claims, &self.names, expires_at, revoked)?;
         let vars: usize = verified.vars.iter().map(|(k, v)| k.len() + v.len() + 64).sum();
         let weight = 512 + verified.claims.len() + 2 * vars + 32 * verified.allowed_roles.len();
         let default = verified.session(None, None, &self.names).map(Arc::new);
-        let generation = set.generation;
         Ok(Known { verified, default, issuer: index, generation, expires, weight })
     }
 }
@@ -312,10 +314,10 @@ impl Cache {
 impl Issuer {
     /// Signature, times, audience and issuer, in this order: nothing of a token
     /// is believed before its signature.
-    async fn check(&self, token: &Token<'_>, now: f64) -> Result<Arc<KeySet>, TokenError> {
+    async fn check(&self, token: &Token<'_>, now: f64) -> Result<Checked, TokenError> {
         let set = self.keys.current();
-        let set = match token.check_signature(&set) {
-            Ok(()) => set,
+        let checked = match token.check_signature(&set) {
+            Ok(checked) => checked,
             // A key that is not there may be a new one.
             Err(error)
                 if matches!(self.keys, Keys::Remote(..)) && error.new_key_may_help(token) =>
@@ -327,8 +329,7 @@ impl Issuer {
                 if newer.generation == set.generation {
                     return Err(error);
                 }
-                token.check_signature(&newer)?;
-                newer
+                token.check_signature(&newer)?
             }
             Err(error) => return Err(error),
         };
@@ -349,7 +350,7 @@ impl Issuer {
         if self.issuer.is_some() && self.issuer.as_deref() != issuer {
             return Err(TokenError::Issuer);
         }
-        Ok(set)
+        Ok(checked)
     }
 
     fn is_audience(&self, claim: Option<&Value>) -> bool {
@@ -372,6 +373,14 @@ impl TokenError {
             _ => false,
         }
     }
+}
+
+/// What verified a token.
+struct Checked {
+    /// Of the keys.
+    generation: u64,
+    /// See [`Session::revoked`].
+    revoked: Option<CancellationToken>,
 }
 
 /// A token in its parts, unverified.
@@ -422,7 +431,7 @@ impl<'a> Token<'a> {
         Ok(Token { algorithm, key_id, message, signature, payload, claims })
     }
 
-    fn check_signature(&self, set: &KeySet) -> Result<(), TokenError> {
+    fn check_signature(&self, set: &KeySet) -> Result<Checked, TokenError> {
         let mut refused = TokenError::UnknownKey;
         for key in &set.keys {
             let same = match (&key.id, &self.key_id) {
@@ -445,7 +454,10 @@ impl<'a> Token<'a> {
                 self.algorithm,
             );
             match verified {
-                Ok(true) => return Ok(()),
+                Ok(true) => {
+                    let revoked = key.gone().cloned();
+                    return Ok(Checked { generation: set.generation, revoked });
+                }
                 Ok(false) | Err(_) => refused = TokenError::Signature,
             }
         }

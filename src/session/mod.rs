@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio_util::sync::CancellationToken;
+
 pub use auth_config::{AuthConfig, JwtConfig, JwtConfigs};
 
 /// Session variables: lower-case `x-hasura-*` names to their text.
@@ -64,6 +66,17 @@ pub struct Session {
     /// The verified claims as JSON text (`request.jwt.claims`); `None` without a token.
     pub claims: Option<Arc<str>>,
     pub expires_at: Option<SystemTime>,
+    /// Cancelled when the key that verified the token is accepted no more;
+    /// `None` where that cannot happen.
+    pub revoked: Option<CancellationToken>,
+}
+
+impl Session {
+    /// Whether what proved the caller still does.
+    pub fn is_valid(&self) -> bool {
+        let is_revoked = self.revoked.as_ref().is_some_and(CancellationToken::is_cancelled);
+        !is_revoked && self.expires_at.is_none_or(|at| at > SystemTime::now())
+    }
 }
 
 /// What tokens and secrets are remembered and compared by.

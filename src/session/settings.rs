@@ -323,6 +323,7 @@ mod tests {
             user: None,
             claims: None,
             expires_at: None,
+            revoked: None,
         };
         let plan = SettingsPlan::new(&names(&["hasura.user", "app.tenant_id"]), &[]);
         assert_eq!(

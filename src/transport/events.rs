@@ -34,6 +34,7 @@ use super::ws::{FAR, Hub};
 use crate::base::{ApiError, Code};
 use crate::engine::{GraphqlResponse, Subscription, Update};
 use crate::session::Session;
+use crate::session::jwt::TokenError;
 use crate::telemetry::metrics::Counted;
 
 /// nginx would gather events until they fill a buffer.
@@ -62,6 +63,7 @@ pub(super) fn many(
         let left = at.duration_since(SystemTime::now()).unwrap_or_default();
         Box::pin(sleep_until(now + left.min(FAR)))
     });
+    let revoked = session.revoked.clone();
     let events = Events {
         ready: VecDeque::new(),
         subscription: Some(subscription),
@@ -69,6 +71,7 @@ pub(super) fn many(
         keepalive: Box::pin(sleep_until(now)),
         interval: hub.options.keepalive,
         expiry,
+        revoked: revoked.map(|revoked| Box::pin(revoked.cancelled_owned())),
         stopping: Box::pin(hub.stopping.clone().cancelled_owned()),
         _counted: hub.metrics.socket("event-stream"),
         hub: hub.clone(),
@@ -145,6 +148,7 @@ struct Events {
     keepalive: Pin<Box<Sleep>>,
     interval: Duration,
     expiry: Option<Pin<Box<Sleep>>>,
+    revoked: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     _counted: Counted,
     _place: Place,
@@ -197,6 +201,10 @@ impl http_body::Body for Events {
             }
             if self.expiry.as_mut().is_some_and(|expiry| expiry.as_mut().poll(cx).is_ready()) {
                 self.end(ApiError::new(Code::InvalidJwt, "Could not verify JWT: JWTExpired"));
+                continue;
+            }
+            if self.revoked.as_mut().is_some_and(|revoked| revoked.as_mut().poll(cx).is_ready()) {
+                self.end(TokenError::UnknownKey.into());
                 continue;
             }
             if let Poll::Ready(update) = state {

@@ -112,6 +112,7 @@ fn of(role: &str, tenant: &str, user: &str) -> Session {
         user: Some(user.into()),
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

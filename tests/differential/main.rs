@@ -131,6 +131,7 @@ fn session(role: &str, tenant: Option<&str>) -> Session {
         user: Some(Arc::from("1")),
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

@@ -164,6 +164,7 @@ fn session(role: &str, vars: &[(&str, &str)]) -> Session {
         user: None,
         claims: None,
         expires_at: None,
+        revoked: None,
     }
 }
 

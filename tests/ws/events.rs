@@ -9,13 +9,13 @@ use super::{NOTES, Server, bearer, short_lived};
 use crate::harness;
 
 /// An open event stream.
-struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     unread: String,
 }
 
 impl Stream {
-    async fn open(server: &Server, accept: &str, bearer: &str, query: &str) -> Stream {
+    pub(crate) async fn open(server: &Server, accept: &str, bearer: &str, query: &str) -> Stream {
         let response = harness::http()
             .post(format!("http://{}/v1/graphql", server.address))
             .header("authorization", bearer)
@@ -33,7 +33,7 @@ impl Stream {
     }
 
     /// The next event with its data, comments left out; `None` at the end.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let (mut event, mut data) = (String::new(), Value::Null);
@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    async fn bodies(&mut self) -> Vec<String> {
+    pub(crate) async fn bodies(&mut self) -> Vec<String> {
         let (event, data) = self.next().await.expect("an event");
         assert_eq!(event, "next");
         let notes = data["data"]["notes"].as_array().unwrap_or_else(|| panic!("{data}"));
@@ -66,7 +66,7 @@ impl Stream {
     }
 }
 
-const EVENTS: &str = "text/event-stream";
+pub(crate) const EVENTS: &str = "text/event-stream";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_is_an_open_event_stream() {

@@ -15,6 +15,7 @@ mod events;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hostile;
+mod keys;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

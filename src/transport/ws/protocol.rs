@@ -63,6 +63,7 @@ impl Close {
     /// Clients take it for one that may end: they connect again, and ask for
     /// the parameters of the connection anew. 4401 ends them for good.
     pub(super) const EXPIRED: Close = Close::new(4403, "the token has expired");
+    pub(super) const REVOKED: Close = Close::new(4403, "the key of the token is accepted no more");
     pub(super) const NOT_ACCEPTABLE: Close = Close::new(4406, "Subprotocol not acceptable");
     pub(super) const INIT_TIMEOUT: Close = Close::new(4408, "Connection initialisation timeout");
     pub(super) const INIT_TWICE: Close = Close::new(4429, "Too many initialisation requests");

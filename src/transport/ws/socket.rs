@@ -99,6 +99,8 @@ enum Step {
     Event(Event),
     Timer,
     Stop,
+    /// The key of the token is accepted no more.
+    Revoked,
     /// There is room again, or a turn was taken.
     Again,
     Lost,
@@ -142,6 +144,8 @@ pub(super) struct Socket<S> {
     /// Those that count, where handlers of actions wanted them at the start.
     client_headers: Option<Arc<HeaderMap>>,
     session: Option<Arc<Session>>,
+    /// Of a session that may be revoked.
+    revoked: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     place: Place,
     who: Who,
     timer: Pin<Box<Sleep>>,
@@ -221,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             headers: Some(headers),
             client_headers: None,
             session: None,
+            revoked: None,
             place,
             who,
             timer: Box::pin(sleep_until(deadlines.next())),
@@ -272,6 +277,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             self.stopping = None;
             return Poll::Ready(Step::Stop);
+        }
+        if let Some(revoked) = &mut self.revoked
+            && revoked.as_mut().poll(cx).is_ready()
+        {
+            self.revoked = None;
+            return Poll::Ready(Step::Revoked);
         }
         let mut skipped = false;
         if self.steps < STEPS {
@@ -357,6 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Step::Again => None,
             Step::Lost => Some(End::Lost),
             Step::Timer => self.tick(),
+            Step::Revoked => Some(End::Close(Close::REVOKED)),
             Step::Stop => {
                 for running in self.guard.running().filter(|running| running.renewal.is_some()) {
                     running.abort.abort();
@@ -492,6 +504,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             let left = at.duration_since(SystemTime::now()).unwrap_or_default();
             Instant::now() + left.min(FAR)
         });
+        let revoked = session.revoked.clone();
+        self.revoked = revoked.map(|revoked| Box::pin(revoked.cancelled_owned()));
         self.session = Some(session);
     }
 
