@@ -109,6 +109,8 @@ struct State {
     next: u64,
     members: HashMap<u64, Joining>,
     last: Option<Published>,
+    /// What it showed, where that is known.
+    snapshot: Option<Snapshot>,
 }
 
 /// The place of a member; it leaves when this is dropped.
@@ -185,7 +187,8 @@ impl Groups {
         let mut state = lock(&group.state);
         let id = state.next;
         state.next += 1;
-        let behind = joining.publisher.last() != state.last || state.last.is_none();
+        let is_level = |last| joining.publisher.is_level(last, state.snapshot.as_ref());
+        let behind = !state.last.as_ref().is_some_and(is_level);
         state.members.insert(id, joining);
         drop(state);
         drop(by_key);
@@ -337,6 +340,7 @@ impl Group {
             ahead |= !member.publisher.offer(&published, &update, reading.snapshot.as_ref());
         }
         state.last = Some(published);
+        state.snapshot.clone_from(&reading.snapshot);
         drop(state);
         if ahead {
             // Somebody has seen more.
@@ -444,7 +448,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::live::subscription::channel;
+    use crate::live::subscription::{Marks, channel};
     use crate::session::claims::anonymous_session;
 
     struct Says(&'static str);
@@ -498,6 +502,48 @@ mod tests {
         assert!(is_dissolved(Says("own")).await);
         assert!(is_dissolved(Refuses(Code::PermissionError)).await);
         assert!(!is_dissolved(Refuses(Code::ServiceUnavailable)).await);
+    }
+
+    /// Each reading shows one transaction more.
+    struct Advances(AtomicU64);
+
+    impl Reader for Advances {
+        fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
+            let at = self.0.fetch_add(1, Ordering::Relaxed);
+            let snapshot = Snapshot::parse(&format!("{at}:{at}:"));
+            Box::pin(async { Ok(Reading { data: Bytes::from_static(b"same"), snapshot }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_joins_with_an_older_position_is_told_the_newer_one() {
+        use futures_util::StreamExt;
+
+        let groups = Arc::new(Groups::new(Arc::default(), Duration::from_secs(3600)));
+        let asked = || Some(Marks { positions: true, ..Marks::default() });
+        let member = |marks| channel(Arc::new(anonymous_session("user")), None, marks);
+        let join = |publisher: &Publisher| {
+            let joining = Joining { publisher: publisher.clone(), own: None };
+            groups.join([0; 32], joining, || Parts {
+                reader: Arc::new(Advances(AtomicU64::new(100))),
+                interest: Interest::default(),
+                shown: Vec::new(),
+                mismatch: Arc::new(|| {}),
+            })
+        };
+        let (publisher, mut first) = member(asked());
+        let _first = join(&publisher);
+        assert!(matches!(first.next().await, Some(Update::Data(..))));
+        // It has read the same before the group did last.
+        let (publisher, mut late) = member(asked());
+        let before = Snapshot::parse("50:50:").expect("parses");
+        let state = Published::data(b"same");
+        let update = Update::Data(Bytes::from_static(b"same"), None);
+        publisher.offer(&state, &update, Some(&before));
+        assert!(matches!(late.next().await, Some(Update::Data(..))));
+        let _late = join(&publisher);
+        let Some(Update::Data(_, Some(marks))) = late.next().await else { panic!("no state") };
+        assert!(marks.contains("\"position\":\"1"), "{marks}");
     }
 
     #[tokio::test]

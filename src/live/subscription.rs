@@ -9,7 +9,10 @@
 //! Whoever reads slowly gets the latest state, and nothing is ever queued.
 //!
 //! A subscriber may ask for marks: what a state showed, and its hash. Who comes
-//! back with the hash of the state that it has is not sent that one again.
+//! back with the hash of the state that it has is not sent that one again. Who
+//! waits for a write to show asks for every position: then a state is sent again
+//! when it has been read anew, since a frame without data is nothing that all
+//! clients understand.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +45,8 @@ pub enum Update {
 pub struct Marks {
     /// The hash of the state that it has.
     pub known: Option<String>,
+    /// A state that is the same is sent again with each new position.
+    pub positions: bool,
 }
 
 /// One subscription of one caller: the stream of its states, as far as they
@@ -85,6 +90,8 @@ struct End {
     cell: Arc<Cell>,
     closed: CancellationToken,
     last: Mutex<Last>,
+    /// See [`Marks::positions`].
+    positions: bool,
 }
 
 /// What was published last, for comparison.
@@ -128,9 +135,11 @@ pub(crate) fn channel(
         renewed: Notify::new(),
     });
     let closed = CancellationToken::new();
+    let positions = marks.as_ref().is_some_and(|marks| marks.positions);
     let subscription =
         Subscription { cell: cell.clone(), operation, marks, _open: closed.clone().drop_guard() };
-    (Publisher(Arc::new(End { cell, closed, last: Mutex::default() })), subscription)
+    let end = End { cell, closed, last: Mutex::default(), positions };
+    (Publisher(Arc::new(end)), subscription)
 }
 
 impl Subscription {
@@ -160,7 +169,8 @@ impl Subscription {
         if is_state {
             let hash = hash(&lock(&self.cell.session), &data);
             // Of the first state alone: later ones are changes.
-            if marks.known.take().is_some_and(|known| known == hash) {
+            let is_known = marks.known.take().is_some_and(|known| known == hash);
+            if is_known && !marks.positions {
                 return None;
             }
             told.insert("hash".to_owned(), hash.into());
@@ -246,8 +256,9 @@ impl Publisher {
             last.snapshot = None;
             return false;
         }
-        last.snapshot = snapshot.cloned();
-        if last.state.as_ref() == Some(state) {
+        let before = std::mem::replace(&mut last.snapshot, snapshot.cloned());
+        let is_told = !self.0.positions || snapshot.is_none() || snapshot == before.as_ref();
+        if last.state.as_ref() == Some(state) && is_told {
             return true;
         }
         last.state = Some(state.clone());
@@ -286,6 +297,17 @@ impl Publisher {
     /// What was published last.
     pub(crate) fn last(&self) -> Option<Published> {
         lock(&self.0.last).state.clone()
+    }
+
+    /// Whether it was told as much as somebody else, of whom this was the last
+    /// state and what it showed.
+    pub(super) fn is_level(&self, state: &Published, snapshot: Option<&Snapshot>) -> bool {
+        let last = lock(&self.0.last);
+        let shows = match (&last.snapshot, snapshot) {
+            (Some(own), Some(other)) => own == other || other.is_before(own),
+            _ => false,
+        };
+        last.state.as_ref() == Some(state) && (!self.0.positions || shows)
     }
 
     pub(crate) fn session(&self) -> Arc<Session> {

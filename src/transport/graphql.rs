@@ -54,6 +54,9 @@ struct LiveMarks<'a> {
     /// Of the state that the client has.
     #[serde(borrow, default)]
     hash: Option<&'a RawValue>,
+    /// Whether each position is told, also of the same state.
+    #[serde(borrow, default)]
+    positions: Option<&'a RawValue>,
 }
 
 /// Only JSON is read. Other types are also what a form on a foreign page can
@@ -157,7 +160,7 @@ fn asked(mut request: GraphqlRequest, raw: Option<&RawValue>, path: &JsonPath) -
     request.wants_transaction = transaction.is_some_and(|raw| raw.get() == "true");
     let Some(live) = live else { return Ok(request) };
     let path = path.key("live");
-    let LiveMarks { hash } = object(live, &path)?;
+    let LiveMarks { hash, positions } = object(live, &path)?;
     let known = match hash {
         None => None,
         Some(raw) if raw.get().starts_with('"') => {
@@ -169,7 +172,16 @@ fn asked(mut request: GraphqlRequest, raw: Option<&RawValue>, path: &JsonPath) -
             return Err(shape(path.key("hash"), message));
         }
     };
-    request.marks = Some(Marks { known });
+    let positions = match positions.map(RawValue::get) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            let found = positions.map_or("null", kind);
+            let message = format!("expected a boolean, got {found}");
+            return Err(shape(path.key("positions"), message));
+        }
+    };
+    request.marks = Some(Marks { known, positions });
     Ok(request)
 }
 
@@ -369,6 +381,12 @@ mod tests {
                 "parse-failed",
                 "$.extensions.live.hash",
                 "expected a string, got a number",
+            ),
+            (
+                b"{\"query\":\"{a}\",\"extensions\":{\"live\":{\"positions\":\"yes\"}}}",
+                "parse-failed",
+                "$.extensions.live.positions",
+                "expected a boolean, got a string",
             ),
         ] {
             let found = error_of(body);

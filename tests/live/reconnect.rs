@@ -94,6 +94,48 @@ async fn a_hash_means_nothing_to_another_caller() {
     }
 }
 
+/// A write that leaves the answer as it is would be waited for in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_positions_learns_of_a_write_that_changes_nothing_of_the_answer() {
+    let server = Server::start(&[]).await;
+    let mut plain = server.client("a", "1").await;
+    with_marks(&mut plain, "n", NOTES, json!({})).await;
+    let first = plain.json().await;
+    let mut client = server.client("a", "1").await;
+    with_marks(&mut client, "n", NOTES, json!({"positions": true})).await;
+    assert_eq!(client.json().await["payload"]["data"], first["payload"]["data"]);
+    server.until_woken(1).await;
+    let db = server.db.client().await;
+    let write = async |author: &str| {
+        let sql = "update notes set author = $1 where id = 1 returning pg_current_xact_id()::text";
+        let id: String = db.query_one(sql, &[&author]).await.unwrap().get(0);
+        id
+    };
+    // States until one shows the write; all are the same.
+    let until_shown = async |client: &mut Client, id: &str| loop {
+        let message = client.json().await;
+        assert_eq!(message["payload"]["data"], first["payload"]["data"], "{message}");
+        assert_eq!(hash(&message), hash(&first));
+        let position = message["payload"]["extensions"]["live"]["position"].as_str().unwrap();
+        let sql = "select pg_visible_in_snapshot($1::text::xid8, $2::text::pg_snapshot)";
+        if db.query_one(sql, &[&id, &position]).await.unwrap().get(0) {
+            break;
+        }
+    };
+    for author in ["x", "y"] {
+        let id = write(author).await;
+        until_shown(&mut client, &id).await;
+    }
+    // Who comes back with the hash of the state is told where it stands, too.
+    drop(client);
+    let id = write("z").await;
+    let mut back = server.client("a", "1").await;
+    with_marks(&mut back, "n", NOTES, json!({"hash": hash(&first), "positions": true})).await;
+    until_shown(&mut back, &id).await;
+    // It costs nobody anything who did not ask.
+    assert!(plain.is_silent(Duration::from_millis(300)).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_tells_which_writes_a_state_shows() {
     let server = Server::start(&[]).await;
