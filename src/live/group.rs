@@ -542,7 +542,8 @@ mod tests {
         publisher.offer(&state, &update, Some(&before));
         assert!(matches!(late.next().await, Some(Update::Data(..))));
         let _late = join(&publisher);
-        let Some(Update::Data(_, Some(marks))) = late.next().await else { panic!("no state") };
+        let told = tokio::time::timeout(Duration::from_secs(60), late.next()).await;
+        let Ok(Some(Update::Data(_, Some(marks)))) = told else { panic!("{told:?}") };
         assert!(marks.contains("\"position\":\"1"), "{marks}");
     }
 
