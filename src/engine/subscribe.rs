@@ -99,6 +99,11 @@ impl Subscriptions {
         !self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 
+    fn refused(&self) -> u64 {
+        let refused = self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).len();
+        u64::try_from(refused).unwrap_or(u64::MAX)
+    }
+
     fn refuse_sharing(&self, id: StatementId, role: &str, operation: &str) {
         if self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             tracing::warn!(
@@ -177,6 +182,12 @@ impl Engine {
     /// Subscriptions that are open.
     pub fn open_subscriptions(&self) -> u64 {
         self.subscriptions.open.load(Ordering::Relaxed)
+    }
+
+    /// Operations of the schema as it is that share no reading, since a policy
+    /// was seen to answer otherwise without a setting.
+    pub fn unshareable_operations(&self) -> u64 {
+        self.subscriptions.refused()
     }
 
     /// Whether a request is to be given to [`Engine::subscribe`].

@@ -74,6 +74,10 @@ pub struct LiveStats {
     pub streaming: bool,
     pub commits: u64,
     pub gaps: u64,
+    /// The place in the log that all is told up to.
+    pub place: u64,
+    /// From the last commit to its being sent.
+    pub delay: Duration,
     /// Readings by what came of them.
     pub changed: u64,
     pub unchanged: u64,
@@ -152,6 +156,8 @@ impl Live {
             streaming: self.source.streaming.load(Ordering::Relaxed),
             commits: read(&self.source.commits),
             gaps: read(&self.source.gaps),
+            place: read(&self.source.place),
+            delay: Duration::from_micros(read(&self.source.delay)),
             changed: read(&counts.changed),
             unchanged: read(&counts.unchanged),
             failed: read(&counts.failed),

@@ -18,7 +18,10 @@ pub(super) enum Message {
         /// The lower half of the transaction's id.
         id: u32,
     },
-    Commit,
+    /// When it was, as the server tells time.
+    Commit {
+        at: i64,
+    },
     Relation(Relation),
     Row(Change),
     Truncate(Vec<Oid>),
@@ -79,7 +82,11 @@ pub(super) fn decode(mut message: Bytes) -> Result<Message, Malformed> {
             skip(m, 16)?;
             Message::Begin { id: u32_of(m)? }
         }
-        b'C' => Message::Commit,
+        b'C' => {
+            // Flags, place, end.
+            skip(m, 1 + 8 + 8)?;
+            Message::Commit { at: m.try_get_i64().map_err(|_| Malformed)? }
+        }
         b'R' => {
             let oid = u32_of(m)?;
             text_of(m)?;

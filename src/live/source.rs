@@ -74,6 +74,10 @@ pub(super) struct SourceCounts {
     pub(super) commits: AtomicU64,
     /// Times that everybody had to read again.
     pub(super) gaps: AtomicU64,
+    /// The place in the log that all is told up to.
+    pub(super) place: AtomicU64,
+    /// From the last commit to its being sent, in microseconds.
+    pub(super) delay: AtomicU64,
 }
 
 pub(super) struct Source {
@@ -143,10 +147,11 @@ impl Source {
             let covered = running(&mut covering);
             tokio::select! {
                 received = log.receive() => match received? {
-                    Received::Change { end, message } => {
-                        if reader.take(message)? {
+                    Received::Change { end, sent, message } => {
+                        if reader.take(message, sent)? {
                             // Nobody needs what was read, so all of it is done.
                             log.confirm(end);
+                            self.counts.place.store(end, Ordering::Relaxed);
                             if tell.is_none() && self.router.has_doubts() {
                                 tell = Some(Instant::now() + DOUBTS);
                             }
@@ -155,7 +160,10 @@ impl Source {
                             }
                         }
                     }
-                    Received::Caught { up_to } => log.confirm(up_to),
+                    Received::Caught { up_to } => {
+                        log.confirm(up_to);
+                        self.counts.place.store(up_to, Ordering::Relaxed);
+                    }
                 },
                 outcome = covered => {
                     covering = None;
@@ -249,7 +257,7 @@ impl Open {
 
 impl Reader<'_> {
     /// True when a transaction is complete.
-    fn take(&mut self, message: bytes::Bytes) -> Result<bool, SourceError> {
+    fn take(&mut self, message: bytes::Bytes, sent: i64) -> Result<bool, SourceError> {
         if let (Some(relation), Some(open)) = (pgoutput::relation_of(&message), &self.open)
             && open.whole.contains(&relation)
         {
@@ -282,9 +290,12 @@ impl Reader<'_> {
                     self.rows.forget(relation);
                 }
             }
-            Message::Commit => {
+            Message::Commit { at } => {
                 let Some(open) = self.open.take() else { return Err(Malformed.into()) };
-                self.source.counts.commits.fetch_add(1, Ordering::Relaxed);
+                let counts = &self.source.counts;
+                counts.commits.fetch_add(1, Ordering::Relaxed);
+                let delay = u64::try_from(sent.saturating_sub(at)).unwrap_or(0);
+                counts.delay.store(delay, Ordering::Relaxed);
                 let unknown = self.source.router.commit(open.id, &open.changes);
                 if !unknown.is_empty() {
                     // A new partition, or a table of another server's.

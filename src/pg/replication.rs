@@ -42,8 +42,9 @@ const EPOCH: u64 = 946_684_800;
 /// What the server sends while it streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// One message of pgoutput, and the place in the log that it ends at.
-    Change { end: u64, message: Bytes },
+    /// One message of pgoutput, the place in the log that it ends at, and when
+    /// the server sent it: microseconds since 2000, by its clock.
+    Change { end: u64, sent: i64, message: Bytes },
     /// Everything before this place was sent.
     Caught { up_to: u64 },
 }
@@ -252,8 +253,8 @@ impl Replication {
                     Ok(b'w') if body.len() >= 24 => {
                         body.advance(8);
                         let end = body.get_u64();
-                        body.advance(8);
-                        return Ok(Received::Change { end, message: body });
+                        let sent = body.get_i64();
+                        return Ok(Received::Change { end, sent, message: body });
                     }
                     // End, clock, whether to answer.
                     Ok(b'k') if body.len() >= 17 => {

@@ -117,6 +117,9 @@ pub struct EngineSnapshot {
     pub live_streaming: u64,
     pub live_commits: u64,
     pub live_gaps: u64,
+    pub live_place: u64,
+    pub live_delay: Duration,
+    pub unshareable: u64,
     pub wakes: u64,
     pub wakes_spared: u64,
     pub wakes_settled: u64,
@@ -385,7 +388,7 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 14] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 16] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     (
         "event_triggers_undelivered",
@@ -409,6 +412,12 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 14] = [
         e.tables_polled
     }),
     ("live_streaming", "Whether the write-ahead log is followed", |e| e.live_streaming),
+    ("live_log_place_bytes", "The place in the write-ahead log that all is told up to", |e| {
+        e.live_place
+    }),
+    ("live_unshareable_operations", "Operations whose subscriptions share no reading", |e| {
+        e.unshareable
+    }),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
     ("response_cache_entries", "Answers kept in this process", |e| e.answer_entries),
@@ -520,6 +529,14 @@ impl Collector for Parts {
             let metric = encoder.encode_descriptor(name, help, None, value.metric_type())?;
             value.encode(metric)?;
         }
+        let delay = ConstGauge::new(engine.live_delay.as_secs_f64());
+        let metric = encoder.encode_descriptor(
+            "live_log_delay_seconds",
+            "From the last commit that the write-ahead log told of to its being sent",
+            None,
+            delay.metric_type(),
+        )?;
+        delay.encode(metric)?;
         for (name, help, readings) in ENGINE_COUNTERS {
             let kind = ConstCounter::new(0u64).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;

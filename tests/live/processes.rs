@@ -92,3 +92,25 @@ async fn a_large_transaction_is_one_wake_up_and_takes_no_memory() {
     assert!(grown < 32.0 * 1024.0 * 1024.0, "{grown} bytes more");
     assert!(client.is_silent(Duration::from_millis(200)).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_tell_how_far_the_log_was_followed() {
+    const PLACE: &str = "ringfence_live_log_place_bytes";
+    let db = TestDb::new(SCHEMA).await;
+    let server = start(&db);
+    assert_eq!(metric(&server, PLACE).await, 0.0);
+    let mut client = connect(server.address, &Token::new("user").tenant("a").user("1")).await;
+    subscribe(&mut client, "n", NOTES).await;
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "of a"}]));
+    until_woken(&server).await;
+    db.psql("update notes set body = 'told' where id = 1").unwrap();
+    assert_eq!(state(&mut client, "n", "notes").await, json!([{"body": "told"}]));
+    until_metric(&server, "ringfence_live_log_delay_seconds", |value| value > 0.0).await;
+    // What is not ours is passed, too.
+    let place = "select pg_current_wal_lsn() - '0/0'";
+    db.psql("create table other as select g from generate_series(1, 1000) g").unwrap();
+    let written: f64 = db.psql(place).unwrap().parse().unwrap();
+    until_metric(&server, PLACE, |value| value >= written).await;
+    let told = metric(&server, PLACE).await;
+    assert!(told <= db.psql(place).unwrap().parse().unwrap());
+}
