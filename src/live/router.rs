@@ -553,6 +553,13 @@ impl Inner {
         self.by_log.covered.contains(table) || self.by_triggers.covered.contains(table)
     }
 
+    /// Tables of groups that a teller was asked about. A group that comes while it
+    /// is asked about others relies on them, so what it then leaves out has to be
+    /// asked for again.
+    fn known(&self, teller: &Teller) -> Vec<Oid> {
+        self.wanted().into_iter().filter(|table| !teller.ignores(table)).collect()
+    }
+
     /// The tables of groups that could be covered.
     fn wanted(&self) -> HashSet<Oid> {
         let groups = self.groups.values().filter(|registered| !registered.interest.opaque);
@@ -649,6 +656,7 @@ impl Router {
     /// are among these. Whether anything is other than it was.
     pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
         let mut inner = lock(&self.inner);
+        let known = inner.known(&inner.by_log);
         let before = std::mem::take(&mut inner.by_log.concerns);
         let covered_before = inner.by_log.covered.clone();
         let Coverage { covered, partly, refused } = coverage;
@@ -659,7 +667,11 @@ impl Router {
         let changed = by_log.concerns != before || by_log.covered != covered_before;
         inner.tell_doubts();
         inner.tell_covered();
+        let missed = known.iter().any(|table| inner.by_log.ignores(table));
         drop(inner);
+        if missed {
+            self.wanted.notify_one();
+        }
         self.left.notify_one();
         changed
     }
@@ -669,7 +681,11 @@ impl Router {
     pub(super) fn cover_by_triggers(&self, told: Told) {
         let mut inner = lock(&self.inner);
         let Told { covered, refused, fresh } = told;
+        let known = inner.known(&inner.by_triggers);
         inner.by_triggers.cover(covered.keys(), refused, covered.iter());
+        if known.iter().any(|table| inner.by_triggers.ignores(table)) {
+            self.left.notify_one();
+        }
         inner.tell_covered();
         inner.ring(|table| fresh.contains(table));
     }

@@ -15,6 +15,7 @@ mod client;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod metadata;
 mod processes;
 mod reconnect;
 mod restarts;
