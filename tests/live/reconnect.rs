@@ -164,3 +164,55 @@ async fn a_position_tells_which_writes_a_state_shows() {
     assert!(batch["payload"]["extensions"]["live"]["hash"].is_null());
     assert!(shows(&batch).await);
 }
+
+/// Whether a position shows a transaction, by the rule that is documented.
+fn shows(position: &str, transaction: &str) -> bool {
+    let parts: Vec<&str> = position.split(':').collect();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    let (id, xmin, xmax) = (number(transaction), number(parts[0]), number(parts[1]));
+    id < xmin || id < xmax && !parts[2].split(',').any(|running| running == transaction)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_through_another_server_is_found_by_its_transaction() {
+    let db = TestDb::new(SCHEMA).await;
+    db.psql("grant update on notes to app_user").unwrap();
+    let server = Server::start_on(db, &[]).await;
+    let owner = server.db.superuser_url();
+    let settings = [("database.owner_url", &*owner), ("database.allow_unsafe_roles", "true")];
+    let (_other, address, stop) = serve(&server.db, &settings).await;
+    let mut client = server.client("a", "1").await;
+    with_marks(&mut client, "n", NOTES, json!({})).await;
+    let mut frame = client.json().await;
+    assert_eq!(frame["payload"]["data"]["notes"], json!([{"body": "of a"}]));
+    server.until_woken(1).await;
+    let http = harness::http();
+    for n in 0..20 {
+        let body = format!("written {n}");
+        let query = "mutation($body: String) {
+            update_notes(where: {id: {_eq: 1}}, _set: {body: $body}) { affected_rows } }";
+        let request = json!({"query": query, "variables": {"body": body},
+            "extensions": {"transaction": true}});
+        let answer = http
+            .post(format!("http://{address}/v1/graphql"))
+            .header("authorization", Token::new("user").tenant("a").user("2").bearer())
+            .header("content-type", "application/json")
+            .body(request.to_string());
+        let answer = answer.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["data"]["update_notes"]["affected_rows"], 1, "{answer}");
+        let id = answer["extensions"]["transaction"]["id"].as_str().expect("an id").to_owned();
+        let position = |frame: &Value| {
+            frame["payload"]["extensions"]["live"]["position"].as_str().expect("told").to_owned()
+        };
+        // What was shown before does not show it, and the first that does has the write.
+        assert!(!shows(&position(&frame), &id), "{frame} and {id}");
+        frame = client.json().await;
+        while !shows(&position(&frame), &id) {
+            assert_ne!(frame["payload"]["data"]["notes"], json!([{"body": body}]), "{id}");
+            frame = client.json().await;
+        }
+        assert_eq!(frame["payload"]["data"]["notes"], json!([{"body": body}]), "{id}");
+    }
+    stop.cancel();
+}

@@ -85,6 +85,26 @@ async fn a_policy_that_raises_disturbs_its_own_tenant_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_would_read_something_else_alone_does_not_share() {
+    // Without the user the policy shows nothing.
+    nobody_is_shown_what_the_shared_reading_has(
+        "author = (select nullif(current_setting('hasura.user.id', true), ''))",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_would_be_shown_more_by_sharing_does_not_share() {
+    // Without the user it shows everybody's.
+    nobody_is_shown_what_the_shared_reading_has(
+        "(author = nullif(current_setting('hasura.user.id', true), '')
+            or nullif(current_setting('hasura.user.id', true), '') is null)",
+    )
+    .await;
+}
+
+/// With a policy on users of which the server does not know, so that it withholds
+/// who the user is.
+async fn nobody_is_shown_what_the_shared_reading_has(condition: &str) {
     let server = Server::start(&[]).await;
     server.sql("insert into notes values (3, 'a', '2', 'second')").await;
     let mut other = server.client("b", "2").await;
@@ -96,13 +116,11 @@ async fn who_would_read_something_else_alone_does_not_share() {
     let mut locking = server.db.client().await;
     let lock = locking.transaction().await.unwrap();
     lock.batch_execute("lock table papers in access exclusive mode").await.unwrap();
-    server
-        .sql(
-            "alter policy tenant on notes using (
-                tenant_id = (select nullif(current_setting('app.tenant_id', true), ''))
-                and author = (select nullif(current_setting('hasura.user.id', true), '')))",
-        )
-        .await;
+    let policy = format!(
+        "alter policy tenant on notes using (
+            tenant_id = (select nullif(current_setting('app.tenant_id', true), '')) and {condition})"
+    );
+    server.sql(&policy).await;
     let start = Instant::now();
     while server.app.watch.failures() == 0 {
         assert!(start.elapsed() < PATIENCE, "the catalogue cannot be read");
@@ -124,5 +142,7 @@ async fn who_would_read_something_else_alone_does_not_share() {
     let catalog = server.app.watch.current();
     let known = &catalog.table_named("public", "notes").unwrap().select_settings;
     assert!(!known.names.contains("hasura.user.id"), "{known:?}");
+    // They were compared before they shared anything.
+    assert_eq!((server.app.engine.unshareable_operations(), server.live().mismatches), (1, 0));
     lock.rollback().await.unwrap();
 }
