@@ -13,8 +13,8 @@ mod harness;
 mod served;
 
 use std::fs;
-use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ struct Edge {
 }
 
 impl Edge {
-    fn start(instances: &[&Instance]) -> Edge {
+    fn start(instances: [SocketAddr; 2]) -> Edge {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
             "edge-{}-{:x}",
             std::process::id(),
@@ -85,7 +85,7 @@ impl Edge {
         for (number, instance) in (1..).zip(instances) {
             let shipped = format!("ringfence-{number}:8080");
             assert!(upstream.contains(&shipped), "{upstream}");
-            upstream = upstream.replace(&shipped, &instance.address.to_string());
+            upstream = upstream.replace(&shipped, &instance.to_string());
         }
         write("site/upstream.conf", &upstream);
         let child = Command::new("nginx")
@@ -217,7 +217,7 @@ async fn body(answer: reqwest::Response) -> Value {
 async fn the_edge_in_front_of_two_instances() {
     let db = TestDb::new(SCHEMA).await;
     let (mut one, two) = (Instance::start(&db), Instance::start(&db));
-    let edge = Edge::start(&[&one, &two]);
+    let edge = Edge::start([one.address, two.address]);
 
     // TLS 1.3 and nothing older; HTTP/2 for those who ask.
     let agreed = edge.handshake(&rustls::version::TLS13, b"h2").expect("TLS 1.3 works");
@@ -435,7 +435,7 @@ async fn a_rolling_restart_loses_no_client_and_no_state() {
     ];
     let one = Instance::start_with(&db, &more);
     let two = Instance::start_with(&db, &more);
-    let edge = Arc::new(Edge::start(&[&one, &two]));
+    let edge = Arc::new(Edge::start([one.address, two.address]));
     let begun = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|i| {
@@ -485,6 +485,42 @@ async fn a_rolling_restart_loses_no_client_and_no_state() {
         // Both instances were stopped, so everybody had to move.
         assert!(!followed.ends.is_empty());
         assert!(followed.ends.iter().all(|end| end == "1001"), "{:?}", followed.ends);
+    }
+}
+
+/// Something in the place of an instance that takes each request, counts it, and
+/// answers with this or hangs up.
+fn instead(answer: &'static str, taken: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = taken.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            if stream.read(&mut request).unwrap() > 0 {
+                taken.fetch_add(1, Ordering::Relaxed);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_written_is_sent_once() {
+    const STOPPING: &str =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for answer in ["", STOPPING] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let edge = Edge::start([instead(answer, &taken), instead(answer, &taken)]);
+        let client = edge.client(Ipv4Addr::LOCALHOST);
+        assert_eq!(notes(&client, &edge, "a").send().await.unwrap().status(), 503);
+        assert_eq!(taken.swap(0, Ordering::Relaxed), 1, "{answer}");
+        // What only reads is tried again, at each of them.
+        let read = client.get(edge.url("/v1/graphql"));
+        assert_eq!(read.send().await.unwrap().status(), 503);
+        assert!(taken.load(Ordering::Relaxed) > 1, "{answer}");
     }
 }
 
