@@ -327,6 +327,7 @@ impl Snapshots for App {
             tables_triggers: live.trigger_tables,
             tables_polled: live.polled_tables,
             live_streaming: u64::from(live.streaming),
+            live_remembered: live.remembered,
             live_commits: live.commits,
             live_gaps: live.gaps,
             live_place: live.place,

@@ -34,6 +34,9 @@ pub struct Tree {
     pub published: bool,
     /// Of every part at least the new rows are published.
     pub inserts: bool,
+    /// Another one when what is published of it may have been something else for
+    /// a while.
+    pub version: String,
     /// The columns of its own replica identity.
     pub identity: Vec<String>,
     /// The tables whose statements may change its rows.

@@ -14,8 +14,8 @@ family (root, oid) as (
   union
   select f.root, i.inhparent from family f join pg_catalog.pg_inherits i on i.inhrelid = f.oid
 ),
-listed (relid, whole) as (
-  select r.prrelid, b.pubname = $2 and b.pubupdate and b.pubdelete
+listed (relid, whole, version) as (
+  select r.prrelid, b.pubname = $2 and b.pubupdate and b.pubdelete, r.oid::text
   from pg_catalog.pg_publication b
   join pg_catalog.pg_publication_rel r on r.prpubid = b.oid
   where b.pubname in ($2, $3) and b.pubinsert and b.pubtruncate and not b.pubviaroot
@@ -48,7 +48,10 @@ part as (
            where b.pubname = $2 and b.puballtables and not b.pubviaroot
              and b.pubinsert and b.pubupdate and b.pubdelete and b.pubtruncate
          ) or coalesce(up.whole, false) as published,
-         up.whole is not null as inserts
+         up.whole is not null as inserts,
+         pg_catalog.concat_ws(',', up.version, (
+           select pg_catalog.string_agg(i.xmin::text, '+' order by i.inhparent)
+           from pg_catalog.pg_inherits i where i.inhrelid = c.oid)) as version
   from tree t join pg_catalog.pg_class c on c.oid = t.oid
   -- A partitioned table publishes all that belong to it.
   cross join lateral (
@@ -59,7 +62,8 @@ part as (
       join pg_catalog.pg_inherits i on i.inhrelid = up.oid
       join pg_catalog.pg_class p on p.oid = i.inhparent and p.relkind = 'p'
     )
-    select bool_or(l.whole) as whole from up join listed l on l.relid = up.oid
+    select bool_or(l.whole) as whole, pg_catalog.string_agg(l.version, '+' order by l.version) as version
+    from up join listed l on l.relid = up.oid
   ) up
 ),
 member as (
@@ -86,6 +90,9 @@ select json_agg(json_build_object(
            where c.oid = p.root),
   'leaves', p.leaves, 'obstacle', p.obstacle, 'owned', p.owned, 'published', p.published,
   'inserts', p.inserts,
+  'version', pg_catalog.concat_ws(';', p.version, (
+    select pg_catalog.string_agg(pg_catalog.concat(b.oid, ':', b.xmin), '+' order by b.oid)
+    from pg_catalog.pg_publication b where b.pubname in ($2, $3))),
   'identity', (
     select coalesce(json_agg(a.attname order by a.attnum), '[]')
     from pg_catalog.pg_class c
@@ -108,6 +115,7 @@ from (
          coalesce(min(obstacle) filter (where obstacle <> 'identity'), min(obstacle)) as obstacle,
          bool_and(pg_catalog.pg_has_role(relowner, 'usage')) filter (where oid = root) as owned,
          bool_and(published) as published,
-         bool_and(published or inserts) as inserts
+         bool_and(published or inserts) as inserts,
+         pg_catalog.string_agg(version, ';' order by oid) as version
   from part group by root
 ) p

@@ -18,6 +18,7 @@ mod answer;
 pub(crate) mod group;
 mod keys;
 mod pgoutput;
+mod preload;
 mod publication;
 mod router;
 mod routes;
@@ -73,6 +74,8 @@ pub struct LiveStats {
     /// Whether the log is followed now.
     pub streaming: bool,
     pub commits: u64,
+    /// Rows and values that are remembered to tell what a changed row was.
+    pub remembered: u64,
     pub gaps: u64,
     /// The place in the log that all is told up to.
     pub place: u64,
@@ -155,6 +158,7 @@ impl Live {
             polled_tables: count(tables.polled),
             streaming: self.source.streaming.load(Ordering::Relaxed),
             commits: read(&self.source.commits),
+            remembered: count(self.source.rows.load(Ordering::Relaxed)),
             gaps: read(&self.source.gaps),
             place: read(&self.source.place),
             delay: Duration::from_micros(read(&self.source.delay)),

@@ -29,6 +29,9 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Coverage {
     /// With the tables that have their rows.
     pub(super) covered: HashMap<Oid, Vec<Oid>>,
+    /// Of those that are covered: another one when changes may not have been told
+    /// for a while.
+    pub(super) versions: HashMap<Oid, String>,
     /// The same of those of which new rows alone are told; refused, too.
     pub(super) partly: HashMap<Oid, Vec<Oid>>,
     pub(super) refused: HashSet<Oid>,
@@ -69,12 +72,13 @@ async fn existing(pg: &Pg) -> Result<Vec<String>, PgError> {
 }
 
 /// Publishes what is wanted, as far as that is possible and allowed, and waits
-/// until it is covered. `before` are tables that were covered already.
+/// until it is covered. `before` are the versions of tables that were covered
+/// already.
 pub(super) async fn cover(
     pg: &Pg,
     manage: LiveManage,
     wanted: HashSet<Oid>,
-    before: HashSet<Oid>,
+    before: HashMap<Oid, String>,
 ) -> Result<Coverage, PgError> {
     if manage != LiveManage::Off {
         drop_unfit(pg).await?;
@@ -104,6 +108,7 @@ pub(super) async fn cover(
     for tree in trees {
         if tree.obstacle.is_none() && tree.published {
             coverage.covered.insert(tree.oid, tree.leaves);
+            coverage.versions.insert(tree.oid, tree.version);
             continue;
         }
         coverage.refused.insert(tree.oid);
@@ -111,7 +116,7 @@ pub(super) async fn cover(
             coverage.partly.insert(tree.oid, tree.leaves);
         }
     }
-    if coverage.covered.keys().any(|table| !before.contains(table)) {
+    if coverage.versions.iter().any(|(table, version)| before.get(table) != Some(version)) {
         barrier(pg).await?;
     }
     Ok(coverage)

@@ -334,6 +334,20 @@ impl Recent {
     }
 }
 
+/// Commits that no reading has seen.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    commits: Vec<u32>,
+    beyond: Option<Ids>,
+}
+
+impl Unseen {
+    pub(super) fn is_seen_by(&self, snapshot: &Snapshot) -> bool {
+        self.commits.iter().all(|id| snapshot.sees(*id))
+            && self.beyond.is_none_or(|(first, last)| snapshot.sees_all(first, last))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     inner: Mutex<Inner>,
@@ -342,6 +356,8 @@ pub(crate) struct Router {
     /// The log leaves other tables than before.
     pub(super) left: Notify,
     pub(super) visible: Visible,
+    /// How often the database's objects have changed.
+    objects: AtomicU64,
     pub(super) counts: Counts,
 }
 
@@ -359,6 +375,8 @@ struct Inner {
     tables: HashMap<Oid, Routes>,
     log: Log,
     by_log: Teller,
+    /// Of the tables that the log covers.
+    versions: HashMap<Oid, String>,
     by_triggers: Teller,
     /// Published tables that no group shows.
     foreign: HashSet<Oid>,
@@ -587,6 +605,22 @@ impl Inner {
         }
     }
 
+    /// Groups of tables that were not covered for a while, unnoticed.
+    fn read_again(&mut self, fresh: &HashSet<Oid>) {
+        if fresh.is_empty() {
+            return;
+        }
+        let concerns = |registered: &Registered| {
+            registered.interest.tables.keys().any(|table| fresh.contains(table))
+        };
+        let groups = self.groups.iter().filter(|(_, registered)| concerns(registered));
+        let groups: Vec<u64> = groups.map(|(id, _)| *id).collect();
+        for id in groups {
+            self.start_over(id);
+            self.wake(id, Pending::add_everything);
+        }
+    }
+
     /// Tells the doubts that were put off. How many groups that are.
     fn tell_doubts(&mut self) -> usize {
         if !std::mem::take(&mut self.doubts) {
@@ -656,10 +690,10 @@ impl Router {
     /// are among these. Whether anything is other than it was.
     pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
         let mut inner = lock(&self.inner);
-        let known = inner.known(&inner.by_log);
+        let uncovered = inner.known(&inner.by_log);
         let before = std::mem::take(&mut inner.by_log.concerns);
         let covered_before = inner.by_log.covered.clone();
-        let Coverage { covered, partly, refused } = coverage;
+        let Coverage { covered, versions, partly, refused } = coverage;
         inner.by_log.cover(covered.keys(), refused.clone(), covered.iter().chain(partly));
         inner.foreign = foreign;
         let Inner { foreign, by_log, .. } = &mut *inner;
@@ -667,13 +701,20 @@ impl Router {
         let changed = by_log.concerns != before || by_log.covered != covered_before;
         inner.tell_doubts();
         inner.tell_covered();
-        let missed = known.iter().any(|table| inner.by_log.ignores(table));
+        let missed = uncovered.iter().any(|table| inner.by_log.ignores(table));
+        let known = std::mem::replace(&mut inner.versions, versions.clone());
+        let is_fresh = |(table, version): &(&Oid, &String)| {
+            known.get(table).is_some_and(|known| known != *version)
+        };
+        let fresh: HashSet<Oid> =
+            versions.iter().filter(is_fresh).map(|(table, _)| *table).collect();
+        inner.read_again(&fresh);
         drop(inner);
         if missed {
             self.wanted.notify_one();
         }
         self.left.notify_one();
-        changed
+        changed || !fresh.is_empty()
     }
 
     /// From now on triggers tell of statements that may change these tables, and
@@ -697,8 +738,14 @@ impl Router {
         inner.ring(|table| covered.contains(table));
     }
 
-    pub(super) fn covered(&self) -> HashSet<Oid> {
-        lock(&self.inner).by_log.covered.clone()
+    /// The tables that have the rows of covered ones.
+    pub(super) fn leaves(&self) -> Vec<Oid> {
+        lock(&self.inner).by_log.concerns.keys().copied().collect()
+    }
+
+    /// Their versions.
+    pub(super) fn covered(&self) -> HashMap<Oid, String> {
+        lock(&self.inner).versions.clone()
     }
 
     pub(super) fn tell_log(&self, log: Log) {
@@ -719,6 +766,7 @@ impl Router {
 
     /// The database's objects have changed; what was refused may work now.
     pub(super) fn reconsider(&self) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
         let mut inner = lock(&self.inner);
         inner.by_log.refused.clear();
         inner.by_triggers.refused.clear();
@@ -729,6 +777,7 @@ impl Router {
 
     /// Every group reads again; nobody knows whether that concerns it.
     pub(super) fn ring_all(&self) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
         let Inner { groups, shown, .. } = &mut *lock(&self.inner);
         groups.iter().for_each(|(id, group)| group.ring(*id, false, shown));
     }
@@ -806,6 +855,17 @@ impl Router {
             inner.wake(group, |pending| pending.add(&[id]));
         }
         unknown
+    }
+
+    pub(super) fn objects(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Commits that were told and that no reading has seen.
+    pub(super) fn unseen(&self) -> Unseen {
+        let recent = &lock(&self.inner).recent;
+        let commits = recent.commits.iter().map(|(id, _)| *id).collect();
+        Unseen { commits, beyond: recent.beyond }
     }
 
     /// Whether many commits are remembered that no reading has seen.

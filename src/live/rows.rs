@@ -5,15 +5,22 @@
 //! identity changed. So the values of rows that were seen are remembered by
 //! their keys; everything that happens to a table passes here, so what is
 //! remembered holds. What was not looked at is forgotten.
+//!
+//! Rows of a small table are read beforehand (`preload`), while the log goes on.
+//! What a snapshot shows holds for a row that nothing was told of since the
+//! reading began, until a transaction is told that the snapshot sees already.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::keys::KeyKind;
 use super::pgoutput::{Cell as Sent, Change, Old, Relation};
+use super::preload::Loaded;
 use super::router::{Changes, Touched};
 use super::routes::{Cell, Column, Image};
+use super::snapshot::Snapshot;
 use crate::catalog::model::Oid;
 
 /// Rows that differ in what is asked for in one transaction, from which on the
@@ -22,57 +29,150 @@ const IMAGES: usize = 1000;
 /// Rows and values that are remembered of all tables.
 const REMEMBERED: usize = 400_000;
 
+/// Rows that may change while a table is read, and what is read still counts.
+const TOUCHED: usize = 20_000;
+
 /// What is known of the tables of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     relations: HashMap<Oid, Known>,
     remembered: usize,
+    /// Tables with rows of which it was not known what they were.
+    doubted: BTreeSet<Oid>,
+}
+
+/// The columns of a table as the log describes them, true for those of the
+/// replica identity.
+type Described = Arc<[(String, bool)]>;
+
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` before the log has told of the table.
+    columns: Option<Described>,
+    /// By key.
+    rows: HashMap<Vec<Sent>, Row>,
+    /// Where rows were read: what the reading saw, and the key's columns.
+    read: Option<(Snapshot, Vec<String>)>,
+    /// The rows that were told of since a reading began that still goes on.
+    touched: Option<HashSet<Vec<Sent>>>,
 }
 
 #[derive(Debug)]
-struct Known {
-    columns: Vec<(String, bool)>,
-    /// By key.
-    rows: HashMap<Vec<Sent>, Row>,
+struct Row {
+    /// Of the columns that are asked for and that the log does not tell.
+    cells: Vec<(Column, Cell)>,
+    /// It was read, and not told of since.
+    read: bool,
 }
-
-/// Of the columns that are asked for and that the log does not tell.
-type Row = Vec<(Column, Cell)>;
 
 impl Rows {
     /// A description is sent again when the table may have changed, by a rewrite of
     /// its values, too.
     pub(super) fn describe(&mut self, relation: Relation) {
-        self.forget(relation.oid);
-        let known = Known { columns: relation.columns, rows: HashMap::new() };
-        self.relations.insert(relation.oid, known);
+        let known = self.relations.entry(relation.oid).or_default();
+        let is_first = known.columns.is_none();
+        known.columns = Some(relation.columns.into());
+        if !is_first || !known.fits() {
+            self.forget(relation.oid);
+        }
     }
 
     /// Forgets the rows of a table: something happened that was not looked at.
     pub(super) fn forget(&mut self, relation: Oid) {
         if let Some(known) = self.relations.get_mut(&relation) {
-            self.remembered -= known.rows.values().map(size).sum::<usize>();
-            known.rows = HashMap::new();
+            if known.read.is_some() {
+                self.doubted.insert(relation);
+            }
+            self.remembered -= known.forget();
         }
     }
 
     pub(super) fn forget_all(&mut self) {
-        self.relations.values_mut().for_each(|known| known.rows = HashMap::new());
+        self.relations.values_mut().for_each(|known| {
+            known.forget();
+        });
         self.remembered = 0;
     }
 
-    /// Adds a change to those of its transaction. `routed` are the columns that
+    /// Something happened to tables of which the log did not tell yet.
+    pub(super) fn forget_undescribed(&mut self) {
+        for (table, known) in &mut self.relations {
+            if known.columns.is_none() {
+                self.remembered -= known.forget();
+                self.doubted.insert(*table);
+            }
+        }
+    }
+
+    /// Rows and values that are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered
+    }
+
+    /// Tables of which more should be known.
+    pub(super) fn take_doubted(&mut self) -> BTreeSet<Oid> {
+        std::mem::take(&mut self.doubted)
+    }
+
+    /// The rows of a table are about to be read. No transaction is being told,
+    /// and the reading sees all that were told before.
+    pub(super) fn begin(&mut self, table: Oid) {
+        self.relations.entry(table).or_default().touched = Some(HashSet::new());
+    }
+
+    /// They were not read, or not as promised.
+    pub(super) fn give_up(&mut self, table: Oid) {
+        if let Some(known) = self.relations.get_mut(&table) {
+            known.touched = None;
+        }
+    }
+
+    /// They were read.
+    pub(super) fn load(&mut self, table: Oid, loaded: Loaded) {
+        let Some(known) = self.relations.get_mut(&table) else { return };
+        // Else something happened meanwhile that was not looked at.
+        let Some(touched) = known.touched.take() else { return };
+        let Loaded { snapshot, key, columns, rows } = loaded;
+        known.read = Some((snapshot, key));
+        if !known.fits() {
+            known.read = None;
+            return;
+        }
+        known.rows.retain(|key, row| {
+            let kept = touched.contains(key);
+            if !kept {
+                self.remembered -= row.size();
+            }
+            kept
+        });
+        for (key, cells) in rows {
+            if touched.contains(&key) {
+                continue;
+            }
+            let cells = columns.iter().cloned().zip(cells).collect();
+            let row = Row { cells, read: true };
+            if self.remembered + row.size() > REMEMBERED {
+                return;
+            }
+            self.remembered += row.size();
+            let replaced = known.rows.insert(key, row);
+            self.remembered -= replaced.as_ref().map_or(0, Row::size);
+        }
+    }
+
+    /// Adds a change to those of the transaction `id`. `routed` are the columns that
     /// are asked for, true for those that must have certain values. False when
     /// every row of the table counts as changed from now on.
     pub(super) fn add(
         &mut self,
+        id: u32,
         change: &Change,
         routed: &[(Column, bool)],
         changes: &mut Changes,
     ) -> bool {
         let touched = changes.tables.entry(change.relation).or_default();
         if !touched.whole {
-            self.look(change, routed, touched);
+            self.look(id, change, routed, touched);
         }
         if touched.whole {
             // It may have been remembered otherwise.
@@ -81,7 +181,7 @@ impl Rows {
         !touched.whole
     }
 
-    fn look(&mut self, change: &Change, routed: &[(Column, bool)], touched: &mut Touched) {
+    fn look(&mut self, id: u32, change: &Change, routed: &[(Column, bool)], touched: &mut Touched) {
         let columns = routed.iter().map(|(column, _)| column);
         if touched.images.is_empty() {
             touched.columns = columns.cloned().collect();
@@ -90,29 +190,32 @@ impl Rows {
             touched.whole = true;
             return;
         }
-        let Some(known) = self.relations.get_mut(&change.relation) else {
+        let known = self.relations.get_mut(&change.relation);
+        let Some((known, described)) = known.and_then(Known::described) else {
             touched.whole = true;
             return;
         };
-        let key = known.key(change);
-        let before = key.as_ref().and_then(|(old, _)| known.rows.remove(old));
-        if let Some(before) = &before {
-            self.remembered -= size(before);
+        let key = Known::key(&described, change);
+        let before = key.as_ref().and_then(|(old, _)| known.take(id, old, &mut self.remembered));
+        if let Some((old, new)) = &key {
+            known.touch(old, new.as_ref());
         }
         let mut was = Vec::with_capacity(routed.len());
         let mut is = Vec::with_capacity(routed.len());
-        let mut now = Row::new();
+        let mut now = Vec::new();
+        let mut doubted = false;
         for (routed, routes) in routed {
             let (column, kind) = routed;
-            let Some(at) = known.columns.iter().position(|(name, _)| **name == **column) else {
+            let Some(at) = described.iter().position(|(name, _)| **name == **column) else {
                 was.push(Cell::Unknown);
                 is.push(Cell::Unknown);
                 continue;
             };
-            let is_key = known.columns.get(at).is_some_and(|(_, key)| *key);
+            let is_key = described.get(at).is_some_and(|(_, key)| *key);
             let remembered = || {
                 let row = before.as_ref()?;
-                row.iter().find(|(known, _)| known == routed).map(|(_, cell)| cell.clone())
+                let cell = row.cells.iter().find(|(known, _)| known == routed);
+                cell.map(|(_, cell)| cell.clone())
             };
             let new = change.new.as_ref().map(|cells| read(cells.get(at), *kind));
             let old = match &change.old {
@@ -131,8 +234,12 @@ impl Rows {
             if let Some(new) = new.as_ref().filter(told) {
                 now.push((routed.clone(), new.clone()));
             }
+            doubted |= *routes && old == Cell::Unknown;
             was.push(old);
             is.push(new.unwrap_or(Cell::Unknown));
+        }
+        if doubted && change.old != Old::Absent {
+            self.doubted.insert(change.relation);
         }
         if change.old != Old::Absent {
             touched.note(routed, true, was);
@@ -145,17 +252,20 @@ impl Rows {
                 self.forget_all();
             }
             if let Some(known) = self.relations.get_mut(&change.relation) {
-                self.remembered += size(&now);
-                let replaced = known.rows.insert(new, now);
-                self.remembered -= replaced.as_ref().map_or(0, size);
+                let row = Row { cells: now, read: false };
+                self.remembered += row.size();
+                let replaced = known.rows.insert(new, row);
+                self.remembered -= replaced.as_ref().map_or(0, Row::size);
             }
         }
     }
 }
 
-/// What a remembered row counts.
-fn size(row: &Row) -> usize {
-    1 + row.len()
+impl Row {
+    /// What a remembered row counts.
+    fn size(&self) -> usize {
+        1 + self.cells.len()
+    }
 }
 
 fn read(cell: Option<&Sent>, kind: KeyKind) -> Cell {
@@ -192,13 +302,51 @@ impl Touched {
 }
 
 impl Known {
+    /// With its columns, once the log has described them.
+    fn described(&mut self) -> Option<(&mut Self, Described)> {
+        let columns = self.columns.clone()?;
+        Some((self, columns))
+    }
+
+    /// Whether what was read has the keys that the log tells.
+    fn fits(&self) -> bool {
+        let (Some(columns), Some((_, key))) = (&self.columns, &self.read) else { return true };
+        let told = columns.iter().filter(|(_, key)| *key).map(|(name, _)| name);
+        told.eq(key)
+    }
+
+    /// How much that was.
+    fn forget(&mut self) -> usize {
+        self.read = None;
+        self.touched = None;
+        std::mem::take(&mut self.rows).values().map(Row::size).sum()
+    }
+
+    /// Takes what is remembered of a row that the transaction `id` changes.
+    fn take(&mut self, id: u32, key: &[Sent], remembered: &mut usize) -> Option<Row> {
+        let row = self.rows.remove(key)?;
+        *remembered -= row.size();
+        // The reading saw that already, and so not what was before.
+        let is_late = row.read && self.read.as_ref().is_none_or(|(seen, _)| seen.sees(id));
+        (!is_late).then_some(row)
+    }
+
+    fn touch(&mut self, old: &[Sent], new: Option<&Vec<Sent>>) {
+        let Some(touched) = &mut self.touched else { return };
+        touched.insert(old.to_vec());
+        touched.extend(new.cloned());
+        if touched.len() > TOUCHED {
+            self.touched = None;
+        }
+    }
+
     /// The key of the row as it was and as it is, where it has one.
-    fn key(&self, change: &Change) -> Option<(Vec<Sent>, Option<Vec<Sent>>)> {
-        if !self.columns.iter().any(|(_, key)| *key) {
+    fn key(columns: &[(String, bool)], change: &Change) -> Option<(Vec<Sent>, Option<Vec<Sent>>)> {
+        if !columns.iter().any(|(_, key)| *key) {
             return None;
         }
         let pick = |cells: &[Sent]| {
-            let keyed = self.columns.iter().zip(cells).filter(|((_, key), _)| *key);
+            let keyed = columns.iter().zip(cells).filter(|((_, key), _)| *key);
             keyed
                 .map(|(_, cell)| match cell {
                     Sent::Unchanged => None,
@@ -235,7 +383,7 @@ mod tests {
         let tenant = ("tenant".into(), KeyKind::Integer);
         let mut changes = Changes::default();
         let change = Change { relation: 1, old, new };
-        rows.add(&change, &[(tenant, true)], &mut changes);
+        rows.add(5, &change, &[(tenant, true)], &mut changes);
         let touched = changes.tables.remove(&1).expect("is touched");
         assert!(!touched.whole);
         let mut values = Vec::new();
@@ -298,20 +446,111 @@ mod tests {
             Change { relation: 1, old: Old::SameKey, new: Some(vec![text(id), text(tenant)]) }
         };
         let mut changes = Changes::default();
-        assert!(rows.add(&update(1, 5), &[(tenant.clone(), true)], &mut changes));
+        assert!(rows.add(5, &update(1, 5), &[(tenant.clone(), true)], &mut changes));
         let mut changes = Changes::default();
         for id in 2..=IMAGES {
-            assert!(rows.add(&update(id, id), &[(tenant.clone(), true)], &mut changes));
+            assert!(rows.add(5, &update(id, id), &[(tenant.clone(), true)], &mut changes));
         }
-        assert!(!rows.add(&update(0, 0), &[(tenant.clone(), true)], &mut changes));
-        assert!(!rows.add(&update(1, 7), &[(tenant.clone(), true)], &mut changes));
+        assert!(!rows.add(5, &update(0, 0), &[(tenant.clone(), true)], &mut changes));
+        assert!(!rows.add(5, &update(1, 7), &[(tenant.clone(), true)], &mut changes));
         assert_eq!(rows.remembered, 0);
         // Another column is asked for in the middle of a transaction.
         let mut changes = Changes::default();
-        assert!(rows.add(&update(1, 5), &[(tenant.clone(), true)], &mut changes));
+        assert!(rows.add(5, &update(1, 5), &[(tenant.clone(), true)], &mut changes));
         let other: Column = ("id".into(), KeyKind::Integer);
         let both = [(tenant.clone(), true), (other, true)];
-        assert!(!rows.add(&update(1, 6), &both, &mut changes));
+        assert!(!rows.add(5, &update(1, 6), &both, &mut changes));
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "8"]))), None);
+    }
+
+    /// Rows `(id, tenant)` that a reading found.
+    fn loaded(snapshot: &str, rows: &[[&'static str; 2]]) -> Loaded {
+        let row = |[id, tenant]: &[&'static str; 2]| {
+            let value = KeyKind::Integer.value(tenant).expect("a number");
+            (cells(&[id]), vec![Cell::Value(value)])
+        };
+        Loaded {
+            snapshot: Snapshot::parse(snapshot).expect("parses"),
+            key: vec!["id".to_owned()],
+            columns: vec![("tenant".into(), KeyKind::Integer)],
+            rows: rows.iter().map(row).collect(),
+        }
+    }
+
+    /// Transaction 5 is the one that `touch` is told of.
+    const BEFORE: &str = "5:5:";
+    const AFTER: &str = "6:6:";
+
+    #[test]
+    fn what_was_read_is_what_a_row_was() {
+        let mut rows = Rows::default();
+        rows.begin(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"], ["2", "8"]]));
+        let columns = vec![("id".to_owned(), true), ("tenant".to_owned(), false)];
+        rows.describe(Relation { oid: 1, columns: columns.clone() });
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "9"]))), Some(vec![7, 9]));
+        assert_eq!(touch(&mut rows, Old::Key(cells(&["2", "NULL"])), None), Some(vec![8]));
+        assert_eq!(touch(&mut rows, Old::Key(cells(&["2", "NULL"])), None), None);
+        assert_eq!(rows.take_doubted(), BTreeSet::from([1]));
+        assert_eq!(rows.remembered(), 2);
+        // Its values may have been rewritten.
+        rows.describe(Relation { oid: 1, columns });
+        assert_eq!((touch(&mut rows, Old::SameKey, Some(cells(&["1", "9"])))), None);
+    }
+
+    #[test]
+    fn what_was_read_too_late_is_not_believed() {
+        let mut rows = table(false);
+        rows.begin(1);
+        rows.load(1, loaded(AFTER, &[["1", "7"]]));
+        // The reading has seen this one already.
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "7"]))), None);
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "8"]))), Some(vec![7, 8]));
+    }
+
+    #[test]
+    fn what_was_told_meanwhile_counts() {
+        let mut rows = table(false);
+        assert_eq!(touch(&mut rows, Old::Absent, Some(cells(&["9", "3"]))), Some(vec![3]));
+        rows.begin(1);
+        assert_eq!(touch(&mut rows, Old::Absent, Some(cells(&["1", "7"]))), Some(vec![7]));
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["2", "8"]))), None);
+        assert_eq!(touch(&mut rows, Old::Key(cells(&["3", "NULL"])), None), None);
+        rows.load(1, loaded(BEFORE, &[["2", "1"], ["3", "1"], ["4", "1"]]));
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "7"]))), Some(vec![7]));
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["2", "8"]))), Some(vec![8]));
+        assert_eq!(touch(&mut rows, Old::Key(cells(&["3", "NULL"])), None), None);
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["4", "2"]))), Some(vec![1, 2]));
+        // It was there before, and the reading did not find it.
+        assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["9", "3"]))), None);
+    }
+
+    #[test]
+    fn a_reading_of_what_was_forgotten_counts_for_nothing() {
+        let columns = |key: bool| vec![("id".to_owned(), key), ("tenant".to_owned(), !key)];
+        let mut rows = table(false);
+        rows.begin(1);
+        rows.forget(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert_eq!(rows.remembered(), 0);
+        rows.begin(1);
+        rows.give_up(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert_eq!(rows.remembered(), 0);
+        // Another key than the log tells, before and after it is described.
+        let mut rows = Rows::default();
+        rows.begin(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        rows.describe(Relation { oid: 1, columns: columns(false) });
+        assert_eq!(rows.remembered(), 0);
+        rows.begin(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert_eq!(rows.remembered(), 0);
+        // Objects changed, and nobody knows whether this one did.
+        let mut rows = Rows::default();
+        rows.begin(1);
+        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        rows.forget_undescribed();
+        assert_eq!((rows.remembered(), rows.take_doubted()), (0, BTreeSet::from([1])));
     }
 }

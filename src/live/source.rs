@@ -16,14 +16,16 @@
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::pgoutput::{self, Malformed, Message};
+use super::preload::Preload;
 use super::publication::{self, Coverage};
-use super::router::{Changes, Log, Router};
+use super::router::{Changes, Log, Router, Unseen};
+use super::routes::Column;
 use super::rows::Rows;
 use crate::catalog::changes::PUBLICATION;
 use crate::catalog::model::Oid;
@@ -72,6 +74,8 @@ impl SourceError {
 pub(super) struct SourceCounts {
     pub(super) streaming: AtomicBool,
     pub(super) commits: AtomicU64,
+    /// Rows and values that are remembered.
+    pub(super) rows: AtomicUsize,
     /// Times that everybody had to read again.
     pub(super) gaps: AtomicU64,
     /// The place in the log that all is told up to.
@@ -134,13 +138,38 @@ impl Source {
         self.counts.streaming.store(true, Ordering::Relaxed);
         self.router.tell_log(Log::Followed);
         tracing::info!(slot, "live queries follow the log");
-        let mut reader =
-            Reader { source: self, rows: Rows::default(), open: None, unknown: HashSet::new() };
+        let mut reader = Reader {
+            source: self,
+            rows: Rows::default(),
+            open: None,
+            unknown: HashSet::new(),
+            objects: self.router.objects(),
+        };
         let mut covering: Option<Covering> = Some(self.cover());
         let mut check = Instant::now() + UNUSED;
         let mut again: Option<Instant> = None;
         let mut tell: Option<Instant> = None;
+        let mut preload = Preload::new(self.pg.clone());
+        let mut before = Unseen::default();
         loop {
+            reader.look_at_objects();
+            reader.rows.take_doubted().into_iter().for_each(|table| preload.ask(table));
+            self.counts.rows.store(reader.rows.remembered(), Ordering::Relaxed);
+            if reader.open.is_none()
+                && let Some(table) = preload.next()
+            {
+                let columns = self.router.routed(table).unwrap_or_default();
+                let columns: Vec<Column> = columns
+                    .into_iter()
+                    .filter_map(|(column, routes)| routes.then_some(column))
+                    .collect();
+                if !columns.is_empty() {
+                    before = self.router.unseen();
+                    reader.rows.begin(table);
+                    preload.start(table, columns);
+                }
+            }
+            let due = at(preload.due());
             let retry = at(again);
             let told = at(tell);
             let is_idle = covering.is_none();
@@ -175,6 +204,7 @@ impl Source {
                             if self.router.cover(&coverage, unknown) {
                                 // Something may have happened to rows unseen.
                                 reader.rows.forget_all();
+                                self.router.leaves().into_iter().for_each(|leaf| preload.ask(leaf));
                             }
                         }
                         Err(error) => {
@@ -183,6 +213,18 @@ impl Source {
                         }
                     }
                 }
+                (table, loaded) = preload.read() => match loaded {
+                    Some(loaded) if before.is_seen_by(&loaded.snapshot) => {
+                        reader.rows.load(table, loaded);
+                    }
+                    // Something was told before that nobody sees yet.
+                    Some(_) => {
+                        reader.rows.give_up(table);
+                        preload.ask(table);
+                    }
+                    None => reader.rows.give_up(table),
+                },
+                () = due => {}
                 () = told => {
                     tell = None;
                     self.router.tell_doubts();
@@ -236,6 +278,8 @@ struct Reader<'a> {
     open: Option<Open>,
     /// Tables that nothing is known of until the next look.
     unknown: HashSet<Oid>,
+    /// How often objects have changed.
+    objects: u64,
 }
 
 /// The transaction that is being told.
@@ -256,6 +300,15 @@ impl Open {
 }
 
 impl Reader<'_> {
+    /// The log describes a table again when it was changed, but not one of which
+    /// it has told nothing.
+    fn look_at_objects(&mut self) {
+        let objects = self.source.router.objects();
+        if std::mem::replace(&mut self.objects, objects) != objects {
+            self.rows.forget_undescribed();
+        }
+    }
+
     /// True when a transaction is complete.
     fn take(&mut self, message: bytes::Bytes, sent: i64) -> Result<bool, SourceError> {
         if let (Some(relation), Some(open)) = (pgoutput::relation_of(&message), &self.open)
@@ -265,6 +318,7 @@ impl Reader<'_> {
         }
         match pgoutput::decode(message)? {
             Message::Begin { id } => {
+                self.look_at_objects();
                 self.open = Some(Open::new(id));
             }
             Message::Relation(relation) => self.rows.describe(relation),
@@ -278,7 +332,7 @@ impl Reader<'_> {
                     open.changes.tables.entry(change.relation).or_default().whole = true;
                     open.whole.insert(change.relation);
                     self.rows.forget(change.relation);
-                } else if !self.rows.add(&change, &routed, &mut open.changes) {
+                } else if !self.rows.add(open.id, &change, &routed, &mut open.changes) {
                     open.whole.insert(change.relation);
                 }
             }

@@ -115,6 +115,7 @@ pub struct EngineSnapshot {
     pub tables_triggers: u64,
     pub tables_polled: u64,
     pub live_streaming: u64,
+    pub live_remembered: u64,
     pub live_commits: u64,
     pub live_gaps: u64,
     pub live_place: u64,
@@ -388,7 +389,7 @@ const POOL_COUNTERS: [(PoolFamily, &str); 5] = [
     ),
 ];
 
-const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 16] = [
+const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 17] = [
     ("subscriptions", "Subscriptions that are kept current", |e| e.subscriptions),
     (
         "event_triggers_undelivered",
@@ -418,6 +419,11 @@ const ENGINE_GAUGES: [(&str, &str, Read<EngineSnapshot>); 16] = [
     ("live_unshareable_operations", "Operations whose subscriptions share no reading", |e| {
         e.unshareable
     }),
+    (
+        "live_remembered",
+        "Rows and values that are remembered to tell whom a change concerns",
+        |e| e.live_remembered,
+    ),
     ("plan_cache_entries", "Compiled operations kept", |e| e.plan_entries),
     ("plan_cache_bytes", "Memory of compiled operations", |e| e.plan_bytes),
     ("response_cache_entries", "Answers kept in this process", |e| e.answer_entries),

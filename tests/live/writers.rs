@@ -139,3 +139,37 @@ async fn a_table_without_replica_identity_is_polled_and_stays_writable() {
     server.sql("update logs set line = 'four'").await;
     until_state(&mut client, "logs", &json!([{"line": "four"}])).await;
 }
+
+/// What happened while a table was not published is found, though it is
+/// published again before anybody has looked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_not_published_for_a_moment_is_read_again() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "n", NOTES).await;
+    client.json().await;
+    server.until_woken(1).await;
+    for (body, statements) in [
+        ("dropped", &["alter publication ringfence_live drop table notes; UPDATE"][..]),
+        (
+            "back at once",
+            &["alter publication ringfence_live drop table notes; UPDATE;
+               alter publication ringfence_live add table notes"],
+        ),
+        (
+            "inserts alone",
+            &[
+                "alter publication ringfence_live set (publish = 'insert')",
+                "UPDATE",
+                "alter publication ringfence_live set (publish = 'insert, update, delete, truncate')",
+            ],
+        ),
+    ] {
+        for statement in statements {
+            let update = format!("update notes set body = '{body}' where id = 1");
+            server.sql(&statement.replace("UPDATE", &update)).await;
+        }
+        until_state(&mut client, "notes", &json!([{"body": body}])).await;
+        server.until_woken(1).await;
+    }
+}
