@@ -67,6 +67,9 @@ pub enum Obstacle {
     Unlogged,
     /// Some of its text is equal in other ways than by its bytes.
     Collation,
+    /// A generated column belongs to its replica identity, and the log does not tell
+    /// of those.
+    Generated,
     /// Its rows have no replica identity: were it published, every UPDATE and
     /// DELETE on it would fail.
     Identity,

@@ -32,6 +32,12 @@ part as (
              select from pg_catalog.pg_attribute a
              join pg_catalog.pg_collation l on l.oid = a.attcollation
              where a.attrelid = c.oid and not a.attisdropped and not l.collisdeterministic) then 'collation'
+           -- The log does not tell them.
+           when exists (
+             select from pg_catalog.pg_attribute a
+             join pg_catalog.pg_index x on x.indrelid = c.oid and a.attnum = any (x.indkey::int2[])
+               and case c.relreplident when 'd' then x.indisprimary when 'i' then x.indisreplident end
+             where a.attrelid = c.oid and a.attgenerated <> '' and not a.attisdropped) then 'generated'
            when c.relkind = 'r' and not case c.relreplident
              when 'f' then true
              when 'd' then exists (

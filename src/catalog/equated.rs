@@ -120,7 +120,7 @@ fn column_of(mut tokens: &[Token]) -> Option<String> {
 /// The setting of which a value is the text, read as another type or null
 /// where it is empty.
 fn setting_of(tokens: &[Token]) -> Option<String> {
-    let mut value = Value { tokens };
+    let mut value = Value { tokens, converted: false };
     let setting = value.value()?;
     value.tokens.is_empty().then_some(setting)
 }
@@ -131,6 +131,8 @@ fn setting_of(tokens: &[Token]) -> Option<String> {
 /// `auth.uid()` is not among them: a schema of that name may be somebody else's.
 struct Value<'a> {
     tokens: &'a [Token],
+    /// It went through a type that spells values in one way.
+    converted: bool,
 }
 
 impl<'a> Value<'a> {
@@ -197,11 +199,16 @@ impl<'a> Value<'a> {
     }
 
     /// To types whose values are the text, for those that are values at all.
+    /// `'007'::int::text` is another text.
     fn casts(&mut self) -> Option<()> {
         while self.is_next(&TokenKind::Cast) {
             self.next()?;
             let ty = self.next()?;
-            if !ty.is_any(&["text", "uuid", "integer", "bigint", "smallint"]) {
+            if ty.is("text") {
+                (!self.converted).then_some(())?;
+            } else if ty.is_any(&["uuid", "integer", "bigint", "smallint"]) {
+                self.converted = true;
+            } else {
                 return None;
             }
         }
@@ -234,6 +241,12 @@ mod tests {
             ),
             ("((a = current_setting('a.b'::text)) OR b)", ""),
             ("(NOT (a = current_setting('a.b'::text)))", ""),
+            ("(a = (((current_setting('a.b'::text, true))::uuid)::text))", ""),
+            (
+                "(a = ( SELECT ((NULLIF(current_setting('a.b'::text), ''::text))::integer)::text))",
+                "",
+            ),
+            ("(a = ((current_setting('a.b'::text))::integer)::bigint)", "a=a.b"),
             ("(a = lower(current_setting('a.b'::text)))", ""),
             ("(a = (current_setting('a.b'::text))::character varying(2))", ""),
             ("(a = NULLIF('x'::text, current_setting('a.b'::text)))", ""),

@@ -82,6 +82,7 @@ func as materialized (
   select p.oid, p.pronamespace, p.proname, p.proowner, p.prokind, p.provolatile, p.prosecdef,
          p.proretset, p.prorettype, p.prosrc, p.prosqlbody, p.proconfig, p.proacl, l.lanname,
          p.proargnames, p.proargtypes, p.proallargtypes, p.proargmodes, p.pronargdefaults,
+         p.proargdefaults,
          m.extname
   from pg_proc p
   join user_schema s on s.oid = p.pronamespace
@@ -209,9 +210,9 @@ select json_build_object(
     from pg_rewrite w
     join rel r on r.oid = w.ev_class),
   'expressions', (
-    select json_agg(json_build_object('oid', e.oid, 'object', e.object, 'text', e.text) order by e.oid)
+    select json_agg(json_build_object('oid', e.oid, 'object', e.object, 'text', e.text, 'domain', e.domain) order by e.oid)
     from (
-      select d.oid, pg_get_expr(d.adbin, d.adrelid) as text,
+      select d.oid, pg_get_expr(d.adbin, d.adrelid) as text, false as domain,
              format('default of %s.%I', d.adrelid::regclass, a.attname) as object
       from pg_attrdef d
       join rel r on r.oid = d.adrelid
@@ -219,15 +220,16 @@ select json_build_object(
       where d.adbin::text ~ (select pattern from reader)
          or exists (select from call c where c.classid = 'pg_attrdef'::regclass and c.objid = d.oid)
       union all
-      select k.oid, pg_get_expr(k.conbin, k.conrelid),
+      select k.oid, pg_get_expr(k.conbin, k.conrelid), k.contypid <> 0,
              format('constraint %I on %s', k.conname,
                case when k.conrelid <> 0 then k.conrelid::regclass::text else k.contypid::regtype::text end)
       from pg_constraint k
       where k.contype = 'c' and k.connamespace in (select oid from user_schema)
         and (k.conbin::text ~ (select pattern from reader)
+          or k.contypid <> 0 and k.conbin::text ~ (select pattern from restless)
           or exists (select from call c where c.classid = 'pg_constraint'::regclass and c.objid = k.oid))
       union all
-      select t.oid, pg_get_triggerdef(t.oid),
+      select t.oid, pg_get_triggerdef(t.oid), false,
              format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
       from pg_trigger t join rel r on r.oid = t.tgrelid
       where not t.tgisinternal
@@ -239,6 +241,7 @@ select json_build_object(
       'kind', f.prokind, 'volatility', f.provolatile, 'definer', f.prosecdef,
       'set', f.proretset, 'returns', f.prorettype, 'extension', f.extname,
       'comment', obj_description(f.oid, 'pg_proc'), 'defaults', f.pronargdefaults,
+      'default_text', pg_get_expr(f.proargdefaults, 0),
       'args', case when f.extname is null then
         (select json_agg(json_build_array(f.proargnames[a.n], a.type, coalesce(f.proargmodes[a.n], 'i'))
                 order by a.n)
@@ -253,6 +256,17 @@ select json_build_object(
   'calls', (
     select json_agg(json_build_array(c.objid, c.func) order by c.objid, c.func)
     from (select distinct objid, func from call where func >= 16384) c),
+  -- What calls functions without naming them.
+  'operators', (
+    select json_agg(json_build_array(o.oprname, o.oprcode::oid, m.extname) order by o.oid)
+    from pg_operator o
+    left join member m on m.classid = 'pg_operator'::regclass and m.objid = o.oid
+    where o.oid >= 16384 and o.oprcode <> 0),
+  'casts', (
+    select json_agg(c.castfunc order by c.oid)
+    from pg_cast c
+    left join member m on m.classid = 'pg_cast'::regclass and m.objid = c.oid
+    where c.castfunc >= 16384 and m.objid is null),
   'extension_functions', (
     select json_object_agg(x.extname, x.names order by x.extname)
     from (select m.extname, json_agg(distinct p.proname) as names

@@ -141,6 +141,8 @@ struct Document<'a> {
     #[serde(borrow)]
     functions: List<FunctionRow<'a>>,
     calls: List<(Id, Id)>,
+    operators: List<(String, Id, Option<String>)>,
+    casts: List<Id>,
     extension_functions: Option<HashMap<String, Vec<String>>>,
     #[serde(borrow)]
     types: List<TypeRow<'a>>,
@@ -257,6 +259,7 @@ struct ExpressionRow<'a> {
     object: String,
     #[serde(borrow)]
     text: Cow<'a, str>,
+    domain: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -279,6 +282,7 @@ struct FunctionRow<'a> {
     extension: Option<Cow<'a, str>>,
     comment: Option<String>,
     defaults: u16,
+    default_text: Option<String>,
     /// Name, type and mode (`proargmodes`).
     #[serde(borrow)]
     args: List<(Option<Cow<'a, str>>, Id, char)>,
@@ -494,6 +498,17 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
     let mut sources = settings::Sources {
         calls,
         extension_functions: document.extension_functions.unwrap_or_default(),
+        operators: document
+            .operators
+            .into_iter()
+            .flatten()
+            .map(|(symbol, function, extension)| settings::Operator {
+                symbol,
+                function: function.0,
+                extension,
+            })
+            .collect(),
+        unnamed: document.casts.into_iter().flatten().map(|function| function.0).collect(),
         ..settings::Sources::default()
     };
     for row in document.rules.into_iter().flatten() {
@@ -506,6 +521,7 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
         sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: row.select.then_some(row.table.0),
+            domain: false,
             object: row.object,
             text: row.text.unwrap_or_default(),
         });
@@ -514,6 +530,7 @@ fn build(document: Document<'_>) -> Result<Catalog, CatalogError> {
         sources.texts.push(settings::Source {
             oid: row.oid.0,
             view: None,
+            domain: row.domain,
             object: row.object,
             text: row.text.into_owned(),
         });
@@ -817,6 +834,7 @@ fn add_functions(
                     })
                     .collect(),
                 defaults: row.defaults,
+                default_text: row.default_text,
                 body: row.body,
                 config: row.config.iter().flatten().filter_map(|text| assignment(text)).collect(),
                 acl: acl(row.acl),

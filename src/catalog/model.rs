@@ -344,6 +344,8 @@ pub struct Function {
     pub args: Vec<Argument>,
     /// How many of the last input arguments have a default.
     pub defaults: u16,
+    /// Their expressions.
+    pub default_text: Option<String>,
     /// Source text; only of SQL and PL/pgSQL.
     pub body: Option<String>,
     /// `SET name = value` clauses of the function.

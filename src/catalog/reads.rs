@@ -64,6 +64,10 @@ pub struct Reads {
     /// Functions that may be Postgres' own, and the key words that read the
     /// clock.
     pub built_ins: BTreeSet<String>,
+    /// Signs of operators, together where they stand together.
+    pub operators: BTreeSet<String>,
+    /// Names after a dot: columns, or functions of the row before it.
+    pub fields: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -212,6 +216,8 @@ impl Reads {
         self.sets_session |= other.sets_session;
         self.restless |= other.restless;
         self.built_ins.extend(other.built_ins);
+        self.operators.extend(other.operators);
+        self.fields.extend(other.fields);
     }
 }
 
@@ -308,7 +314,15 @@ impl<'a> Analysis<'a> {
                     self.out.built_ins.insert("now".to_owned());
                 }
             }
+            if let TokenKind::Operator(signs) = &token.kind {
+                self.out.operators.insert(signs.clone());
+            }
             let Some(name) = token.name() else { continue };
+            if self.before(index).is_some_and(|before| before.kind == TokenKind::Dot)
+                && self.kind(index + 1) != Some(&TokenKind::Open)
+            {
+                self.out.fields.insert(name.to_owned());
+            }
             self.out.restless |= token.is_any(&CLOCKS)
                 || (self.kind(index + 1) == Some(&TokenKind::Open) && is_restless(name));
             if OPENERS.contains(&name)

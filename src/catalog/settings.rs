@@ -32,13 +32,30 @@ pub(super) struct Sources {
     pub(super) extension_functions: HashMap<String, Vec<String>>,
     /// View definitions, rules, defaults, checks, triggers.
     pub(super) texts: Vec<Source>,
+    /// Those that are not Postgres' own.
+    pub(super) operators: Vec<Operator>,
+    /// Functions of casts, which any text may call without naming them.
+    pub(super) unnamed: Vec<Oid>,
 }
+
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) symbol: String,
+    pub(super) function: Oid,
+    pub(super) extension: Option<String>,
+}
+
+/// Operators that SQL uses without writing them: IN, CASE, DISTINCT, LIKE,
+/// ORDER BY and so on.
+const IMPLICIT: [&str; 10] = ["=", "<>", "<", "<=", ">", ">=", "~~", "!~~", "~~*", "!~~*"];
 
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) oid: Oid,
     /// The view that the text defines.
     pub(super) view: Option<Oid>,
+    /// It is the check of a domain, which every cast to that one runs.
+    pub(super) domain: bool,
     /// As SQL names what has the text.
     pub(super) object: String,
     pub(super) text: String,
@@ -91,6 +108,8 @@ enum Seen {
     Relation { oid: Oid, checked_as: As, user: As, deciding: bool },
     Policy { relation: Oid, index: usize, checked_as: As, user: As },
     Function { oid: Oid, user: As, deciding: bool },
+    Defaults { oid: Oid, user: As, deciding: bool },
+    Domains { user: As, deciding: bool },
 }
 
 struct Analysis<'a> {
@@ -98,6 +117,17 @@ struct Analysis<'a> {
     functions: &'a HashMap<Oid, Function>,
     calls: &'a HashMap<Oid, Vec<Oid>>,
     bodies: HashMap<Oid, Reads>,
+    /// Of functions' arguments.
+    defaults: HashMap<Oid, Reads>,
+    /// What domains check, and the functions that a text may call without
+    /// naming them.
+    domains: Reads,
+    checks: Vec<Oid>,
+    unnamed: Vec<Oid>,
+    /// With the operators that are written, and those whose functions nobody
+    /// has read.
+    operators: Vec<(&'a str, Oid)>,
+    opaque_operators: Vec<&'a str>,
     /// By relation and position.
     policies: HashMap<(Oid, usize), Reads>,
     /// Rules of views by view.
@@ -171,6 +201,8 @@ struct Found {
     select: Vec<(Oid, SettingsRead)>,
     global: SettingsRead,
     attached: Vec<Attached>,
+    /// Functions that the checks of domains call.
+    checks: Vec<Oid>,
 }
 
 impl Found {
@@ -187,6 +219,7 @@ impl Found {
             select: Vec::new(),
             global: SettingsRead::nothing(),
             attached: Vec::new(),
+            checks: analysis.checks.clone(),
         };
         for function in catalog.functions.values() {
             let mut walk = Walk::new(analysis);
@@ -196,7 +229,10 @@ impl Found {
                 oid: function.oid,
                 dynamic: body.is_some_and(|body| body.dynamic_sql),
                 sets_session: body.is_some_and(|body| body.sets_session),
-                mentions: body.map(|body| analysis.mentioned(body)).unwrap_or_default(),
+                mentions: {
+                    let texts = body.into_iter().chain(analysis.defaults.get(&function.oid));
+                    texts.flat_map(|text| analysis.mentioned(text)).collect()
+                },
                 reads: body.map(|body| analysis.read_by(body)).unwrap_or_default(),
                 settings: walk.read.clone(),
             });
@@ -280,6 +316,14 @@ impl Found {
                 table.policies.clone_from(&relation.policies);
             }
         }
+        for relation in catalog.relations.values_mut() {
+            if is_view(relation.kind) {
+                relation.calls.extend(&self.checks);
+            }
+            for policy in &mut relation.policies {
+                policy.calls.extend(&self.checks);
+            }
+        }
         catalog.settings = self.global;
         catalog.attached = self.attached;
     }
@@ -312,6 +356,12 @@ impl<'a> Analysis<'a> {
             functions: &catalog.functions,
             calls: &sources.calls,
             bodies: HashMap::new(),
+            defaults: HashMap::new(),
+            domains: Reads::default(),
+            checks: Vec::new(),
+            unnamed: sources.unnamed.clone(),
+            operators: Vec::new(),
+            opaque_operators: Vec::new(),
             policies: HashMap::new(),
             views: HashMap::new(),
             functions_named: HashMap::new(),
@@ -321,6 +371,9 @@ impl<'a> Analysis<'a> {
         };
         for function in catalog.functions.values() {
             analysis.functions_named.entry(&function.name).or_default().push(function);
+            if let Some(text) = &function.default_text {
+                analysis.defaults.insert(function.oid, reads(text, context));
+            }
             if let Some(body) = &function.body {
                 let plpgsql = function.language.as_ref() == "plpgsql";
                 let context = Context {
@@ -351,6 +404,21 @@ impl<'a> Analysis<'a> {
                 analysis.views.entry(view).or_default().merge(reads(&source.text, context));
             }
         }
+        for source in sources.texts.iter().filter(|source| source.domain) {
+            analysis.domains.merge(reads(&source.text, context));
+            analysis.checks.extend(sources.calls.get(&source.oid).into_iter().flatten());
+        }
+        analysis.unnamed.extend(&analysis.checks);
+        for operator in &sources.operators {
+            match &operator.extension {
+                Some(extension) if reviewed(extension) => {}
+                Some(_) => analysis.opaque_operators.push(&operator.symbol),
+                None if IMPLICIT.contains(&operator.symbol.as_str()) => {
+                    analysis.unnamed.push(operator.function);
+                }
+                None => analysis.operators.push((&operator.symbol, operator.function)),
+            }
+        }
         for (extension, names) in &sources.extension_functions {
             if !reviewed(extension) {
                 analysis.opaque.extend(names.iter().map(String::as_str));
@@ -361,9 +429,17 @@ impl<'a> Analysis<'a> {
 }
 
 impl Analysis<'_> {
-    /// Functions that a text may mean by the names it calls.
+    /// Functions that a text may mean by the names it calls, or call by operators,
+    /// as fields of a row, by casts and by the checks of domains.
     fn mentioned(&self, text: &Reads) -> Vec<Oid> {
-        let mut out = Vec::new();
+        let mut out = self.unnamed.clone();
+        let written = |symbol: &str| text.operators.iter().any(|signs| signs.contains(symbol));
+        let operators = self.operators.iter().filter(|(symbol, _)| written(symbol));
+        out.extend(operators.map(|(_, function)| *function));
+        for name in &text.fields {
+            let named = self.functions_named.get(name.as_str());
+            out.extend(named.into_iter().flatten().map(|function| function.oid));
+        }
         for call in &text.calls {
             let named = self.functions_named.get(call.name.as_str());
             let fits = |function: &&&Function| {
@@ -434,6 +510,7 @@ impl<'a> Walk<'a> {
         if let Some(text) = self.analysis.views.get(&view.oid) {
             self.text(text, user);
         }
+        self.domains(user);
         for function in &view.calls {
             self.function(*function, user);
         }
@@ -454,6 +531,7 @@ impl<'a> Walk<'a> {
             self.read.add(text);
             self.steady(text);
         }
+        self.domains(user);
         if !policy.reads.is_empty() {
             self.unsteady(|| {
                 format!("a policy of {}.{} reads other tables", relation.schema, relation.name)
@@ -491,6 +569,11 @@ impl<'a> Walk<'a> {
 
     fn function(&mut self, oid: Oid, user: As) {
         let Some(function) = self.analysis.functions.get(&oid) else { return };
+        if let Some(defaults) = self.analysis.defaults.get(&oid)
+            && self.seen.insert(Seen::Defaults { oid, user, deciding: self.deciding })
+        {
+            self.text(defaults, user);
+        }
         let user = if function.security_definer { Some(function.owner) } else { user };
         let deciding = self.deciding;
         if !self.seen.insert(Seen::Function { oid, user, deciding }) {
@@ -536,10 +619,27 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What the checks of domains read, which nothing that casts to them names.
+    fn domains(&mut self, user: As) {
+        if !self.seen.insert(Seen::Domains { user, deciding: self.deciding }) {
+            return;
+        }
+        self.read.add(&self.analysis.domains);
+        self.steady(&self.analysis.domains);
+        for function in &self.analysis.checks {
+            self.function(*function, user);
+        }
+    }
+
     /// What a text reads by itself, and the functions that it names.
     fn text(&mut self, text: &Reads, user: As) {
         self.read.add(text);
         self.steady(text);
+        self.domains(user);
+        let written = |symbol: &&str| text.operators.iter().any(|signs| signs.contains(*symbol));
+        if self.analysis.opaque_operators.iter().any(written) {
+            self.read.closed = false;
+        }
         for call in &text.calls {
             if self.analysis.opaque.contains(call.name.as_str()) {
                 self.read.closed = false;

@@ -79,6 +79,52 @@ fn continues_ident(c: char) -> bool {
     starts_ident(c) || c.is_ascii_digit() || c == '$'
 }
 
+/// Longer names are cut.
+const NAME_BYTES: usize = 63;
+
+fn clipped(name: &str) -> &str {
+    let mut end = name.len().min(NAME_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or(name)
+}
+
+/// `\0061` and `\+000061` are `a`; the mark twice is the mark.
+fn decoded(text: &str, mark: char) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    // Of a surrogate pair.
+    let mut high = None;
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or("");
+        if c != mark {
+            out.push(c);
+            continue;
+        }
+        if rest.starts_with(mark) {
+            rest = rest.get(mark.len_utf8()..).unwrap_or("");
+            out.push(mark);
+            continue;
+        }
+        let (skipped, width) = if rest.starts_with('+') { (1, 6) } else { (0, 4) };
+        let digits = rest.get(skipped..skipped + width);
+        let Some(code) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
+            out.push(c);
+            continue;
+        };
+        rest = rest.get(skipped + width..).unwrap_or("");
+        match (code, high.take()) {
+            (0xd800..0xdc00, _) => high = Some(code),
+            (0xdc00..0xe000, Some(high)) => {
+                out.extend(char::from_u32(0x10000 + ((high - 0xd800) << 10) + (code - 0xdc00)));
+            }
+            _ => out.extend(char::from_u32(code)),
+        }
+    }
+    out
+}
+
 const OPERATOR: &str = "+-*/<>=~!@#%^&|`?:";
 
 impl Scanner<'_> {
@@ -203,13 +249,15 @@ impl Scanner<'_> {
             return self.string(2, false, start);
         }
         if prefix("u&'") {
-            return self.string(3, false, start);
+            self.string(3, false, start);
+            return self.unicode();
         }
         if prefix("u&\"") {
-            return self.quoted_ident(3, start);
+            self.quoted_ident(3, start);
+            return self.unicode();
         }
         let span = self.take_while(continues_ident);
-        let name = self.sql.get(span).unwrap_or("").to_ascii_lowercase();
+        let name = clipped(self.sql.get(span).unwrap_or("")).to_ascii_lowercase();
         self.push(start, TokenKind::Ident { name, quoted: false });
     }
 
@@ -226,7 +274,29 @@ impl Scanner<'_> {
             }
             name.push(c);
         }
+        let name = clipped(&name).to_owned();
         self.push(start, TokenKind::Ident { name, quoted: true });
+    }
+
+    /// Decodes the escapes of the token that was taken last, `U&'…'` or `U&"…"`,
+    /// with the character after UESCAPE where there is one.
+    fn unicode(&mut self) {
+        let rest = self.rest().trim_start();
+        let word = rest.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("uescape"));
+        let given = rest.get(7..).filter(|_| word).map(str::trim_start);
+        let given = given.and_then(|given| given.strip_prefix('\''));
+        let mark = given.and_then(|given| given.chars().next()).unwrap_or('\\');
+        let raw = self.out.last().and_then(|token| self.sql.get(token.span.clone()));
+        let inside = raw.and_then(|raw| raw.get(3..)).unwrap_or("").to_owned();
+        match self.out.last_mut().map(|token| &mut token.kind) {
+            Some(TokenKind::Text(text)) => *text = decoded(text, mark),
+            // It was cut before its escapes were read.
+            Some(TokenKind::Ident { name, .. }) => {
+                let whole = inside.strip_suffix('"').unwrap_or(&inside).replace("\"\"", "\"");
+                *name = clipped(&decoded(&whole, mark)).to_owned();
+            }
+            _ => {}
+        }
     }
 
     fn string(&mut self, opening: usize, escapes: bool, start: usize) {
@@ -336,14 +406,40 @@ mod tests {
             ("x::int:=1..2 a->>'b' <=-1 1.5e3", "x :: int := 1 . . 2 a ->> 'b' <=- 1 1.5e3"),
             ("a/*c*/-- d", "a"),
             ("U&'d' U&\"e\" n'f' e", "'d' \"e\" 'f' e"),
+            (r#"U&'\0061\+000062\\\x' u&"a\005f""b""#, r#"'ab\\x' "a_"b""#),
+            (r"U&'!0061\0062' UESCAPE '!' U&'\D83D\DE00'", r"'a\0062' uescape '!' '😀'"),
         ] {
             assert_eq!(show(sql), expected, "{sql}");
         }
     }
 
     #[test]
+    fn names_are_cut_as_postgres_cuts_them() {
+        let long = "a".repeat(62) + "éb";
+        assert_eq!(show(&long), "a".repeat(62));
+        assert_eq!(show(&format!("\"{long}\"")), format!("\"{}\"", "a".repeat(62)));
+        let escaped = format!("U&\"{}\\0062c\"", "a".repeat(62));
+        assert_eq!(show(&escaped), format!("\"{}b\"", "a".repeat(62)));
+    }
+
+    #[test]
     fn broken_text_ends_quietly() {
-        for sql in ["'open", "\"open", "$a$open", "/* open", "e'\\", "$", "e'\\u12", "1.", "u&"] {
+        for sql in [
+            "U&'\\00",
+            "U&'\\+0000611",
+            "U&\"\\",
+            "u&'\\d83d' uescape",
+            "u&'a' uescape '",
+            "'open",
+            "\"open",
+            "$a$open",
+            "/* open",
+            "e'\\",
+            "$",
+            "e'\\u12",
+            "1.",
+            "u&",
+        ] {
             tokens(sql);
         }
     }

@@ -51,6 +51,10 @@ sums as (
   select 12, count(*), sum(base.now - age(t.xmin)) from pg_trigger t, base where not t.tgisinternal
   union all
   select 13, count(*), sum(base.now - age(e.xmin)) from pg_extension e, base
+  union all
+  select 14, count(*), sum(base.now - age(o.xmin)) from pg_operator o, base where o.oid >= 16384
+  union all
+  select 15, count(*), sum(base.now - age(c.xmin)) from pg_cast c, base where c.oid >= 16384
 )
 select json_build_object(
   'snapshot', pg_current_snapshot()::text || coalesce(pg_last_wal_replay_lsn()::text, ''),

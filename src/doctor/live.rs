@@ -95,6 +95,9 @@ fn why_not_log<'a>(tree: &Tree, no_log: Option<&'a str>, manage: LiveManage) -> 
         Some(Obstacle::Collation) => {
             return Some("a column has a collation that takes different texts for equal");
         }
+        Some(Obstacle::Generated) => {
+            return Some("a generated column belongs to its replica identity");
+        }
         Some(Obstacle::Identity) => return Some("its rows have no replica identity"),
         None => {}
     }

@@ -64,6 +64,142 @@ async fn a_policy_that_widens_without_a_claim_gives_nobody_more() {
     assert_eq!(server.live().mismatches, 0);
 }
 
+/// Ways to call `owns(owner)` and `gate()` from a function without naming them:
+/// a statement before, and the expression.
+const UNNAMED: [(&str, &str, &str); 7] = [
+    (
+        "defaults",
+        "create function helped(o text, me text default current_setting('hasura.user.id', true))
+            returns boolean language sql stable as $$ select coalesce(nullif(me, ''), o) = o $$",
+        "helped(owner) and gate('x')",
+    ),
+    (
+        "operators",
+        "create operator @@@ (leftarg = text, rightarg = text, function = owns2);
+         create operator ~@~ (rightarg = text, function = gate)",
+        "owner @@@ 'x' and (operator(public.~@~) 'x')",
+    ),
+    (
+        "fields",
+        "create table me (o text);
+         create function of_me(me) returns boolean language sql stable as $$ select owns(($1).o) $$;
+         create function gate_of(me) returns boolean language sql stable as $$ select gate('x') $$",
+        "(select (m).of_me and (m).gate_of from (select row(owner)::me as m) x)",
+    ),
+    (
+        "casts",
+        "create type mine as (ok boolean);
+         create function to_mine(bigint) returns mine language plpgsql stable as
+            $$ begin return row(gate('x') and nullif(current_setting('hasura.user.id', true), '')::bigint = $1); end $$;
+         create cast (bigint as mine) with function to_mine(bigint)",
+        "((owner::bigint)::mine).ok",
+    ),
+    (
+        "domains",
+        "create domain checked as text check (owns(value) is not null and gate('x') is not null);
+         create function through(o checked) returns boolean language sql stable as $$ select true $$",
+        "owner::checked is not null and owns_plainly(owner) and gate('x')",
+    ),
+    (
+        "escapes",
+        "create function escaped(o text) returns boolean language plpgsql stable as
+            $$ begin return U&\"current\\005fsetting\"(U&'hasura.\\0075ser.id', true) in ('', o); end $$",
+        "escaped(owner) and exists (select from U&\"g\\0061tes2\" where is_open)",
+    ),
+    (
+        "long_names",
+        "create function ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo(o text) returns boolean
+            language sql stable as $$ select owns(o) and gate('x') $$",
+        "ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo(owner)",
+    ),
+];
+
+/// What a policy's function reads counts, however it gets there: nobody shares a
+/// reading with whom the policy tells apart, and a change of what it reads wakes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_function_calls_without_naming_it_is_found() {
+    let db = TestDb::new(SCHEMA).await;
+    let client = db.client().await;
+    client
+        .batch_execute(
+            "create table gates2 (is_open boolean primary key);
+             insert into gates2 values (true);
+             grant select on gates2 to app_user;
+             create function gate(text) returns boolean language sql stable as
+                $$ select exists (select from gates2 where is_open) $$;
+             create function owns(o text) returns boolean language sql stable as
+                $$ select current_setting('hasura.user.id', true) in ('', o) $$;
+             create function owns2(o text, text) returns boolean language sql stable as
+                $$ select owns(o) $$;
+             create function owns_plainly(o text) returns boolean language sql stable as
+                $$ select current_setting('hasura.user.id', true) = o $$",
+        )
+        .await
+        .expect("runs");
+    for (name, before, expression) in UNNAMED {
+        let sql = format!(
+            "{before};
+             create function allows_{name}(owner text) returns boolean language plpgsql stable as
+                $$ begin return {expression}; end $$;
+             create table t_{name} (id int primary key, owner text);
+             alter table t_{name} enable row level security;
+             create policy p on t_{name} to app_user using (allows_{name}(owner));
+             grant select on t_{name} to app_user"
+        );
+        client.batch_execute(&sql).await.expect(name);
+    }
+    let server = Server::start_on(db, &[]).await;
+    for (name, ..) in UNNAMED {
+        let query = format!("subscription {{ t_{name} {{ id }} }}");
+        let field = format!("t_{name}");
+        let mut one = server.client("a", "1").await;
+        let mut two = server.client("a", "2").await;
+        for client in [&mut one, &mut two] {
+            subscribe(client, name, &query).await;
+            assert_eq!(state(client, name, &field).await, json!([]), "{name}");
+        }
+        server.until_woken(2).await;
+        server.sql(&format!("insert into t_{name} values (1, '1')")).await;
+        assert_eq!(state(&mut one, name, &field).await, json!([{"id": 1}]), "{name}");
+        server.sql(&format!("insert into t_{name} values (2, '2')")).await;
+        assert_eq!(state(&mut two, name, &field).await, json!([{"id": 2}]), "{name}");
+        server.sql("update gates2 set is_open = false").await;
+        for client in [&mut one, &mut two] {
+            assert_eq!(state(client, name, &field).await, json!([]), "{name}");
+        }
+        server.sql("update gates2 set is_open = true").await;
+        for client in [&mut one, &mut two] {
+            client.json().await;
+            client.send(json!({"id": name, "type": "complete"}).to_string()).await;
+        }
+        server.until("they are gone", |live| live.woken_groups == 0).await;
+    }
+    assert_eq!(server.live().mismatches, 0);
+}
+
+/// A default reads the clock: nobody can tell when such an answer changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_in_a_default_is_polled() {
+    let db = TestDb::new(SCHEMA).await;
+    db.client()
+        .await
+        .batch_execute(
+            "create function active(t timestamptz, at timestamptz default now()) returns boolean
+                language sql immutable as $$ select t > at $$;
+             create table offers (id int primary key, until timestamptz);
+             alter table offers enable row level security;
+             create policy p on offers to app_user using (active(until));
+             grant select on offers to app_user;
+             insert into offers values (1, now() + interval '3 s')",
+        )
+        .await
+        .expect("runs");
+    let server = Server::start_on(db, &[("live.poll_interval", "100ms")]).await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "o", "subscription { offers { id } }").await;
+    until_state(&mut client, "offers", &json!([])).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_raises_disturbs_its_own_tenant_only() {
     let server = Server::start(&[]).await;
