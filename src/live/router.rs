@@ -690,7 +690,7 @@ impl Router {
     /// are among these. Whether anything is other than it was.
     pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
         let mut inner = lock(&self.inner);
-        let uncovered = inner.known(&inner.by_log);
+        let asked = inner.known(&inner.by_log);
         let before = std::mem::take(&mut inner.by_log.concerns);
         let covered_before = inner.by_log.covered.clone();
         let Coverage { covered, versions, partly, refused } = coverage;
@@ -701,7 +701,7 @@ impl Router {
         let changed = by_log.concerns != before || by_log.covered != covered_before;
         inner.tell_doubts();
         inner.tell_covered();
-        let missed = uncovered.iter().any(|table| inner.by_log.ignores(table));
+        let missed = asked.iter().any(|table| inner.by_log.ignores(table));
         let known = std::mem::replace(&mut inner.versions, versions.clone());
         let is_fresh = |(table, version): &(&Oid, &String)| {
             known.get(table).is_some_and(|known| known != *version)

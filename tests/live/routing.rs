@@ -189,8 +189,16 @@ async fn rows_of_a_small_table_are_known() {
     // What was not looked at is read again.
     server.sql("insert into notes select g, 'z' from generate_series(1000, 2200) g").await;
     woken(&server, "update notes set body = 'z' where id = 7").await;
-    server.until("the rows are known", |live| live.remembered == 1202 * 3).await;
-    assert_eq!(woken(&server, "update notes set tenant_id = 'd' where id = 1200").await, 3);
+    // An ANALYZE by autovacuum makes the log describe the table anew, and that is
+    // once more a reason to read it.
+    let start = Instant::now();
+    loop {
+        server.until("the rows are known", |live| live.remembered == 1202 * 3).await;
+        match woken(&server, "update notes set tenant_id = 'd' where id = 1200").await {
+            3 => break,
+            woken => assert!(start.elapsed() < PATIENCE, "{woken} are woken"),
+        }
+    }
 }
 
 /// Statements that move rows about, at random.
