@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::base::{ApiError, Code};
 use crate::catalog::Dependence;
@@ -29,8 +29,8 @@ use crate::graphql::OperationKind;
 use crate::live::group::{self, Joining, Membership, Parts, Reader, Reading, same_bytes};
 use crate::live::stream::{Batch, BatchReader};
 use crate::live::{
-    Concern, Interest, KeyField, KeyKind, Live, Published, Publisher, Route, RowsAt, Snapshot,
-    Subscription, Update, channel,
+    Concern, Interest, KeyField, KeyKind, Live, Owner, Places, Published, Publisher, Route, RowsAt,
+    Snapshot, Subscription, Turn, Update, channel,
 };
 use crate::operation::input::Operand;
 use crate::pg::{Pg, Reply, Statement, TextParam, TxContext};
@@ -50,8 +50,8 @@ pub(super) struct Subscriptions {
     pub(super) live: Live,
     /// Readings that run at once take half of a pool at most; the rest is for
     /// requests.
-    request: Semaphore,
-    admin: Semaphore,
+    request: Arc<Places>,
+    admin: Arc<Places>,
     open: AtomicU64,
     /// Grows with each schema that is installed.
     installed: watch::Sender<u64>,
@@ -70,11 +70,10 @@ const VALUES: usize = 500;
 
 impl Subscriptions {
     pub(super) fn new(pg: &Pg) -> Self {
-        let half = |size: usize| Semaphore::new((size / 2).max(1));
         Subscriptions {
             live: Live::new(POLL_INTERVAL),
-            request: half(pg.options().pool_size),
-            admin: half(pg.options().admin_pool_size),
+            request: Places::new(pg.options().pool_size / 2),
+            admin: Places::new(pg.options().admin_pool_size / 2),
             open: AtomicU64::new(0),
             installed: watch::Sender::new(0),
             unshareable: Mutex::default(),
@@ -88,7 +87,7 @@ impl Subscriptions {
         self.live.reconsider();
     }
 
-    fn places(&self, authority: Authority) -> &Semaphore {
+    fn places(&self, authority: Authority) -> &Arc<Places> {
         match authority {
             Authority::Request => &self.request,
             Authority::Admin => &self.admin,
@@ -348,13 +347,15 @@ impl Engine {
                 (*source, text, *fingerprint, depends)
             }
             _ => {
+                let key = sha256(&rand::random::<[u8; 32]>());
                 let own = Plain {
                     engine: self.clone(),
                     session: session.clone(),
                     request: request.clone(),
+                    turn: Turn { owner: owner(session), alike: key },
                 };
                 return Ok(Composed {
-                    key: sha256(&rand::random::<[u8; 32]>()),
+                    key,
                     own: Arc::new(own),
                     shared: None,
                     interest: Interest { opaque: true, ..Interest::default() },
@@ -403,19 +404,35 @@ impl Engine {
         interest.opaque |= params.iter().filter_map(TextParam::as_str).any(is_moment);
         let names = role.settings.names();
         let kept = withheld(&depends.on, names, &values);
-        let read = |values: Vec<String>| Statically {
-            engine: self.clone(),
-            schema: schema.clone(),
-            source,
-            statement: statement.clone(),
-            params: params.clone(),
-            generic: plan.generic.clone(),
-            authority: session.authority,
-            values,
+        let asks_session =
+            plan.slots.iter().any(|slot| matches!(slot.operand, Operand::Session(_)));
+        let owner_of = |values: &[String]| {
+            let is_own =
+                |(name, value): (&str, &String)| name != "hasura.user.role" && !value.is_empty();
+            if asks_session || role.settings.names().zip(values).any(is_own) {
+                owner(session)
+            } else {
+                Owner::named(&*session.role)
+            }
+        };
+        let read = |values: Vec<String>| {
+            let mut reader = Statically {
+                engine: self.clone(),
+                schema: schema.clone(),
+                source,
+                statement: statement.clone(),
+                params: params.clone(),
+                generic: plan.generic.clone(),
+                authority: session.authority,
+                turn: Turn { owner: owner_of(&values), alike: group::Key::default() },
+                values,
+            };
+            reader.turn.alike = reader.key();
+            reader
         };
         let shared = kept.map(|values| {
             let reader = read(values);
-            let key = reader.key();
+            let key = reader.turn.alike;
             Shared { key, reader: Arc::new(reader), id: (schema.id, fingerprint) }
         });
         let stream = plan.stream.is_some().then(|| Stream {
@@ -429,7 +446,7 @@ impl Engine {
         });
         let own = read(values);
         Ok(Composed {
-            key: own.key(),
+            key: own.turn.alike,
             own: Arc::new(own),
             shared,
             interest,
@@ -438,6 +455,15 @@ impl Engine {
             operation,
             role: role_name,
         })
+    }
+}
+
+/// Whom the turns of a session's readings are counted for.
+fn owner(session: &Session) -> Owner {
+    match (&session.tenant, &session.user) {
+        (Some(tenant), _) => Owner::named(("tenant", &**tenant)),
+        (None, Some(user)) => Owner::named(("user", &**user)),
+        (None, None) => Owner::named(&*session.role),
     }
 }
 
@@ -526,6 +552,7 @@ struct Statically {
     authority: Authority,
     /// Of the settings, in the order of the role's plan.
     values: Vec<String>,
+    turn: Turn,
 }
 
 impl Statically {
@@ -559,8 +586,6 @@ impl Statically {
     }
 
     async fn reply(&self, params: &[TextParam]) -> Result<Reply, ApiError> {
-        let place = self.engine.subscriptions.places(self.authority).acquire().await;
-        let _place = place.map_err(|error| ApiError::internal(error.to_string()))?;
         let role = role_in(&self.schema, self.source)?;
         let context = TxContext::withheld(
             self.authority,
@@ -570,7 +595,9 @@ impl Statically {
         );
         let context = context.planned(planning(&self.generic));
         let pg = &self.engine.pg;
-        let reply = pg.query_reply(&context, &self.statement, params).await;
+        let places = self.engine.subscriptions.places(self.authority);
+        let query = || pg.query_reply(&context, &self.statement, params);
+        let reply = places.read(self.turn, query).await;
         let reply = reply.map_err(|error| self.engine.refused(error))?;
         if self.generic.run().compared && !params.is_empty() {
             self.engine.compare(|| Comparison {
@@ -609,6 +636,10 @@ impl Reader for Statically {
     fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
         self.run().boxed()
     }
+
+    fn is_slow(&self) -> bool {
+        self.engine.subscriptions.places(self.authority).is_slow(self.turn)
+    }
 }
 
 /// What is answered without a statement alone.
@@ -616,16 +647,28 @@ struct Plain {
     engine: Arc<Engine>,
     session: Arc<Session>,
     request: GraphqlRequest,
+    turn: Turn,
+}
+
+impl Plain {
+    async fn run(&self) -> Result<Reading, ApiError> {
+        let schema = self.engine.schemas.load().of(&self.session)?;
+        let prepared = self.engine.prepare(&self.session, &schema, &self.request)?;
+        let data = self.engine.query(&self.session, &schema, &self.request, prepared).await?;
+        Ok(Reading { data, snapshot: None })
+    }
+
+    fn places(&self) -> &Arc<Places> {
+        self.engine.subscriptions.places(self.session.authority)
+    }
 }
 
 impl Reader for Plain {
     fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>> {
-        async {
-            let schema = self.engine.schemas.load().of(&self.session)?;
-            let prepared = self.engine.prepare(&self.session, &schema, &self.request)?;
-            let data = self.engine.query(&self.session, &schema, &self.request, prepared).await?;
-            Ok(Reading { data, snapshot: None })
-        }
-        .boxed()
+        self.places().read(self.turn, || self.run()).boxed()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.places().is_slow(self.turn)
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{RowsAt, rows_of};
+use super::places::MOMENT;
 use super::router::{Interest, Pending, Router, Ticket};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
@@ -49,6 +50,12 @@ pub(crate) struct Reading {
 /// Runs the statement of a group, or of one member with all that its session has.
 pub(crate) trait Reader: Send + Sync + 'static {
     fn read(&self) -> BoxFuture<'_, Result<Reading, ApiError>>;
+
+    /// Whether that took long the last time, so that it waits in a line of its
+    /// own.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// What makes a group.
@@ -265,7 +272,8 @@ impl Group {
             }
             let groups = self.groups.upgrade();
             let mut turn = None;
-            while let (Some(groups), false, None) = (&groups, pending.urgent, &turn) {
+            let slow = self.parts.reader.is_slow();
+            while let (Some(groups), false, None) = (&groups, pending.urgent || slow, &turn) {
                 tokio::select! {
                     permit = groups.turn() => turn = permit,
                     () = self.ticket.ready() => pending.absorb(self.ticket.take()),
@@ -275,8 +283,7 @@ impl Group {
             pending.all = false;
             self.ticket.begin(&mut pending);
             // Boxed: most groups wait, and a reading is large.
-            let reading = Box::pin(self.parts.reader.read()).await;
-            drop(turn);
+            let reading = Box::pin(self.read(turn)).await;
             failed = reading.is_err();
             match reading {
                 Ok(reading) => {
@@ -313,6 +320,19 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// Reads; a turn is kept for a moment at most.
+    async fn read(&self, turn: Option<SemaphorePermit<'_>>) -> Result<Reading, ApiError> {
+        let mut reading = self.parts.reader.read();
+        if let Some(turn) = turn {
+            tokio::select! {
+                biased;
+                out = &mut reading => return out,
+                () = tokio::time::sleep(MOMENT) => drop(turn),
+            }
+        }
+        reading.await
     }
 
     async fn pause(&self) {

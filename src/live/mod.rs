@@ -12,12 +12,14 @@
 //! Three rules hold it together. What the log tells is used to decide whether a
 //! statement runs, and for nothing else. A group is woken or polls, table by
 //! table and never neither. A change counts as answered when the snapshot of a
-//! reading shows it.
+//! reading shows it. Beside them `places` lets slow readings take nothing from
+//! others.
 
 mod answer;
 pub(crate) mod group;
 mod keys;
 mod pgoutput;
+mod places;
 mod preload;
 mod publication;
 mod router;
@@ -39,6 +41,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use answer::{KeyField, RowsAt};
 pub(crate) use keys::KeyKind;
+pub(crate) use places::{Owner, Places, Turn};
 pub(crate) use router::Interest;
 pub(crate) use routes::{Concern, Route};
 pub(crate) use snapshot::Snapshot;

@@ -12,6 +12,7 @@
 #[path = "../ws/client.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod client;
+mod fairness;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
