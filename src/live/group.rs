@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{RowsAt, rows_of};
 use super::places::MOMENT;
+use super::retry::Failures;
 use super::router::{Interest, Pending, Router, Ticket};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
@@ -147,11 +148,23 @@ impl Groups {
         *lock(&self.poll) = interval;
     }
 
-    /// A tenth of the interval off either way, so that what began together
-    /// drifts apart.
+    pub(super) fn poll(&self) -> Duration {
+        *lock(&self.poll)
+    }
+
     pub(super) async fn pause(&self) {
-        let interval = *lock(&self.poll);
-        tokio::time::sleep(interval.mul_f64(rand::random_range(0.9..1.1))).await;
+        self.pause_about(self.poll()).await;
+    }
+
+    /// A tenth of the time off either way, so that what began together drifts
+    /// apart.
+    pub(super) async fn pause_about(&self, time: Duration) {
+        tokio::time::sleep(time.mul_f64(rand::random_range(0.9..1.1))).await;
+    }
+
+    /// What everybody was seen to see.
+    pub(super) fn shown(&self) -> Option<Snapshot> {
+        self.router.visible.latest()
     }
 
     /// Waits for the turn of a group that nobody knows to be concerned.
@@ -240,7 +253,7 @@ impl Group {
     async fn run(&self) {
         let mut pending = Pending::everything();
         let mut seen: Option<Snapshot> = None;
-        let mut failed = false;
+        let mut failures = Failures::default();
         let mut blind = false;
         let mut wait = None;
         let mut readings = 0u32;
@@ -259,7 +272,7 @@ impl Group {
                 pending.urgent = false;
                 tokio::select! {
                     () = self.ticket.ready() => {}
-                    () = self.pause(), if failed || blind || !self.ticket.is_covered() => {
+                    () = self.pause(), if blind || !self.ticket.is_covered() => {
                         pending.all = true;
                         pending.urgent = true;
                     }
@@ -284,9 +297,9 @@ impl Group {
             self.ticket.begin(&mut pending);
             // Boxed: most groups wait, and a reading is large.
             let reading = Box::pin(self.read(turn)).await;
-            failed = reading.is_err();
             match reading {
                 Ok(reading) => {
+                    failures.over();
                     match &reading.snapshot {
                         Some(snapshot) => {
                             let tells = self.ticket.tells_rows();
@@ -309,14 +322,11 @@ impl Group {
                 }
                 Err(error) => {
                     wait = None;
+                    let code = error.code;
                     self.fail(error);
-                    // Read again after a pause, whatever happens.
-                    tokio::select! {
-                        () = self.pause() => {}
-                        () = self.ticket.ready() => {}
-                    }
-                    pending.all = true;
-                    pending.urgent = true;
+                    // Nobody is there any more when all groups are gone.
+                    let Some(groups) = groups else { return };
+                    Box::pin(failures.wait(code, &groups, &self.ticket, &mut pending)).await;
                 }
             }
         }

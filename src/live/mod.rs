@@ -12,8 +12,8 @@
 //! Three rules hold it together. What the log tells is used to decide whether a
 //! statement runs, and for nothing else. A group is woken or polls, table by
 //! table and never neither. A change counts as answered when the snapshot of a
-//! reading shows it. Beside them `places` lets slow readings take nothing from
-//! others.
+//! reading shows it. Beside them: `places` lets slow readings take nothing from
+//! others, and `retry` says when what failed is read again.
 
 mod answer;
 pub(crate) mod group;
@@ -22,6 +22,7 @@ mod pgoutput;
 mod places;
 mod preload;
 mod publication;
+mod retry;
 mod router;
 mod routes;
 mod rows;

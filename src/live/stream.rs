@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::Live;
+use super::retry::Failures;
 use super::router::{Interest, Pending};
 use super::snapshot::Snapshot;
 use super::subscription::{Published, Publisher, Update};
@@ -39,7 +40,7 @@ impl Live {
         let ticket = self.router.register(interest);
         let mut pending = Pending::everything();
         let mut seen: Option<Snapshot> = None;
-        let mut failed = false;
+        let mut failures = Failures::default();
         let mut begun = publisher.last().is_some();
         let mut wait = None;
         loop {
@@ -52,7 +53,7 @@ impl Live {
                 wait = None;
                 tokio::select! {
                     () = ticket.ready() => {}
-                    () = self.groups.pause(), if failed || seen.is_none() || !ticket.is_covered() => {
+                    () = self.groups.pause(), if seen.is_none() || !ticket.is_covered() => {
                         pending.all = true;
                     }
                 }
@@ -65,9 +66,9 @@ impl Live {
             pending.all = false;
             ticket.begin(&mut pending);
             let batch = reader.read(place.as_deref()).await;
-            failed = batch.is_err();
             match batch {
                 Ok(batch) => {
+                    failures.over();
                     begun = true;
                     if !publisher.is_valid() {
                         // What was read stays unread.
@@ -91,13 +92,13 @@ impl Live {
                 }
                 Err(error) => {
                     wait = None;
+                    let code = error.code;
                     // Who has begun goes on where it was when Postgres is back.
-                    if !(begun && error.code == Code::ServiceUnavailable) {
+                    if !(begun && code == Code::ServiceUnavailable) {
                         let state = Published::error(&error);
                         publisher.offer(&state, &Update::Failed(error), None);
                     }
-                    self.groups.pause().await;
-                    pending.all = true;
+                    failures.wait(code, &self.groups, &ticket, &mut pending).await;
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::pg::{Pg, PgError};
 /// The first wait for a commit to become visible; it doubles.
 const FIRST: Duration = Duration::from_millis(1);
 /// The last one, and the time between two looks.
-const LONGEST: Duration = Duration::from_millis(50);
+pub(super) const LONGEST: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) struct Visible {
@@ -97,6 +97,11 @@ impl Visible {
             }
             shown.await;
         }
+    }
+
+    /// What was visible at the last look.
+    pub(super) fn latest(&self) -> Option<Snapshot> {
+        self.lock().latest.clone()
     }
 
     /// Asks for a look, as nobody reads that could tell.

@@ -15,7 +15,10 @@ const BRAKES: &str = "
         tenant_id = (select nullif(current_setting('app.tenant_id', true), ''))
         and may_go(tenant_id));
     insert into dull values (1, 'a', 'of a'), (2, 'b', 'of b');
-    grant select on brakes, dull to app_user;
+    create table dice (id int primary key);
+    alter table dice enable row level security;
+    create policy luck on dice to app_user using (random() >= 0);
+    grant select on brakes, dull, dice to app_user;
 ";
 const DULL: &str = "subscription { dull { name } }";
 
@@ -112,4 +115,56 @@ async fn who_is_slow_without_a_known_reason_keeps_no_turn() {
         until_state(&mut b, "notes", &json!([{"body": wanted}])).await;
     }
     drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_for_good_is_not_read_again_and_again() {
+    let server = start(&[("live.poll_interval", "20ms")]).await;
+    server.sql("update shapes set size = 0 where tenant_id = 'a'").await;
+    let mut a = server.client("a", "1").await;
+    subscribe(&mut a, "s", "subscription { shapes { size } }").await;
+    let failed = a.json().await;
+    assert!(failed["payload"]["errors"].is_array(), "{failed}");
+    server.until_woken(1).await;
+    let before = server.live();
+    // Of this one nobody tells.
+    let mut polled = server.client("a", "1").await;
+    subscribe(&mut polled, "p", "subscription { dice { id } }").await;
+    assert_eq!(state(&mut polled, "p", "dice").await, json!([]));
+    server.until("it polls", |live| live.unchanged >= before.unchanged + 100).await;
+    let failed = server.live().failed - before.failed;
+    // Each pause is twice the last.
+    assert!(failed < 25, "{failed} readings for nothing");
+    // The commit that makes it good wakes it.
+    server.sql("update shapes set size = 3 where tenant_id = 'a'").await;
+    until_state(&mut a, "shapes", &json!([{"size": 3}])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_is_woken_by_what_makes_it_good() {
+    let server = Server::start(&[("websocket.ping", "1h")]).await;
+    let mut a = server.client("a", "1").await;
+    subscribe(&mut a, "s", "subscription { shapes { size } }").await;
+    assert_eq!(state(&mut a, "s", "shapes").await, json!([{"size": 1}]));
+    let stream = "subscription { shapes_stream(cursor: {initial_value: {id: 0}}, batch_size: 9)
+        { size } }";
+    let mut b = server.client("b", "1").await;
+    subscribe(&mut b, "t", stream).await;
+    assert_eq!(state(&mut b, "t", "shapes_stream").await, json!([{"size": 1}]));
+    server.until("both are woken", |live| live.streaming && live.polled_groups == 0).await;
+    // Nothing else than a commit brings them back: they poll once an hour.
+    for size in 2..12 {
+        server.sql("update shapes set size = 0; insert into shapes values (1000, 'b', 0)").await;
+        for client in [&mut a, &mut b] {
+            let failed = client.json().await;
+            assert!(failed["payload"]["errors"].is_array(), "{failed}");
+        }
+        let sql = format!(
+            "update shapes set size = {size}; delete from shapes where id = 1000;
+             insert into shapes values ({size} + 100, 'b', {size})"
+        );
+        server.sql(&sql).await;
+        until_state(&mut a, "shapes", &json!([{"size": size}])).await;
+        until_state(&mut b, "shapes_stream", &json!([{"size": size}])).await;
+    }
 }
