@@ -168,3 +168,30 @@ async fn what_failed_is_woken_by_what_makes_it_good() {
         until_state(&mut b, "shapes_stream", &json!([{"size": size}])).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_while_a_reading_is_under_way_are_one_reading_more() {
+    const WRITES: u64 = 300;
+    let server = start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "f", "subscription { files { name } }").await;
+    assert_eq!(state(&mut client, "f", "files").await, json!([{"name": "one"}]));
+    server.until_woken(1).await;
+    let before = server.live();
+    // Only the policy of the files reads the members, so that writes go on.
+    let held = lock(&server, "members").await;
+    let writer = server.db.client().await;
+    writer.batch_execute("update files set name = '0' where id = 1").await.unwrap();
+    until_held_up(&server).await;
+    for write in 1..=WRITES {
+        let sql = format!("update files set name = '{write}' where id = 1");
+        writer.batch_execute(&sql).await.unwrap();
+    }
+    server.until("all are told", |live| live.commits > before.commits + WRITES).await;
+    drop(held);
+    until_state(&mut client, "files", &json!([{"name": WRITES.to_string()}])).await;
+    let live = server.live();
+    let readings = live.changed + live.unchanged + live.failed
+        - (before.changed + before.unchanged + before.failed);
+    assert!(readings < 30, "{readings} readings for {WRITES} writes");
+}
