@@ -56,6 +56,9 @@ impl Failures {
         pending: &mut Pending,
     ) {
         let (pause, passes) = self.pause(code, ticket.is_covered(), groups.poll());
+        if !passes {
+            ticket.failed(pending);
+        }
         let mut over = pin!(groups.pause_about(pause));
         loop {
             let shown = tokio::select! {

@@ -243,7 +243,21 @@ impl Ticket {
             inner.settle(self, pending, seen);
         } else {
             self.tells_rows.store(false, Ordering::Relaxed);
-            inner.tell_every_doubt(self, pending, seen);
+            inner.tell_every_doubt(self, pending, Some(seen));
+        }
+    }
+
+    /// A reading failed. Nobody knows which row that was for, so the group is told
+    /// of every doubt from then on.
+    pub(super) fn failed(&self, pending: &mut Pending) {
+        if !self.tells_rows.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let all = std::mem::take(&mut pending.all);
+        lock(&self.router.inner).tell_every_doubt(self, pending, None);
+        if std::mem::replace(&mut pending.all, all) {
+            // Some doubts are lost.
+            self.ring();
         }
     }
 
@@ -548,16 +562,21 @@ impl Inner {
     }
 
     /// From now on a group is told of every doubt: it cannot tell its rows.
-    fn tell_every_doubt(&mut self, ticket: &Ticket, pending: &mut Pending, seen: &Snapshot) {
+    fn tell_every_doubt(
+        &mut self,
+        ticket: &Ticket,
+        pending: &mut Pending,
+        seen: Option<&Snapshot>,
+    ) {
         match self.shown.doubts(ticket.id) {
             Some(doubts) => doubts.for_each(|(id, _)| pending.add(&[id])),
             None => pending.all = true,
         }
         let Some(mut registered) = self.remove(ticket.id) else { return };
-        let mut before = self.recent.of(&registered.interest);
-        before.settle(seen);
-        pending.absorb(before);
-        pending.settle(seen);
+        pending.absorb(self.recent.of(&registered.interest));
+        if let Some(seen) = seen {
+            pending.settle(seen);
+        }
         registered.tells_rows = false;
         registered.interest.tables.values_mut().for_each(|concern| concern.key.clear());
         self.add(ticket.id, registered);

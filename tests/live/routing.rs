@@ -120,6 +120,25 @@ async fn a_row_that_nobody_has_seen_wakes_those_who_show_it() {
     }
 }
 
+/// A row that cannot be read is in no answer, and the log does not tell whose it
+/// was before it was mended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_nobody_could_read_is_told_of_when_it_leaves() {
+    let server = Server::start(&[]).await;
+    server
+        .sql("insert into shapes select g, 'z', 1 from generate_series(1000001, 1020001) g")
+        .await;
+    server.sql("insert into shapes values (3, 'a', 0)").await;
+    let mut client = server.client("a", "1").await;
+    subscribe(&mut client, "s", "subscription { shapes { id size } }").await;
+    let failed = client.json().await;
+    assert!(failed["payload"]["errors"].is_array(), "{failed}");
+    server.until_woken(1).await;
+    while !client.is_silent(Duration::from_millis(200)).await {}
+    server.sql("update shapes set tenant_id = 'c', size = 1 where id = 3").await;
+    assert_eq!(state(&mut client, "s", "shapes").await, json!([{"id": 1, "size": 1}]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_identity_with_the_tenant_confines_what_is_not_known() {
     let db = TestDb::new(SCHEMA).await;
