@@ -285,6 +285,56 @@ async fn handlers_get_the_token_that_a_socket_has_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn renewals_replace_headers_and_do_not_pile_them_up() {
+    let project = Project::new().await;
+    let bearer = Token::new("user").tenant("acme").user("1").bearer();
+    for (protocol, begin, renewal) in
+        [("graphql-transport-ws", "subscribe", "ping"), ("graphql-ws", "start", "connection_init")]
+    {
+        let handshake = [("x-custom", "y"), ("x-language", "of the handshake")];
+        let mut client =
+            Client::open(project.server.address, Some(protocol), &handshake).await.expect("opens");
+        let payload = json!({"headers": {"Authorization": bearer, "x-first": "1"}});
+        client.send(json!({"type": "connection_init", "payload": payload}).to_string()).await;
+        assert_eq!(client.json().await["type"], "connection_ack");
+        if protocol == "graphql-transport-ws" {
+            // Nobody wanted headers when this socket began.
+            let says = project.handlers.says(&json!({"body": {"id": 1}}));
+            let more = json!({"forward_client_headers": true});
+            project.action("forwards", json!([]), "Found", &says, more).await;
+            project.permit("forwards", "user").await;
+        }
+        // More names than a map of headers can hold.
+        for round in 0..600 {
+            let mut headers = json!({"Authorization": bearer, "x-language": round.to_string()});
+            for n in 0..60 {
+                headers[format!("x-{round}-{n}")] = "z".into();
+            }
+            let payload = json!({ "headers": headers });
+            client.send(json!({"type": renewal, "payload": payload}).to_string()).await;
+            let mut said = client.json().await;
+            while said["type"] == "ka" {
+                said = client.json().await;
+            }
+            assert!(said["payload"]["errors"].is_null(), "{said}");
+            assert_ne!(said["type"], "connection_error", "{said}");
+        }
+        let run = json!({"id": "a", "type": begin,
+            "payload": {"query": "mutation { forwards { id } }"}});
+        client.send(run.to_string()).await;
+        while client.json().await["type"] != "complete" {}
+        let seen = project.handlers.last();
+        assert_eq!(seen.header("authorization"), Some(bearer.as_str()), "{protocol}");
+        assert_eq!(seen.header("x-custom"), Some("y"), "{protocol}");
+        assert_eq!(seen.header("x-language"), Some("599"), "{protocol}");
+        assert_eq!(seen.header("x-599-59"), Some("z"), "{protocol}");
+        for earlier in ["x-first", "x-0-0", "x-598-59"] {
+            assert_eq!(seen.header(earlier), None, "{protocol}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_handler_refuses_is_told_in_its_words() {
     let project = Project::new().await;
     project

@@ -141,6 +141,13 @@ pub(super) fn over(handshake: &HeaderMap, payload: HeaderMap, auth: &Authenticat
     out
 }
 
+/// Headers to keep: those that were read share the buffer of their connection.
+pub(super) fn detached(headers: &HeaderMap) -> HeaderMap {
+    let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
+    let copied = |value: &HeaderValue| own(value).unwrap_or_else(|_| value.clone());
+    headers.iter().map(|(name, value)| (name.clone(), copied(value))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -139,9 +139,9 @@ pub(super) struct Socket<S> {
     guard: Guard<Running>,
     operations: SelectAll<Abortable<BoxStream<'static, Event>>>,
     at_once: Arc<Semaphore>,
-    /// Of the handshake, until the client has proven itself.
-    headers: Option<HeaderMap>,
-    /// Those that count, where handlers of actions wanted them at the start.
+    /// Of the handshake. What a payload does not replace counts at each renewal.
+    handshake: HeaderMap,
+    /// Those that count, where handlers of actions wanted them at the last proof.
     client_headers: Option<Arc<HeaderMap>>,
     session: Option<Arc<Session>>,
     /// Of a session that may be revoked.
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             guard: Guard::new(protocol, options.operations),
             operations: SelectAll::new(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
-            headers: Some(headers),
+            handshake: credentials::detached(&headers),
             client_headers: None,
             session: None,
             revoked: None,
@@ -424,8 +424,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Who opens the connection: the payload says, else the handshake does.
     async fn authenticate(&mut self, payload: HeaderMap) -> Option<End> {
-        let handshake = self.headers.take().unwrap_or_default();
-        let headers = credentials::over(&handshake, payload, &self.hub.auth);
+        let headers = credentials::over(&self.handshake, payload, &self.hub.auth);
         self.client_headers = self.hub.engine.wants_headers().then(|| Arc::new(headers.clone()));
         let error = match prove(&self.hub.clone(), &headers).await {
             Ok(session) => {
@@ -459,14 +458,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A new token for the same caller; whatever runs goes on with it.
     async fn renew(&mut self, mut headers: HeaderMap) {
         let Some(old) = self.session.clone() else { return };
-        let for_handlers = self.hub.engine.wants_headers().then(|| {
-            let known = self.client_headers.as_deref();
-            let payload = headers.clone();
-            Arc::new(match known {
-                Some(known) => credentials::over(known, payload, &self.hub.auth),
-                None => payload,
-            })
-        });
+        let for_handlers =
+            self.hub.engine.wants_headers().then(|| {
+                Arc::new(credentials::over(&self.handshake, headers.clone(), &self.hub.auth))
+            });
         for (name, value) in
             [("x-hasura-role", Some(&old.role)), ("x-tenant-id", old.tenant.as_ref())]
         {
