@@ -57,7 +57,8 @@ reader as materialized (
   from pg_proc p
   where p.pronamespace = 'pg_catalog'::regnamespace
     and p.proname in ('current_setting', 'set_config', 'pg_show_all_settings', 'query_to_xml',
-      'query_to_xmlschema', 'query_to_xml_and_xmlschema', 'cursor_to_xml', 'ts_stat')
+      'query_to_xmlschema', 'query_to_xml_and_xmlschema', 'cursor_to_xml', 'ts_stat', 'ts_rewrite')
+      or p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^(table|schema|database)_to_xml'
 ),
 -- What makes the rows of a view change while its tables do not.
 restless as materialized (
@@ -83,6 +84,9 @@ func as materialized (
          p.proretset, p.prorettype, p.prosrc, p.prosqlbody, p.proconfig, p.proacl, l.lanname,
          p.proargnames, p.proargtypes, p.proallargtypes, p.proargmodes, p.pronargdefaults,
          p.proargdefaults,
+         -- Made by Postgres with the type; they only put values together.
+         l.lanname = 'internal' and p.prosrc in ('range_constructor2', 'range_constructor3',
+           'multirange_constructor0', 'multirange_constructor1', 'multirange_constructor2') as constructor,
          m.extname
   from pg_proc p
   join user_schema s on s.oid = p.pronamespace
@@ -241,7 +245,7 @@ select json_build_object(
       'kind', f.prokind, 'volatility', f.provolatile, 'definer', f.prosecdef,
       'set', f.proretset, 'returns', f.prorettype, 'extension', f.extname,
       'comment', obj_description(f.oid, 'pg_proc'), 'defaults', f.pronargdefaults,
-      'default_text', pg_get_expr(f.proargdefaults, 0),
+      'default_text', pg_get_expr(f.proargdefaults, 0), 'constructor', f.constructor,
       'args', case when f.extname is null then
         (select json_agg(json_build_array(f.proargnames[a.n], a.type, coalesce(f.proargmodes[a.n], 'i'))
                 order by a.n)

@@ -283,6 +283,7 @@ struct FunctionRow<'a> {
     comment: Option<String>,
     defaults: u16,
     default_text: Option<String>,
+    constructor: bool,
     /// Name, type and mode (`proargmodes`).
     #[serde(borrow)]
     args: List<(Option<Cow<'a, str>>, Id, char)>,
@@ -835,6 +836,7 @@ fn add_functions(
                     .collect(),
                 defaults: row.defaults,
                 default_text: row.default_text,
+                constructor: row.constructor,
                 body: row.body,
                 config: row.config.iter().flatten().filter_map(|text| assignment(text)).collect(),
                 acl: acl(row.acl),

@@ -346,6 +346,8 @@ pub struct Function {
     pub defaults: u16,
     /// Their expressions.
     pub default_text: Option<String>,
+    /// Postgres made it with a range type, to put values together.
+    pub constructor: bool,
     /// Source text; only of SQL and PL/pgSQL.
     pub body: Option<String>,
     /// `SET name = value` clauses of the function.

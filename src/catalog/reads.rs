@@ -80,7 +80,7 @@ pub struct Context<'a> {
 }
 
 /// Built-in functions and views that show settings or run SQL given as text.
-const OPENERS: [&str; 9] = [
+const OPENERS: [&str; 19] = [
     "pg_settings",
     "pg_show_all_settings",
     "pg_file_settings",
@@ -89,7 +89,17 @@ const OPENERS: [&str; 9] = [
     "query_to_xml_and_xmlschema",
     "cursor_to_xml",
     "cursor_to_xmlschema",
+    "table_to_xml",
+    "table_to_xmlschema",
+    "table_to_xml_and_xmlschema",
+    "schema_to_xml",
+    "schema_to_xmlschema",
+    "schema_to_xml_and_xmlschema",
+    "database_to_xml",
+    "database_to_xmlschema",
+    "database_to_xml_and_xmlschema",
     "ts_stat",
+    "ts_rewrite",
 ];
 
 /// Built-in functions, beside those of [`is_restless`]'s prefixes, whose result
@@ -342,7 +352,10 @@ impl<'a> Analysis<'a> {
             if token.is_any(&CLOCKS) {
                 self.out.built_ins.insert(name.to_owned());
             }
-            if self.kind(index + 1) == Some(&TokenKind::Open) && !token.is_any(&NO_CALL) {
+            let qualified = self.before(index).is_some_and(|before| before.kind == TokenKind::Dot);
+            if self.kind(index + 1) == Some(&TokenKind::Open)
+                && (qualified || !token.is_any(&NO_CALL))
+            {
                 self.call(index, name);
             }
         }
@@ -355,6 +368,9 @@ impl<'a> Analysis<'a> {
         let next = self.kind(index + 1);
         if self.at(index).is_some_and(|token| token.is("do")) {
             // `ON CONFLICT DO NOTHING` is no anonymous block.
+            if next.is_some() && self.at(index + 1).is_some_and(|token| token.is("language")) {
+                self.out.dynamic_sql = true;
+            }
             let Some(TokenKind::Text(body)) = next else { return };
             return self.nested(body, true);
         }
@@ -687,7 +703,6 @@ impl<'a> Analysis<'a> {
                 }
                 _ if token.is_any(&[
                     "where",
-                    "on",
                     "set",
                     "group",
                     "order",

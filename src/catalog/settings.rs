@@ -15,8 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::model::{
-    Attached, Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation, SettingsRead,
-    TableKind, TypeKind, Volatility,
+    ArgMode, Attached, Catalog, Function, Oid, PgType, Policy, PolicyCommand, Relation,
+    SettingsRead, TableKind, TypeKind, Volatility,
 };
 use super::privileges::Rights;
 use super::reads::{Context, Guard, Reads, is_restless, reads};
@@ -109,12 +109,13 @@ enum Seen {
     Policy { relation: Oid, index: usize, checked_as: As, user: As },
     Function { oid: Oid, user: As, deciding: bool },
     Defaults { oid: Oid, user: As, deciding: bool },
-    Domains { user: As, deciding: bool },
+    Domains { user: As },
 }
 
 struct Analysis<'a> {
     relations: &'a HashMap<Oid, Relation>,
     functions: &'a HashMap<Oid, Function>,
+    types: &'a HashMap<Oid, PgType>,
     calls: &'a HashMap<Oid, Vec<Oid>>,
     bodies: HashMap<Oid, Reads>,
     /// Of functions' arguments.
@@ -231,7 +232,10 @@ impl Found {
                 sets_session: body.is_some_and(|body| body.sets_session),
                 mentions: {
                     let texts = body.into_iter().chain(analysis.defaults.get(&function.oid));
-                    texts.flat_map(|text| analysis.mentioned(text)).collect()
+                    let mentioned = texts.flat_map(|text| analysis.mentioned(text));
+                    mentioned
+                        .chain(body.into_iter().flat_map(|_| &analysis.checks).copied())
+                        .collect()
                 },
                 reads: body.map(|body| analysis.read_by(body)).unwrap_or_default(),
                 settings: walk.read.clone(),
@@ -354,6 +358,7 @@ impl<'a> Analysis<'a> {
         let mut analysis = Analysis {
             relations: &catalog.relations,
             functions: &catalog.functions,
+            types: &catalog.types,
             calls: &sources.calls,
             bodies: HashMap::new(),
             defaults: HashMap::new(),
@@ -408,11 +413,16 @@ impl<'a> Analysis<'a> {
             analysis.domains.merge(reads(&source.text, context));
             analysis.checks.extend(sources.calls.get(&source.oid).into_iter().flatten());
         }
-        analysis.unnamed.extend(&analysis.checks);
         for operator in &sources.operators {
             match &operator.extension {
                 Some(extension) if reviewed(extension) => {}
+                // Of a type that only the extension has.
+                Some(_) if IMPLICIT.contains(&operator.symbol.as_str()) => {}
                 Some(_) => analysis.opaque_operators.push(&operator.symbol),
+                // One of Postgres' own, which may be any.
+                None if !catalog.functions.contains_key(&operator.function) => {
+                    analysis.opaque_operators.push(&operator.symbol);
+                }
                 None if IMPLICIT.contains(&operator.symbol.as_str()) => {
                     analysis.unnamed.push(operator.function);
                 }
@@ -437,8 +447,8 @@ impl Analysis<'_> {
         let operators = self.operators.iter().filter(|(symbol, _)| written(symbol));
         out.extend(operators.map(|(_, function)| *function));
         for name in &text.fields {
-            let named = self.functions_named.get(name.as_str());
-            out.extend(named.into_iter().flatten().map(|function| function.oid));
+            let named = self.functions_named.get(name.as_str()).into_iter().flatten();
+            out.extend(named.filter(|f| self.is_field(f)).map(|function| function.oid));
         }
         for call in &text.calls {
             let named = self.functions_named.get(call.name.as_str());
@@ -448,6 +458,21 @@ impl Analysis<'_> {
             out.extend(named.into_iter().flatten().filter(fits).map(|function| function.oid));
         }
         out
+    }
+
+    /// Whether a function can be written as a field of its argument, a row.
+    fn is_field(&self, function: &Function) -> bool {
+        let mut inputs =
+            function.args.iter().filter(|arg| !matches!(arg.mode, ArgMode::Out | ArgMode::Table));
+        let Some(first) = inputs.next() else { return false };
+        let mut oid = first.type_oid;
+        while let Some(PgType { kind: TypeKind::Domain { base }, .. }) = self.types.get(&oid) {
+            oid = *base;
+        }
+        let kind = self.types.get(&oid).map(|ty| &ty.kind);
+        // A type that is not known may be a row, and any type may be one.
+        matches!(kind, None | Some(TypeKind::Composite | TypeKind::Pseudo))
+            && inputs.count() <= usize::from(function.defaults)
     }
 
     /// Relations that a text may mean by the names it reads.
@@ -599,6 +624,7 @@ impl<'a> Walk<'a> {
             }
             // An aggregate is made of other functions, which pg_depend names.
             None if function.kind == super::model::FunctionKind::Aggregate => {}
+            None if function.constructor => {}
             None => {
                 self.read.closed &= function.extension.as_deref().is_some_and(reviewed);
                 self.read.restless |= is_restless(&function.name);
@@ -619,16 +645,22 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the checks of domains read, which nothing that casts to them names.
+    /// What the checks of domains read, which nothing that casts to them names. A
+    /// check lets a value pass or raises, so no answer changes with the clock that
+    /// it reads.
     fn domains(&mut self, user: As) {
-        if !self.seen.insert(Seen::Domains { user, deciding: self.deciding }) {
+        let analysis = self.analysis;
+        if !self.seen.insert(Seen::Domains { user }) {
             return;
         }
-        self.read.add(&self.analysis.domains);
-        self.steady(&self.analysis.domains);
-        for function in &self.analysis.checks {
-            self.function(*function, user);
+        let mut walk = Walk::new(analysis);
+        walk.seen.insert(Seen::Domains { user });
+        walk.read.add(&analysis.domains);
+        for function in &analysis.checks {
+            walk.function(*function, user);
         }
+        let found = SettingsRead { restless: false, unsteady: None, ..walk.read };
+        self.read.absorb(&found);
     }
 
     /// What a text reads by itself, and the functions that it names.

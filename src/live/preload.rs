@@ -12,11 +12,11 @@
 //! log tells, it decides whether a statement runs and nothing else.
 
 use std::collections::{BTreeSet, HashMap};
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::keys::KeyKind;
 use super::pgoutput::Cell as Sent;
@@ -33,6 +33,8 @@ const BYTES: usize = 32 * 1024 * 1024;
 /// last one took.
 const PAUSE: Duration = Duration::from_secs(1);
 const REST: u32 = 50;
+/// And between two readings of any tables.
+const BREATH: u32 = 5;
 /// A table that is not read is asked about again after so long.
 const UNFIT: Duration = Duration::from_secs(60);
 
@@ -50,7 +52,8 @@ pub(super) struct Loaded {
     pub(super) rows: Vec<(Vec<Sent>, Vec<Cell>)>,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Option<Loaded>, PgError>> + Send>>;
+/// Beside the task that follows the log.
+type Reading = AbortOnDropHandle<Result<Option<Loaded>, PgError>>;
 
 /// Tables to be read, and the one that is being read.
 pub(super) struct Preload {
@@ -58,11 +61,19 @@ pub(super) struct Preload {
     asked: BTreeSet<Oid>,
     not_before: HashMap<Oid, Instant>,
     running: Option<(Oid, Instant, Reading)>,
+    /// Nothing is read before.
+    rests: Instant,
 }
 
 impl Preload {
     pub(super) fn new(pg: Pg) -> Self {
-        Preload { pg, asked: BTreeSet::new(), not_before: HashMap::new(), running: None }
+        Preload {
+            pg,
+            asked: BTreeSet::new(),
+            not_before: HashMap::new(),
+            running: None,
+            rests: Instant::now(),
+        }
     }
 
     pub(super) fn ask(&mut self, table: Oid) {
@@ -74,22 +85,35 @@ impl Preload {
         if self.running.is_some() {
             return None;
         }
-        let now = Instant::now();
-        let is_due = |table: &&Oid| self.not_before.get(*table).is_none_or(|at| *at <= now);
-        let table = self.asked.iter().find(is_due).copied()?;
+        let (at, table) = self.first()?;
+        if at > Instant::now() {
+            return None;
+        }
         self.asked.remove(&table);
         Some(table)
     }
 
     /// When there may be a next one.
     pub(super) fn due(&self) -> Option<Instant> {
-        let asked = self.asked.iter().filter_map(|table| self.not_before.get(table));
-        asked.min().copied().filter(|_| self.running.is_none())
+        self.first().map(|(at, _)| at).filter(|_| self.running.is_none())
+    }
+
+    /// The table whose turn it is, and when. Who has waited longest is first.
+    fn first(&self) -> Option<(Instant, Oid)> {
+        let turn = |table: &Oid| (self.not_before.get(table).copied(), *table);
+        let (at, table) = self.asked.iter().map(turn).min()?;
+        Some((at.unwrap_or(self.rests).max(self.rests), table))
+    }
+
+    /// A table is not read for now.
+    pub(super) fn put_off(&mut self, table: Oid) {
+        self.not_before.insert(table, Instant::now() + UNFIT);
     }
 
     /// Reads these columns of a table.
     pub(super) fn start(&mut self, table: Oid, columns: Vec<Column>) {
-        let reading = Box::pin(load(self.pg.clone(), table, columns));
+        let reading = load(self.pg.clone(), table, columns);
+        let reading = AbortOnDropHandle::new(tokio::spawn(reading));
         self.running = Some((table, Instant::now(), reading));
     }
 
@@ -99,7 +123,7 @@ impl Preload {
         let Some((table, begun, reading)) = &mut self.running else {
             return std::future::pending().await;
         };
-        let (table, loaded) = (*table, reading.await);
+        let (table, loaded) = (*table, reading.await.unwrap_or(Ok(None)));
         let pause = match &loaded {
             Ok(Some(_)) => (begun.elapsed() * REST).max(PAUSE),
             Ok(None) => UNFIT,
@@ -108,6 +132,7 @@ impl Preload {
                 UNFIT
             }
         };
+        self.rests = Instant::now() + begun.elapsed() * BREATH;
         self.running = None;
         self.not_before.insert(table, Instant::now() + pause);
         (table, loaded.ok().flatten())

@@ -2,7 +2,8 @@
 -- the key of its replica identity: the statement, its columns, and how many of
 -- them are the key's, which come first. At most $3 rows. Nothing where the log tells
 -- what rows were or cannot tell which they are, where a key has more than one
--- spelling, and of a table of more than $4 bytes.
+-- spelling, where policies hide rows from whoever reads here, and of a table of more than
+-- $4 bytes.
 with identity as (
   select c.oid, n.nspname, c.relname, (x.indkey::int2[])[0:x.indnkeyatts - 1] as attnums
   from pg_catalog.pg_class c
@@ -10,6 +11,8 @@ with identity as (
   join pg_catalog.pg_index x on x.indrelid = c.oid and x.indisvalid and x.indimmediate
     and case c.relreplident when 'd' then x.indisprimary when 'i' then x.indisreplident else false end
   where c.oid = $1::text::oid and c.relkind = 'r'
+    and pg_catalog.has_table_privilege(c.oid, 'select')
+    and not pg_catalog.row_security_active(c.oid)
     and pg_catalog.pg_table_size(c.oid) <= $4::text::bigint
 ),
 part as (

@@ -706,18 +706,19 @@ impl Router {
 
     /// From now on the log tells of changes of these tables, and of no others.
     /// `foreign` are tables that are published for somebody else, unless they
-    /// are among these. Whether anything is other than it was.
-    pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> bool {
+    /// are among these. The tables with rows of which changes may not have been told.
+    pub(super) fn cover(&self, coverage: &Coverage, foreign: HashSet<Oid>) -> Vec<Oid> {
         let mut inner = lock(&self.inner);
         let asked = inner.known(&inner.by_log);
         let before = std::mem::take(&mut inner.by_log.concerns);
         let covered_before = inner.by_log.covered.clone();
         let Coverage { covered, versions, partly, refused } = coverage;
         inner.by_log.cover(covered.keys(), refused.clone(), covered.iter().chain(partly));
-        inner.foreign = foreign;
+        // What is published stays so when nobody shows it any more.
+        inner.foreign.extend(foreign);
+        inner.foreign.extend(before.keys());
         let Inner { foreign, by_log, .. } = &mut *inner;
         foreign.retain(|leaf| !by_log.concerns.contains_key(leaf));
-        let changed = by_log.concerns != before || by_log.covered != covered_before;
         inner.tell_doubts();
         inner.tell_covered();
         let missed = asked.iter().any(|table| inner.by_log.ignores(table));
@@ -728,12 +729,19 @@ impl Router {
         let fresh: HashSet<Oid> =
             versions.iter().filter(is_fresh).map(|(table, _)| *table).collect();
         inner.read_again(&fresh);
+        let is_other = |(leaf, tables): &(&Oid, &Vec<Oid>)| {
+            before.get(leaf) != Some(tables)
+                || tables
+                    .iter()
+                    .any(|table| fresh.contains(table) || !covered_before.contains(table))
+        };
+        let leaves = inner.by_log.concerns.iter().filter(is_other).map(|(leaf, _)| *leaf).collect();
         drop(inner);
         if missed {
             self.wanted.notify_one();
         }
         self.left.notify_one();
-        changed || !fresh.is_empty()
+        leaves
     }
 
     /// From now on triggers tell of statements that may change these tables, and
@@ -757,11 +765,6 @@ impl Router {
         inner.ring(|table| covered.contains(table));
     }
 
-    /// The tables that have the rows of covered ones.
-    pub(super) fn leaves(&self) -> Vec<Oid> {
-        lock(&self.inner).by_log.concerns.keys().copied().collect()
-    }
-
     /// Their versions.
     pub(super) fn covered(&self) -> HashMap<Oid, String> {
         lock(&self.inner).versions.clone()
@@ -776,6 +779,7 @@ impl Router {
     pub(super) fn lose(&self, log: Log) {
         self.cover(&Coverage::default(), HashSet::new());
         let mut inner = lock(&self.inner);
+        inner.foreign.clear();
         // Who is covered again waits until all of that has ended.
         inner.recent = Recent::default();
         inner.shown.forget_doubts();

@@ -127,16 +127,24 @@ impl Rows {
         }
     }
 
-    /// They were read.
-    pub(super) fn load(&mut self, table: Oid, loaded: Loaded) {
-        let Some(known) = self.relations.get_mut(&table) else { return };
+    /// Whether rows of one more table may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.remembered < REMEMBERED / 2
+    }
+
+    /// They were read. False when they are too many beside those of other tables.
+    pub(super) fn load(&mut self, table: Oid, loaded: Loaded) -> bool {
+        let Some(known) = self.relations.get_mut(&table) else { return true };
         // Else something happened meanwhile that was not looked at.
-        let Some(touched) = known.touched.take() else { return };
+        let Some(touched) = known.touched.take() else { return true };
         let Loaded { snapshot, key, columns, rows } = loaded;
+        if self.remembered + rows.len() * (1 + columns.len()) > REMEMBERED {
+            return false;
+        }
         known.read = Some((snapshot, key));
         if !known.fits() {
             known.read = None;
-            return;
+            return true;
         }
         known.rows.retain(|key, row| {
             let kept = touched.contains(key);
@@ -151,13 +159,11 @@ impl Rows {
             }
             let cells = columns.iter().cloned().zip(cells).collect();
             let row = Row { cells, read: true };
-            if self.remembered + row.size() > REMEMBERED {
-                return;
-            }
             self.remembered += row.size();
             let replaced = known.rows.insert(key, row);
             self.remembered -= replaced.as_ref().map_or(0, Row::size);
         }
+        true
     }
 
     /// Adds a change to those of the transaction `id`. `routed` are the columns that
@@ -485,7 +491,7 @@ mod tests {
     fn what_was_read_is_what_a_row_was() {
         let mut rows = Rows::default();
         rows.begin(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"], ["2", "8"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"], ["2", "8"]])));
         let columns = vec![("id".to_owned(), true), ("tenant".to_owned(), false)];
         rows.describe(Relation { oid: 1, columns: columns.clone() });
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "9"]))), Some(vec![7, 9]));
@@ -502,7 +508,7 @@ mod tests {
     fn what_was_read_too_late_is_not_believed() {
         let mut rows = table(false);
         rows.begin(1);
-        rows.load(1, loaded(AFTER, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(AFTER, &[["1", "7"]])));
         // The reading has seen this one already.
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "7"]))), None);
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "8"]))), Some(vec![7, 8]));
@@ -516,7 +522,7 @@ mod tests {
         assert_eq!(touch(&mut rows, Old::Absent, Some(cells(&["1", "7"]))), Some(vec![7]));
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["2", "8"]))), None);
         assert_eq!(touch(&mut rows, Old::Key(cells(&["3", "NULL"])), None), None);
-        rows.load(1, loaded(BEFORE, &[["2", "1"], ["3", "1"], ["4", "1"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["2", "1"], ["3", "1"], ["4", "1"]])));
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["1", "7"]))), Some(vec![7]));
         assert_eq!(touch(&mut rows, Old::SameKey, Some(cells(&["2", "8"]))), Some(vec![8]));
         assert_eq!(touch(&mut rows, Old::Key(cells(&["3", "NULL"])), None), None);
@@ -531,25 +537,25 @@ mod tests {
         let mut rows = table(false);
         rows.begin(1);
         rows.forget(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"]])));
         assert_eq!(rows.remembered(), 0);
         rows.begin(1);
         rows.give_up(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"]])));
         assert_eq!(rows.remembered(), 0);
         // Another key than the log tells, before and after it is described.
         let mut rows = Rows::default();
         rows.begin(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"]])));
         rows.describe(Relation { oid: 1, columns: columns(false) });
         assert_eq!(rows.remembered(), 0);
         rows.begin(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"]])));
         assert_eq!(rows.remembered(), 0);
         // Objects changed, and nobody knows whether this one did.
         let mut rows = Rows::default();
         rows.begin(1);
-        rows.load(1, loaded(BEFORE, &[["1", "7"]]));
+        assert!(rows.load(1, loaded(BEFORE, &[["1", "7"]])));
         rows.forget_undescribed();
         assert_eq!((rows.remembered(), rows.take_doubted()), (0, BTreeSet::from([1])));
     }

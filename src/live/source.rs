@@ -155,7 +155,7 @@ impl Source {
             reader.look_at_objects();
             reader.rows.take_doubted().into_iter().for_each(|table| preload.ask(table));
             self.counts.rows.store(reader.rows.remembered(), Ordering::Relaxed);
-            if reader.open.is_none()
+            while reader.open.is_none()
                 && let Some(table) = preload.next()
             {
                 let columns = self.router.routed(table).unwrap_or_default();
@@ -163,13 +163,19 @@ impl Source {
                     .into_iter()
                     .filter_map(|(column, routes)| routes.then_some(column))
                     .collect();
-                if !columns.is_empty() {
-                    before = self.router.unseen();
-                    reader.rows.begin(table);
-                    preload.start(table, columns);
+                if columns.is_empty() {
+                    continue;
                 }
+                if !reader.rows.has_room() {
+                    preload.put_off(table);
+                    continue;
+                }
+                before = self.router.unseen();
+                reader.rows.begin(table);
+                preload.start(table, columns);
             }
-            let due = at(preload.due());
+            // Not in the middle of a transaction.
+            let due = at(preload.due().filter(|_| reader.open.is_none()));
             let retry = at(again);
             let told = at(tell);
             let is_idle = covering.is_none();
@@ -201,10 +207,10 @@ impl Source {
                             let (covered, refused) = (coverage.covered.len(), coverage.refused.len());
                             tracing::debug!(covered, refused, "tables are covered");
                             let unknown = std::mem::take(&mut reader.unknown);
-                            if self.router.cover(&coverage, unknown) {
+                            for leaf in self.router.cover(&coverage, unknown) {
                                 // Something may have happened to rows unseen.
-                                reader.rows.forget_all();
-                                self.router.leaves().into_iter().for_each(|leaf| preload.ask(leaf));
+                                reader.rows.forget(leaf);
+                                preload.ask(leaf);
                             }
                         }
                         Err(error) => {
@@ -215,7 +221,9 @@ impl Source {
                 }
                 (table, loaded) = preload.read() => match loaded {
                     Some(loaded) if before.is_seen_by(&loaded.snapshot) => {
-                        reader.rows.load(table, loaded);
+                        if !reader.rows.load(table, loaded) {
+                            preload.put_off(table);
+                        }
                     }
                     // Something was told before that nobody sees yet.
                     Some(_) => {

@@ -70,6 +70,9 @@ pub(super) fn longer(wait: Option<Duration>) -> Duration {
     wait.map_or(FIRST, |time| (time * 2).min(LONGEST))
 }
 
+/// How long a look may take.
+const TIME: Duration = Duration::from_secs(2);
+
 impl Visible {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -130,7 +133,8 @@ pub(super) async fn run(router: Arc<Router>, pg: Pg) {
             if visible.lock().awaited.is_empty() && !router.is_crowded() {
                 break;
             }
-            match snapshot(&pg).await {
+            let look = tokio::time::timeout(TIME, snapshot(&pg)).await;
+            match look.unwrap_or(Ok(None)) {
                 Ok(Some(seen)) => {
                     router.seen(&seen);
                     visible.tell(seen);

@@ -120,6 +120,30 @@ async fn a_row_that_nobody_has_seen_wakes_those_who_show_it() {
     }
 }
 
+/// Tables stay published when nobody shows them any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_nobody_shows_any_more_wake_nobody() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("a", "1").await;
+    for field in ["notes", "replies", "papers"] {
+        subscribe(&mut client, field, &format!("subscription {{ {field} {{ id }} }}")).await;
+        client.json().await;
+    }
+    server.until_woken(3).await;
+    for field in ["replies", "papers"] {
+        client.send(json!({"id": field, "type": "complete"}).to_string()).await;
+    }
+    server.until_woken(1).await;
+    // Another table is asked for, so it is looked anew at what is published.
+    subscribe(&mut client, "wide", "subscription { wide { id } }").await;
+    client.json().await;
+    server.until_woken(2).await;
+    for _ in 0..3 {
+        assert_eq!(woken(&server, "update replies set body = body || '.'").await, 0);
+        assert_eq!(woken(&server, "update papers set title = title || '.'").await, 0);
+    }
+}
+
 /// A row that cannot be read is in no answer, and the log does not tell whose it
 /// was before it was mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,7 @@ async fn a_policy_that_widens_without_a_claim_gives_nobody_more() {
 
 /// Ways to call `owns(owner)` and `gate()` from a function without naming them:
 /// a statement before, and the expression.
-const UNNAMED: [(&str, &str, &str); 7] = [
+const UNNAMED: [(&str, &str, &str); 9] = [
     (
         "defaults",
         "create function helped(o text, me text default current_setting('hasura.user.id', true))
@@ -105,6 +105,19 @@ const UNNAMED: [(&str, &str, &str); 7] = [
         "create function escaped(o text) returns boolean language plpgsql stable as
             $$ begin return U&\"current\\005fsetting\"(U&'hasura.\\0075ser.id', true) in ('', o); end $$",
         "escaped(owner) and exists (select from U&\"g\\0061tes2\" where is_open)",
+    ),
+    (
+        "lists",
+        "",
+        "owns(owner) and exists (select from replies r join replies s on r.id = s.id, gates2 g where g.is_open)",
+    ),
+    (
+        "key_words",
+        "create schema authz;
+         grant usage on schema authz to app_user;
+         create function authz.any(o text) returns boolean language sql stable as
+            $$ select owns(o) and gate('x') $$",
+        "authz.any(owner)",
     ),
     (
         "long_names",
@@ -175,6 +188,45 @@ async fn what_a_function_calls_without_naming_it_is_found() {
         server.until("they are gone", |live| live.woken_groups == 0).await;
     }
     assert_eq!(server.live().mismatches, 0);
+}
+
+/// What a database has for other purposes keeps nobody from sharing or waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_and_functions_that_no_policy_uses_cost_nothing() {
+    let db = TestDb::new(SCHEMA).await;
+    db.client()
+        .await
+        .batch_execute(
+            "create type timerange as range (subtype = time);
+             create domain past as date check (value <= current_date);
+             create function tenant() returns text language sql stable as
+                $$ select nullif(current_setting('app.tenant_id', true), '') $$;
+             create function tenant_id() returns trigger language plpgsql as
+                $$ begin perform now(); return new; end $$;
+             create table shifts (id int primary key, tenant_id text, hours timerange, since past);
+             create function shows(s shifts) returns boolean language sql stable as
+                $$ select s.tenant_id = tenant() and s.hours && timerange('00:00', '24:00') $$;
+             alter table shifts enable row level security;
+             create policy p on shifts to app_user using (shows(shifts));
+             grant select on shifts to app_user;
+             insert into shifts values (1, 'a', '[08:00,12:00)', '2020-01-01')",
+        )
+        .await
+        .expect("runs");
+    let server = Server::start_on(db, &[]).await;
+    let mut clients = Vec::new();
+    for user in ["1", "2"] {
+        let mut client = server.client("a", user).await;
+        subscribe(&mut client, "s", "subscription { shifts { id hours } }").await;
+        client.json().await;
+        clients.push(client);
+    }
+    server.until_woken(1).await;
+    server.sql("update shifts set hours = '[09:00,12:00)'").await;
+    for client in &mut clients {
+        let hours = state(client, "s", "shifts").await[0]["hours"].clone();
+        assert_eq!(hours, json!("[09:00:00,12:00:00)"));
+    }
 }
 
 /// A default reads the clock: nobody can tell when such an answer changes.
