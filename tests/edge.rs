@@ -513,9 +513,9 @@ fn instead(answer: &'static str, taken: &Arc<AtomicUsize>) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_have_written_is_sent_once() {
-    const STOPPING: &str =
+    const UNAVAILABLE: &str =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    for answer in ["", STOPPING] {
+    for answer in ["", UNAVAILABLE] {
         let taken = Arc::new(AtomicUsize::new(0));
         let edge = Edge::start([instead(answer, &taken), instead(answer, &taken)]);
         let client = edge.client(Ipv4Addr::LOCALHOST);
@@ -531,10 +531,38 @@ async fn what_may_have_written_is_sent_once() {
             assert_eq!(request.send().await.unwrap().status(), 503, "{method} {path}");
             assert_eq!(taken.swap(0, Ordering::Relaxed), 1, "{method} {path} {answer}");
         }
-        // What only reads is tried again, at each of them.
+        // What only reads is tried again, at each of them, if there was no answer.
         let read = client.get(edge.url("/v1/graphql"));
         assert_eq!(read.send().await.unwrap().status(), 503);
-        assert!(taken.load(Ordering::Relaxed) > 1, "{answer}");
+        assert_eq!(taken.load(Ordering::Relaxed) > 1, answer.is_empty(), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_refuses_is_asked_again() {
+    let (full, fine) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let edge = Edge::start([
+        instead("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", &full),
+        instead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &fine),
+    ]);
+    // One connection, since each of nginx's processes balances by itself.
+    let tcp = TcpStream::connect(edge.https).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let tls = edge.tls(&rustls::version::TLS13, b"http/1.1");
+    let mut stream = rustls::StreamOwned::new(tls, tcp);
+    for upgrade in ["", "Connection: upgrade\r\nUpgrade: websocket\r\n"] {
+        for _ in 0..6 {
+            write!(stream, "GET /v1/graphql HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n").unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                answer.extend(byte);
+            }
+        }
+        for instance in [&full, &fine] {
+            assert!(instance.swap(0, Ordering::Relaxed) > 1, "{upgrade}");
+        }
     }
 }
 

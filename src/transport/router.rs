@@ -395,7 +395,7 @@ impl Edge {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        if ws::is_upgrade(parts) {
+        if ws::is_upgrade(&parts.method, &parts.headers) {
             return ws::upgrade(&self.sockets, &self.options.cors, &account.client, parts)
                 .unwrap_or_else(|refused| {
                     account.blame(&refused.error);

@@ -3,11 +3,15 @@
 //! On a stop signal no connection is accepted any more, idle ones are closed,
 //! running requests and WebSockets have the grace period to end; what is left
 //! is dropped, which cancels its statements.
+//!
+//! An upgrade that arrives over an open connection then is not answered: to a
+//! proxy that is the same as a door that is closed, so it asks another server,
+//! as it should not do for every 503.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use super::again::Again;
 use super::router::Edge;
 use super::stall::Stalling;
+use super::ws;
 
 /// Bounds the head: request line and all headers.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -104,6 +109,11 @@ pub async fn serve(
     }
 }
 
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is stopping")]
+struct Stopping;
+
 async fn connection(
     stream: TcpStream,
     peer: std::net::SocketAddr,
@@ -115,9 +125,15 @@ async fn connection(
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let (read_time, write_time) = edge.times();
-    let service = service_fn(move |request| {
-        let edge = edge.clone();
-        async move { Ok::<_, Infallible>(edge.handle(peer, request).await) }
+    let stopping = stop.clone();
+    let service = service_fn(move |request: Request<_>| {
+        let (edge, stopping) = (edge.clone(), stopping.clone());
+        async move {
+            let upgrade = ws::is_upgrade(request.method(), request.headers());
+            let response = edge.handle(peer, request).await;
+            let refused = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            if upgrade && refused && stopping.is_cancelled() { Err(Stopping) } else { Ok(response) }
+        }
     });
     let mut builder = http1::Builder::new();
     builder

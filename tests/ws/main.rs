@@ -31,7 +31,8 @@ use ringfence::session::AuthConfig;
 use ringfence::telemetry::metrics::Metrics;
 use ringfence::transport::{Authenticator, Edge, EdgeOptions, serve};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -693,6 +694,23 @@ async fn shutdown_lets_executions_end_and_says_goodbye() {
         "#,
     )
     .await;
+    tokio::time::timeout(PATIENCE, server.serving).await.expect("ends in time").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_at_a_server_that_stops_is_not_answered() {
+    let server = Server::start(&[]).await;
+    let mut early = TcpStream::connect(server.address).await.unwrap();
+    // Accepted after that one.
+    let socket = server.open(TRANSPORT).await;
+    server.stop.cancel();
+    let upgrade = "GET /v1/graphql HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    early.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, early.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    drop(socket);
     tokio::time::timeout(PATIENCE, server.serving).await.expect("ends in time").unwrap();
 }
 

@@ -19,8 +19,8 @@ use crate::base::{ApiError, Code};
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Whether a request asks for a WebSocket.
-pub(in crate::transport) fn is_upgrade(parts: &Parts) -> bool {
-    parts.method == Method::GET && has_token(&parts.headers, UPGRADE, "websocket")
+pub(in crate::transport) fn is_upgrade(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::GET && has_token(headers, UPGRADE, "websocket")
 }
 
 /// Whether a list of words in a header has `token`.
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         let sound = parts(&SOUND);
-        assert!(is_upgrade(&sound));
+        assert!(is_upgrade(&sound.method, &sound.headers));
         let (response, protocol) = answer(&sound).expect("is accepted");
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
