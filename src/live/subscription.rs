@@ -75,8 +75,8 @@ struct Slot {
     latest: Option<Update>,
     /// What it showed, where that is known.
     snapshot: Option<Snapshot>,
-    /// It is a state, and not one of several answers.
-    is_state: bool,
+    /// Of a state's data; one of several answers has none.
+    digest: Option<[u8; 32]>,
     /// Nothing will be published any more.
     ended: bool,
 }
@@ -159,15 +159,15 @@ impl Subscription {
         &mut self,
         data: Bytes,
         snapshot: Option<&Snapshot>,
-        is_state: bool,
+        digest: Option<[u8; 32]>,
     ) -> Option<Update> {
         let Some(marks) = &mut self.marks else { return Some(Update::Data(data, None)) };
         let mut told = serde_json::Map::new();
         if let Some(snapshot) = snapshot {
             told.insert("position".to_owned(), snapshot.to_string().into());
         }
-        if is_state {
-            let hash = hash(&lock(&self.cell.session), &data);
+        if let Some(digest) = digest {
+            let hash = hash(&lock(&self.cell.session), &digest);
             // Of the first state alone: later ones are changes.
             let is_known = marks.known.take().is_some_and(|known| known == hash);
             if is_known && !marks.positions {
@@ -181,8 +181,8 @@ impl Subscription {
 
 /// Stands for a state of one caller: another caller's hash of the same bytes is
 /// another one, so that nothing can be learnt by trying.
-fn hash(session: &Session, data: &[u8]) -> String {
-    let mut out = Vec::with_capacity(data.len() + 256);
+fn hash(session: &Session, digest: &[u8; 32]) -> String {
+    let mut out = Vec::new();
     let who = session.variables_json();
     let tenant = session.tenant.as_deref().unwrap_or_default();
     let user = session.user.as_deref().unwrap_or_default();
@@ -190,7 +190,7 @@ fn hash(session: &Session, data: &[u8]) -> String {
         out.extend_from_slice(&part.len().to_be_bytes());
         out.extend_from_slice(part.as_bytes());
     }
-    out.extend_from_slice(data);
+    out.extend_from_slice(digest);
     sha256(&out).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -216,12 +216,12 @@ impl Stream for Subscription {
             let Some(update) = slot.latest.take() else {
                 return if slot.ended { Poll::Ready(None) } else { Poll::Pending };
             };
-            let (snapshot, is_state) = (slot.snapshot.take(), slot.is_state);
+            let (snapshot, digest) = (slot.snapshot.take(), slot.digest);
             drop(slot);
             self.cell.taken.notify_one();
             match update {
                 Update::Data(data, _) => {
-                    if let Some(update) = self.marked(data, snapshot.as_ref(), is_state) {
+                    if let Some(update) = self.marked(data, snapshot.as_ref(), digest) {
                         return Poll::Ready(Some(update));
                     }
                 }
@@ -262,7 +262,11 @@ impl Publisher {
             return true;
         }
         last.state = Some(state.clone());
-        self.publish(update.clone(), snapshot.cloned(), true);
+        let digest = match state {
+            Published::Data(digest) => Some(*digest),
+            Published::Error(..) => None,
+        };
+        self.publish(update.clone(), snapshot.cloned(), digest);
         true
     }
 
@@ -277,19 +281,19 @@ impl Publisher {
     /// [`Self::vacant`].
     pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>) {
         *lock(&self.0.last) = Last { state: Some(Published::data(&data)), snapshot: None };
-        self.publish(Update::Data(data, None), snapshot, false);
+        self.publish(Update::Data(data, None), snapshot, None);
     }
 
     /// Says why nothing follows.
     pub(crate) fn end(&self, error: ApiError) {
-        self.publish(Update::Ended(error), None, true);
+        self.publish(Update::Ended(error), None, None);
     }
 
-    fn publish(&self, update: Update, snapshot: Option<Snapshot>, is_state: bool) {
+    fn publish(&self, update: Update, snapshot: Option<Snapshot>, digest: Option<[u8; 32]>) {
         let mut slot = lock(&self.0.cell.slot);
         slot.latest = Some(update);
         slot.snapshot = snapshot;
-        slot.is_state = is_state;
+        slot.digest = digest;
         drop(slot);
         self.0.cell.reader.wake();
     }
@@ -355,12 +359,12 @@ mod tests {
             channel(Arc::new(anonymous_session("user")), None, None);
         assert!(subscription.next().now_or_never().is_none());
         for text in ["1", "2", "3"] {
-            publisher.publish(data(text), None, true);
+            publisher.publish(data(text), None, None);
         }
         let taken = subscription.next().now_or_never().flatten();
         assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "3"));
         assert!(subscription.next().now_or_never().is_none());
-        publisher.publish(data("4"), None, true);
+        publisher.publish(data("4"), None, None);
         drop(publisher);
         let taken = subscription.next().now_or_never().flatten();
         assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "4"));
