@@ -283,7 +283,13 @@ pub(super) fn read_query(uri: &Uri) -> Result<Read, ApiError> {
         queries_only: true,
         ..GraphqlRequest::default()
     };
-    Ok(asked(request, extensions.as_deref(), &JsonPath::root()))
+    let mut read = asked(request, extensions.as_deref(), &JsonPath::root());
+    // An event stream of a browser comes back with the URL of its first time,
+    // whatever it was sent meanwhile.
+    if let Ok(GraphqlRequest { marks: Some(marks), .. }) = &mut read {
+        marks.known = None;
+    }
+    Ok(read)
 }
 
 /// A parameter of a URL that is a JSON object. Empty is none.
