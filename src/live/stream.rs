@@ -41,7 +41,7 @@ impl Live {
         let mut pending = Pending::everything();
         let mut seen: Option<Snapshot> = None;
         let mut failures = Failures::default();
-        let mut begun = publisher.last().is_some();
+        let mut begun = publisher.has_added();
         let mut wait = None;
         loop {
             publisher.vacant().await;
@@ -102,5 +102,57 @@ impl Live {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::StreamExt;
+
+    use super::*;
+    use crate::live::subscription::channel;
+    use crate::session::claims::anonymous_session;
+
+    /// Gives one batch, and then fails.
+    struct Away(std::sync::Mutex<Option<&'static str>>);
+
+    impl BatchReader for Away {
+        fn read<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Result<Batch, ApiError>> {
+            let rows = self.0.lock().expect("no panic before").take();
+            Box::pin(async move {
+                let rows = rows.ok_or_else(|| ApiError::new(Code::ServiceUnavailable, "away"))?;
+                Ok(Batch { data: rows.into(), snapshot: None, next: Some(rows.to_owned()) })
+            })
+        }
+    }
+
+    /// What a stream is told that was refused before, and whose batches are these.
+    async fn told(batch: Option<&'static str>) -> Option<Update> {
+        let live = Live::new(Duration::from_millis(1));
+        let (publisher, mut subscription) =
+            channel(Arc::new(anonymous_session("user")), None, None);
+        let error = ApiError::new(Code::PermissionError, "refused");
+        let state = Published::error(&error);
+        publisher.offer(&state, &Update::Failed(error), None);
+        assert!(matches!(subscription.next().await, Some(Update::Failed(_))));
+        let reader = Away(std::sync::Mutex::new(batch));
+        let mut place = None;
+        let interest = Interest { opaque: true, ..Interest::default() };
+        tokio::select! {
+            () = live.stream(interest, &reader, &publisher, &mut place) => None,
+            update = subscription.next() => update,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_begins_after_an_error_is_told_that_postgres_is_away() {
+        let first = told(Some("rows")).await;
+        assert!(matches!(first, Some(Update::Data(data, None)) if data == "rows"));
+        let first = tokio::time::timeout(Duration::from_secs(60), told(None)).await;
+        let Ok(Some(Update::Failed(error))) = first else { panic!("{first:?}") };
+        assert_eq!(error.code, Code::ServiceUnavailable);
     }
 }

@@ -100,6 +100,8 @@ struct Last {
     state: Option<Published>,
     /// What the state showed, where that is known.
     snapshot: Option<Snapshot>,
+    /// There was one of several answers.
+    added: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,8 +282,13 @@ impl Publisher {
     /// Publishes one of several answers that are all to be taken; see
     /// [`Self::vacant`].
     pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>) {
-        *lock(&self.0.last) = Last { state: Some(Published::data(&data)), snapshot: None };
+        *lock(&self.0.last) = Last { added: true, ..Last::default() };
         self.publish(Update::Data(data, None), snapshot, None);
+    }
+
+    /// Whether there was an answer by [`Self::add`].
+    pub(super) fn has_added(&self) -> bool {
+        lock(&self.0.last).added
     }
 
     /// Says why nothing follows.
