@@ -829,6 +829,54 @@ async fn operations_of_one_socket_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_its_turn_runs_with_the_token_of_then() {
+    let server = Server::start(&[("database.pool_size", "12")]).await;
+    server
+        .sql(
+            "create view callers with (security_invoker) as
+                select 1 as id, current_setting('request.jwt.claims', true) as claims;
+             grant select on callers to app_user;",
+        )
+        .await;
+    let hold = server.hold_naps().await;
+    let token = |number: u32| Token::new("user").tenant("a").user("1").top("jti", number).bearer();
+    let mut client = server.open(TRANSPORT).await;
+    client.send(init(&token(1))).await;
+    client.talk(r#"< {"type":"connection_ack"}"#).await;
+    let asked = async |query: &str| {
+        let request = harness::http().post(format!("http://{}/v1/graphql", server.address));
+        let request = request.header("authorization", token(3));
+        let body = json!({ "query": query }).to_string();
+        let response = request.header("content-type", "application/json").body(body).send().await;
+        response.unwrap().text().await.unwrap()
+    };
+    let known = async {
+        while !asked("{ callers { claims } }").await.contains("data") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("the view is known");
+    for n in 0..8 {
+        client.send(subscribe(&format!("nap {n}"), "{ naps { nap } }")).await;
+    }
+    client.send(subscribe("waits", "{ callers { claims } }")).await;
+    let payload = json!({"headers": {"Authorization": token(2)}});
+    client.send(json!({"type": "ping", "payload": payload}).to_string()).await;
+    let pong = client.json().await;
+    assert_eq!(pong["payload"]["session"]["role"], "user", "{pong}");
+    drop(hold);
+    let answer = loop {
+        let message = client.json().await;
+        if message["id"] == "waits" {
+            break message;
+        }
+    };
+    let claims = answer["payload"]["data"]["callers"][0]["claims"].as_str();
+    let claims: Value = serde_json::from_str(claims.expect("claims")).unwrap();
+    assert_eq!(claims["jti"], 2, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_standard_integration_answers_the_same() {
     let server = Server::start(&[]).await;
     let queries = ["{ notes { id body } }", "{ nots { id } }", "query A { a: notes { id } }"];

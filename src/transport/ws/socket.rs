@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
@@ -65,6 +65,15 @@ const CLOSE_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) struct Who {
     pub(super) request_id: HeaderValue,
     pub(super) address: IpAddr,
+}
+
+/// Who asks, and what handlers of actions are told; operations that wait for
+/// their turn look at it when it comes.
+#[derive(Debug, Clone)]
+struct Caller {
+    session: Arc<Session>,
+    /// Headers that count, where handlers wanted them at the last proof.
+    headers: Option<Arc<HeaderMap>>,
 }
 
 /// What is held of a running operation.
@@ -141,9 +150,8 @@ pub(super) struct Socket<S> {
     at_once: Arc<Semaphore>,
     /// Of the handshake. What a payload does not replace counts at each renewal.
     handshake: HeaderMap,
-    /// Those that count, where handlers of actions wanted them at the last proof.
-    client_headers: Option<Arc<HeaderMap>>,
-    session: Option<Arc<Session>>,
+    /// Once the client has proven itself.
+    caller: Option<Arc<Mutex<Caller>>>,
     /// Of a session that may be revoked.
     revoked: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     place: Place,
@@ -181,6 +189,10 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, out: &mut Out
         Ok(Err(error)) => tracing::debug!(%error, "a client did not wait for the end"),
         Err(_) => tracing::debug!("a client did not end its side of a socket"),
     }
+}
+
+fn lock(caller: &Mutex<Caller>) -> MutexGuard<'_, Caller> {
+    caller.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The caller that these headers prove.
@@ -223,8 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             operations: SelectAll::new(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             handshake: credentials::detached(&headers),
-            client_headers: None,
-            session: None,
+            caller: None,
             revoked: None,
             place,
             who,
@@ -425,7 +436,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Who opens the connection: the payload says, else the handshake does.
     async fn authenticate(&mut self, payload: HeaderMap) -> Option<End> {
         let headers = credentials::over(&self.handshake, payload, &self.hub.auth);
-        self.client_headers = self.hub.engine.wants_headers().then(|| Arc::new(headers.clone()));
         let error = match prove(&self.hub.clone(), &headers).await {
             Ok(session) => {
                 if let Err(error) = self.place.claim(&session) {
@@ -437,7 +447,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 if self.protocol == Protocol::Legacy {
                     self.deadlines.keepalive = Some(Instant::now() + options.keepalive);
                 }
-                self.set_session(session);
+                let headers = self.hub.engine.wants_headers().then(|| Arc::new(headers));
+                self.set_caller(Caller { session, headers });
                 let texts = self.guard.accepted();
                 self.tell(texts);
                 return None;
@@ -457,7 +468,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// A new token for the same caller; whatever runs goes on with it.
     async fn renew(&mut self, mut headers: HeaderMap) {
-        let Some(old) = self.session.clone() else { return };
+        let Some(old) = self.session() else { return };
         let for_handlers =
             self.hub.engine.wants_headers().then(|| {
                 Arc::new(credentials::over(&self.handshake, headers.clone(), &self.hub.auth))
@@ -486,41 +497,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 for renewal in self.guard.running().filter_map(|running| running.renewal.as_ref()) {
                     renewal.renew(session.clone());
                 }
-                self.client_headers = for_handlers;
-                self.set_session(session);
+                self.set_caller(Caller { session, headers: for_handlers });
             }
             Err(error) => self.hub.metrics.error(&error),
         }
         self.tell(texts);
     }
 
-    fn set_session(&mut self, session: Arc<Session>) {
+    fn session(&self) -> Option<Arc<Session>> {
+        self.caller.as_ref().map(|caller| lock(caller).session.clone())
+    }
+
+    fn set_caller(&mut self, new: Caller) {
+        self.set_expiry(&new.session);
+        let revoked = new.session.revoked.clone();
+        self.revoked = revoked.map(|revoked| Box::pin(revoked.cancelled_owned()));
+        match &self.caller {
+            Some(caller) => *lock(caller) = new,
+            None => self.caller = Some(Arc::new(Mutex::new(new))),
+        }
+    }
+
+    fn set_expiry(&mut self, session: &Session) {
         self.deadlines.expiry = session.expires_at.map(|at| {
             let left = at.duration_since(SystemTime::now()).unwrap_or_default();
             Instant::now() + left.min(FAR)
         });
-        let revoked = session.revoked.clone();
-        self.revoked = revoked.map(|revoked| Box::pin(revoked.cancelled_owned()));
-        self.session = Some(session);
     }
 
     fn start(&mut self, id: Id, mut request: GraphqlRequest) {
-        let Some(session) = self.session.clone() else { return };
-        request.headers.clone_from(&self.client_headers);
+        let Some(caller) = self.caller.clone() else { return };
         if self.stopping.is_none() {
             return;
         }
-        let record = Record {
-            started: std::time::Instant::now(),
-            session: session.clone(),
-            operation: request.operation_name.as_deref().map(Into::into),
-            document: logging::requests_are_logged().then(|| digest_of(&request.query)),
-        };
+        let started = std::time::Instant::now();
         let (abort, registration) = AbortHandle::new_pair();
         let (engine, at_once) = (self.hub.engine.clone(), self.at_once.clone());
         let own = id.clone();
         let running = async move {
             let _place = at_once.acquire_owned().await;
+            // It may have been renewed meanwhile.
+            let Caller { session, headers } = lock(&caller).clone();
+            request.headers = headers;
+            let record = Record {
+                started,
+                session: session.clone(),
+                operation: request.operation_name.as_deref().map(Into::into),
+                document: logging::requests_are_logged().then(|| digest_of(&request.query)),
+            };
             let beginning = async {
                 if engine.is_subscription(&session, &request)? {
                     return engine.subscribe(session, request).map(Err);
@@ -588,8 +612,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn follow(&mut self, id: Id, session: &Arc<Session>, subscription: Subscription) {
         let (abort, registration) = AbortHandle::new_pair();
         let renewal = subscription.renewal();
-        if let Some(current) = self.session.as_ref().filter(|now| !Arc::ptr_eq(now, session)) {
-            renewal.renew(current.clone());
+        if let Some(current) = self.session().filter(|now| !Arc::ptr_eq(now, session)) {
+            renewal.renew(current);
         }
         let Some(running) = self.guard.running_mut(&id) else { return };
         if self.stopping.is_none() {
@@ -614,10 +638,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         if due(self.deadlines.expiry) {
             // By the clock on the wall, which may have been set since.
-            let session = self.session.clone();
+            let session = self.session();
             let expired = |s: &Session| s.expires_at.is_some_and(|at| at <= SystemTime::now());
             match session {
-                Some(session) if !expired(&session) => self.set_session(session),
+                Some(session) if !expired(&session) => self.set_expiry(&session),
                 _ => return Some(End::Close(Close::EXPIRED)),
             }
         }
@@ -690,7 +714,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             request_id = id_text(&self.who.request_id),
             client = %self.who.address,
             protocol = self.protocol.name(),
-            role = self.session.as_deref().map(|session| &*session.role),
+            role = self.session().as_deref().map(|session| &*session.role),
             code,
             by = by.as_str(),
             reason,
