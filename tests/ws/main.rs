@@ -662,13 +662,27 @@ async fn a_ping_renews_with_whatever_opens_a_socket_and_never_gives_it_back() {
     client.send(json!({"type": "connection_init", "payload": {"X-Token": old}}).to_string()).await;
     client.talk(r#"< {"type":"connection_ack"}"#).await;
     let other = Token::new("user").tenant("b").mint();
-    for payload in [json!({"X-TOKEN": other}), json!({"Authorization": format!("Bearer {other}")})]
-    {
+    let wrong = format!("Bearer {other}");
+    for payload in [
+        json!({"X-TOKEN": other}),
+        json!({"Authorization": wrong}),
+        json!({"Headers": {"Authorization": wrong}}),
+        json!({"HEADERS": {"X-Token": other}}),
+    ] {
         client.send(json!({"type": "ping", "payload": payload}).to_string()).await;
         let pong = client.json().await;
         assert!(pong["payload"]["errors"][0]["message"].is_string(), "{pong}");
         assert!(!pong.to_string().contains(&other), "{pong}");
     }
+    for key in ["token", "accessToken"] {
+        client.send(json!({"type": "ping", "payload": {key: other}}).to_string()).await;
+        assert_eq!(client.json().await, json!({"type": "pong"}));
+    }
+    client.send(json!({"type": "ping", "payload": {"n": 1}}).to_string()).await;
+    client.talk(r#"< {"type":"pong","payload":{"n":1}}"#).await;
+    client.send(json!({"type": "ping", "payload": {"headers": {wrong: 1}}}).to_string()).await;
+    let Said::Close(code, reason) = client.hear().await else { panic!("is closed") };
+    assert_eq!((code, &*reason), (4400, "a key of 'headers' is no name of a header"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,8 @@ const HEADERS: usize = 100;
 /// What a ping brings.
 pub(super) enum Credentials {
     None,
+    /// Nothing that is read here, and nothing to send back either.
+    Elsewhere,
     Headers(HeaderMap),
 }
 
@@ -55,11 +57,12 @@ pub(super) fn headers(payload: Option<&RawValue>) -> Result<HeaderMap, String> {
     let Some(payload) = payload else { return Ok(out) };
     for (name, value) in pairs(payload)? {
         match name.as_str() {
-            "headers" if value.get() == "null" => {}
-            "headers" if value.get().starts_with('{') => {
+            name if is_headers(name) && value.get() == "null" => {}
+            name if is_headers(name) && value.get().starts_with('{') => {
                 for (name, value) in pairs(value)? {
                     let header = HeaderName::from_bytes(name.as_bytes())
-                        .map_err(|_| format!("{} is no name of a header", shown(&name)))?;
+                        // It may be a value in the wrong place.
+                        .map_err(|_| "a key of 'headers' is no name of a header".to_owned())?;
                     if value.get() == "null" {
                         continue;
                     }
@@ -68,9 +71,11 @@ pub(super) fn headers(payload: Option<&RawValue>) -> Result<HeaderMap, String> {
                     insert(&mut out, header, &text)?;
                 }
             }
-            "headers" => return Err("the payload's key 'headers' must be an object".to_owned()),
+            name if is_headers(name) => {
+                return Err("the payload's key 'headers' must be an object".to_owned());
+            }
             // Other keys may be anything of the client's own.
-            _ => {
+            name => {
                 if let (Ok(header), Some(text)) =
                     (HeaderName::from_bytes(name.as_bytes()), text(value))
                 {
@@ -86,26 +91,33 @@ pub(super) fn headers(payload: Option<&RawValue>) -> Result<HeaderMap, String> {
 pub(super) type IsProof<'a> = &'a dyn Fn(&HeaderName) -> bool;
 
 /// The headers in the payload of a ping, if it has any. Whatever could be a
-/// proof is taken for one: any other payload is sent back.
+/// proof is taken for one: any other payload is sent back, except tokens under
+/// a name that nothing here is read from.
 pub(super) fn in_ping(
     payload: Option<&RawValue>,
     is_proof: IsProof<'_>,
 ) -> Result<Credentials, String> {
     let Some(payload) = payload else { return Ok(Credentials::None) };
-    let brings = pairs(payload)?.iter().any(|(name, value)| match name.as_str() {
-        "headers" => value.get() != "null",
+    let pairs = pairs(payload)?;
+    let brings = pairs.iter().any(|(name, value)| match name.as_str() {
+        name if is_headers(name) => value.get() != "null",
         name => HeaderName::from_bytes(name.as_bytes())
             .is_ok_and(|name| name == AUTHORIZATION || is_proof(&name)),
     });
-    if brings { headers(Some(payload)).map(Credentials::Headers) } else { Ok(Credentials::None) }
+    if brings {
+        return headers(Some(payload)).map(Credentials::Headers);
+    }
+    let is_token = |name: &str| name.to_ascii_lowercase().contains("token");
+    let elsewhere = pairs.iter().any(|(name, _)| is_token(name));
+    Ok(if elsewhere { Credentials::Elsewhere } else { Credentials::None })
+}
+
+fn is_headers(name: &str) -> bool {
+    name.eq_ignore_ascii_case("headers")
 }
 
 fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
-}
-
-fn shown(name: &str) -> String {
-    format!("{:?}", name.get(..name.floor_char_boundary(40)).unwrap_or_default())
 }
 
 /// One header in both forms is one header; two different values stay two, and
@@ -161,6 +173,7 @@ mod tests {
         for json in [
             r#"{"headers":{"Authorization":"Bearer x"}}"#,
             r#"{"headers":{"authorization":"Bearer x"},"lang":"de"}"#,
+            r#"{"Headers":{"Authorization":"Bearer x"}}"#,
             r#"{"Authorization":"Bearer x"}"#,
             r#"{"authorization":"Bearer x","AUTHORIZATION":"Bearer x"}"#,
             r#"{"Authorization":"Bearer x","headers":{"Authorization":"Bearer x"}}"#,

@@ -188,6 +188,7 @@ impl ClientMessage {
             (Protocol::Transport, "ping") => {
                 let payload = object()?;
                 match credentials::in_ping(payload, is_proof).map_err(Invalid)? {
+                    Credentials::Elsewhere => Ok(ClientMessage::Ping(None)),
                     Credentials::None => Ok(ClientMessage::Ping(payload.map(ToOwned::to_owned))),
                     Credentials::Headers(headers) => Ok(ClientMessage::Renew(headers)),
                 }
