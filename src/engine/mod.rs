@@ -20,6 +20,7 @@ mod output;
 mod parameters;
 mod prepare;
 mod subscribe;
+mod unshareable;
 mod write;
 
 use std::collections::{BTreeSet, HashMap};

@@ -13,7 +13,6 @@
 //! read with all that the session has, and only who gets the same bytes from
 //! the shared reading joins it.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,6 +41,7 @@ use crate::session::{Authority, Session, sha256};
 use super::answer::role_in;
 use super::generic::{Comparison, planning};
 use super::parameters::Leaves;
+use super::unshareable::{StatementId, Unshareable};
 use super::{Engine, GraphqlRequest};
 
 /// What the engine keeps for its subscriptions.
@@ -56,11 +56,8 @@ pub(super) struct Subscriptions {
     /// Grows with each schema that is installed.
     installed: watch::Sender<u64>,
     /// Statements of this schema that a missing setting was seen to change.
-    unshareable: Mutex<HashSet<StatementId>>,
+    unshareable: Mutex<Unshareable>,
 }
-
-/// The schema of a role, and a statement's fingerprint.
-type StatementId = (u64, u64);
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Columns that the caller asks for by which rows are told apart.
@@ -95,7 +92,7 @@ impl Subscriptions {
     }
 
     fn is_shareable(&self, id: StatementId) -> bool {
-        !self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+        !self.unshareable.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     fn refused(&self) -> u64 {
