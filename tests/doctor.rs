@@ -720,7 +720,11 @@ impl Own {
 
     /// What the command says about following the log: id, message, statements.
     fn doctor(&self) -> Vec<(String, String, String)> {
-        let output = self.run(&["doctor", "--json"]);
+        self.doctor_at(&self.url)
+    }
+
+    fn doctor_at(&self, url: &str) -> Vec<(String, String, String)> {
+        let output = self.run(&["doctor", "--json", "--database-url", url]);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
         });
@@ -763,6 +767,14 @@ async fn the_log_is_said_to_tell_only_when_a_server_can_follow_it() {
         found[0].2.clone()
     };
 
+    // The login of the requests may not read which login follows the log.
+    own.sql("create role asker login password 'asker'").await;
+    let (_, address) = own.url.split_once('@').unwrap();
+    let asker = format!("postgres://asker:asker@{address}");
+    let found = own.doctor_at(&asker);
+    assert_eq!(ids(&found), ["capability-replication", "live-polling"], "{found:#?}");
+    assert!(found[0].1.contains("cannot read") && !found[0].1.contains("no login"), "{found:#?}");
+
     // Somebody else has the slot.
     own.sql("select pg_create_logical_replication_slot('taken', 'pgoutput')").await;
     polled("all 1 replication slots are taken", "SET max_replication_slots = 5");
@@ -776,6 +788,10 @@ async fn the_log_is_said_to_tell_only_when_a_server_can_follow_it() {
     let found = own.doctor();
     let full = ["capability-available", "capability-replication-full", "live-log"];
     assert_eq!(ids(&found), full, "{found:#?}");
+    // Whoever asks is told so; for the table it is another thing that is missing.
+    let found = own.doctor_at(&asker);
+    assert_eq!(ids(&found)[..2], full[..2], "{found:#?}");
+    assert!(found[2].1.contains("it is not published"), "{found:#?}");
     drop(log);
     let start = Instant::now();
     while ids(&own.doctor()) != good {

@@ -53,8 +53,12 @@ pub(super) struct Stored {
 
 /// Whether there is a place for metadata, which this login may read.
 pub(super) async fn is_readable(tx: &SystemTx) -> Result<bool, PgError> {
-    const READABLE: &str = "select pg_catalog.has_table_privilege(
-         pg_catalog.to_regclass('hdb_catalog.hdb_metadata')::oid, 'select')::text";
+    // `to_regclass` fails where the schema may not be used.
+    const READABLE: &str = "select (pg_catalog.has_schema_privilege(n.oid, 'usage')
+           and pg_catalog.has_table_privilege(c.oid, 'select'))::text
+         from pg_catalog.pg_class c
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'hdb_catalog' and c.relname = 'hdb_metadata'";
     tx.query_text(READABLE, &[]).await.map(|found| found.as_deref() == Some("true"))
 }
 

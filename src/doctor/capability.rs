@@ -23,9 +23,8 @@ pub enum Service {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Capabilities {
     pub wal_level: String,
-    /// The login that follows the log for this database, as `migrate` noted it.
     #[serde(skip)]
-    pub replication_login: Option<String>,
+    pub replication_login: ReplicationLogin,
     /// Of `max_replication_slots` and `max_wal_senders`.
     pub slots: Places,
     pub senders: Places,
@@ -34,6 +33,16 @@ pub struct Capabilities {
     pub event_triggers: bool,
     pub publication: bool,
     pub in_recovery: bool,
+}
+
+/// The login that follows the log for this database, as `migrate` noted it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ReplicationLogin {
+    /// The login that asks may not read the notes.
+    #[default]
+    Unreadable,
+    Missing,
+    Named(String),
 }
 
 /// Something of which Postgres has only so many.
@@ -54,6 +63,8 @@ impl Places {
 pub(super) enum Hindrance {
     WalLevel,
     NoLogin,
+    /// A server with the login that asks would not find one.
+    UnreadableLogin,
     /// The login that there is may not.
     Rights(String),
     Slots(Places),
@@ -63,21 +74,27 @@ pub(super) enum Hindrance {
 impl Capabilities {
     /// What keeps a server from following the log; nothing if one does or could.
     pub(super) fn hindrances(&self, cx: &Context<'_>) -> Vec<Hindrance> {
+        // It is the proof, whatever seems to be missing: rights come by
+        // membership too, and not every login may read who has them.
+        if self.following > 0 {
+            return Vec::new();
+        }
         let mut all = Vec::new();
         if self.wal_level != "logical" {
             all.push(Hindrance::WalLevel);
         }
-        let login = self.replication_login.as_deref().and_then(|name| cx.catalog.role(name));
-        match login {
-            None => all.push(Hindrance::NoLogin),
-            Some(role) if !(role.can_login && role.replication) => {
-                all.push(Hindrance::Rights(role.name.to_string()));
-            }
-            Some(_) => {}
+        match &self.replication_login {
+            ReplicationLogin::Unreadable => all.push(Hindrance::UnreadableLogin),
+            ReplicationLogin::Missing => all.push(Hindrance::NoLogin),
+            ReplicationLogin::Named(name) => match cx.catalog.role(name) {
+                None => all.push(Hindrance::NoLogin),
+                Some(role) if !(role.can_login && role.replication) => {
+                    all.push(Hindrance::Rights(role.name.to_string()));
+                }
+                Some(_) => {}
+            },
         }
-        if self.following == 0 {
-            all.extend(self.full());
-        }
+        all.extend(self.full());
         all
     }
 
@@ -94,6 +111,9 @@ impl std::fmt::Display for Hindrance {
         match self {
             Hindrance::WalLevel => f.write_str("wal_level is not logical"),
             Hindrance::NoLogin => f.write_str("there is no login with REPLICATION"),
+            Hindrance::UnreadableLogin => {
+                f.write_str("this login cannot read which one has REPLICATION")
+            }
             Hindrance::Rights(login) => {
                 write!(f, "the login {} lacks LOGIN or REPLICATION", ident(login))
             }
@@ -128,10 +148,11 @@ const FACTS: &str = "select json_build_object(
   'in_recovery', pg_catalog.pg_is_in_recovery())::text";
 
 /// Whether the logins that `migrate` made are ours to read: the owner's login may.
-const READABLE: &str = "select true::text from pg_catalog.pg_class c
+const READABLE: &str = "select
+    (has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT'))::text
+  from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where n.nspname = 'ringfence' and c.relname = 'logins'
-    and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT')";
+  where n.nspname = 'ringfence' and c.relname = 'logins'";
 /// A copy of a database has the names of the original's logins.
 const LOGIN: &str = "select l.role::text from ringfence.logins l, pg_catalog.pg_database d
   where l.kind = 'replication' and d.datname = current_database()
@@ -141,9 +162,14 @@ const LOGIN: &str = "select l.role::text from ringfence.logins l, pg_catalog.pg_
 pub async fn capabilities(tx: &SystemTx) -> Result<Capabilities, CatalogError> {
     let document = tx.query_text(FACTS, &[]).await?.ok_or(CatalogError::Empty)?;
     let mut capabilities: Capabilities = serde_json::from_str(&document)?;
-    if tx.query_text(READABLE, &[]).await?.is_some() {
-        capabilities.replication_login = tx.query_text(LOGIN, &[]).await?;
-    }
+    capabilities.replication_login = match tx.query_text(READABLE, &[]).await?.as_deref() {
+        None => ReplicationLogin::Missing,
+        Some("true") => match tx.query_text(LOGIN, &[]).await? {
+            None => ReplicationLogin::Missing,
+            Some(name) => ReplicationLogin::Named(name),
+        },
+        Some(_) => ReplicationLogin::Unreadable,
+    };
     Ok(capabilities)
 }
 
@@ -271,6 +297,9 @@ fn steps(hindrances: &[Hindrance], service: Service) -> String {
             Hindrance::NoLogin => {
                 steps.push("-- the login is made by: ringfence migrate".to_owned());
                 steps.push(replicate(service, "ringfence_replication"));
+            }
+            Hindrance::UnreadableLogin => {
+                steps.push("-- give the owner's login in database.owner_url".to_owned());
             }
             Hindrance::Rights(login) => {
                 steps.push(format!("ALTER ROLE {} LOGIN;", ident(login)));
