@@ -93,7 +93,7 @@ impl<'v> Leaves<'v> {
             }
             Operand::Earlier(earlier) => return of_earlier(earlier, results),
             // Filled in by who knows.
-            Operand::Cursor => return Ok(TextParam::NULL),
+            Operand::Cursor | Operand::SentKeys(_) => return Ok(TextParam::NULL),
         };
         Ok(TextParam::from(match slot.form {
             Form::AtMost(cap) if text.parse::<u64>().is_ok_and(|value| value > cap) => {

@@ -17,23 +17,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::base::{ApiError, Code};
+use crate::base::{ApiError, Code, JsonPath};
 use crate::catalog::Dependence;
 use crate::catalog::reads::is_moment;
 use crate::graphql::OperationKind;
 use crate::live::group::{self, Joining, Membership, Parts, Reader, Reading, same_bytes};
-use crate::live::stream::{Batch, BatchReader};
+use crate::live::stream::{Batch, BatchReader, Progress};
 use crate::live::{
-    Concern, Interest, KeyField, KeyKind, Live, Owner, Places, Published, Publisher, Route, RowsAt,
-    Snapshot, Subscription, Turn, Update, channel,
+    Concern, Interest, KeyField, KeyKind, KeysAt, Live, Owner, Places, Published, Publisher, Route,
+    RowsAt, Sent, Snapshot, Subscription, Turn, Update, channel,
 };
-use crate::operation::input::Operand;
+use crate::operation::input::{Operand, push_array_element};
 use crate::pg::{Pg, Reply, Statement, TextParam, TxContext};
-use crate::plan::{Answer, Depends, GenericPlan, Key, KeyValues};
+use crate::plan::{Answer, Depends, GenericPlan, Key, KeyValues, Plan, Remaining, Slot};
 use crate::schema::RoleSchema;
 use crate::schema::tracked::SourceId;
 use crate::session::{Authority, Session, sha256};
@@ -153,6 +154,15 @@ struct Stream {
     /// Parameters that are the cursor.
     places: Vec<usize>,
     from: Option<String>,
+    remaining: Option<Remains>,
+}
+
+/// Which rows that a stream has sent are still there.
+struct Remains {
+    reader: Statically,
+    /// Parameters that are a column of the keys, with its place in them.
+    columns: Vec<(usize, usize)>,
+    at: KeysAt,
 }
 
 /// A reading with less than the session has.
@@ -213,6 +223,7 @@ impl Engine {
         if plan.kind != OperationKind::Subscription {
             return Err(ApiError::internal("a subscription was expected"));
         }
+        remaining(&plan, &request)?;
         let (publisher, subscription) =
             channel(session, plan.operation_name.clone(), request.marks.clone());
         let engine = self.clone();
@@ -229,8 +240,8 @@ impl Engine {
     async fn keep(self: &Arc<Self>, request: &GraphqlRequest, publisher: &Publisher) {
         let _open = Open::new(&self.subscriptions.open);
         let mut installed = self.subscriptions.installed.subscribe();
-        // Of a stream: where it stands, once it has begun.
-        let mut place: Option<Option<String>> = None;
+        // Of a stream, once it has begun.
+        let mut progress: Option<Progress> = None;
         loop {
             installed.borrow_and_update();
             if !publisher.is_valid() {
@@ -254,9 +265,10 @@ impl Engine {
                 match stays {
                     // Boxed: most subscriptions wait, and a reading is large.
                     Some(Composed { stream: Some(stream), interest, .. }) => {
-                        let place = place.get_or_insert_with(|| stream.from.clone());
+                        let progress = progress.get_or_insert_with(|| stream.begin());
+                        stream.look_for(&mut progress.sent);
                         let live = &self.subscriptions.live;
-                        Box::pin(live.stream(interest, &stream, publisher, place)).await;
+                        Box::pin(live.stream(interest, &stream, publisher, progress)).await;
                     }
                     Some(composed) => {
                         let membership = Box::pin(self.enter(composed, publisher)).await;
@@ -335,6 +347,7 @@ impl Engine {
         let schema = self.schemas.load().of(session).map_err(|error| refused(error.into()))?;
         let prepared = self.prepare(session, &schema, request).map_err(refused)?;
         let plan = prepared.plan.clone();
+        let remaining = remaining(&plan, request).map_err(refused)?;
         let operation = plan.operation_name.clone().unwrap_or_else(|| "".into());
         let role_name = session.role.clone();
         let (source, text, fingerprint, depends) = match (&plan.answer, &plan.depends) {
@@ -391,12 +404,14 @@ impl Engine {
         let mut interest = interest(depends, &shown, value_of);
         let is_told = |concern: &Concern| !concern.key.is_empty();
         shown.retain(|rows| interest.tables.get(&rows.table).is_some_and(is_told));
-        let from =
-            plan.stream.as_ref().and_then(|beginning| beginning.0.as_ref()).and_then(operand);
-        let params: Arc<[TextParam]> = Leaves::new(prepared.leaves, &plan.slots, variables)
-            .fill(session, &plan.slots, &[])
-            .map_err(Unread::Run)?
-            .into();
+        let from = plan.stream.as_ref().and_then(|stream| stream.from.as_ref()).and_then(operand);
+        let more = remaining.map_or(&[][..], |remaining| &remaining.slots);
+        let mut leaves = Leaves::new(prepared.leaves, plan.slots.iter().chain(more), variables);
+        let mut fill = |slots: &[Slot]| -> Result<Arc<[TextParam]>, Unread> {
+            Ok(leaves.fill(session, slots, &[]).map_err(Unread::Run)?.into())
+        };
+        let params = fill(&plan.slots)?;
+        let of_remaining = fill(more)?;
         let statement = Statement { text: text.clone(), fingerprint, named: true };
         interest.opaque |= params.iter().filter_map(TextParam::as_str).any(is_moment);
         let names = role.settings.names();
@@ -412,14 +427,17 @@ impl Engine {
                 Owner::named(&*session.role)
             }
         };
-        let read = |values: Vec<String>| {
+        let read_by = |statement: &Statement,
+                       params: &Arc<[TextParam]>,
+                       generic: &Arc<GenericPlan>,
+                       values: Vec<String>| {
             let mut reader = Statically {
                 engine: self.clone(),
                 schema: schema.clone(),
                 source,
                 statement: statement.clone(),
                 params: params.clone(),
-                generic: plan.generic.clone(),
+                generic: generic.clone(),
                 authority: session.authority,
                 turn: Turn { owner: owner_of(&values), alike: group::Key::default() },
                 values,
@@ -427,6 +445,7 @@ impl Engine {
             reader.turn.alike = reader.key();
             reader
         };
+        let read = |values: Vec<String>| read_by(&statement, &params, &plan.generic, values);
         let shared = kept.map(|values| {
             let reader = read(values);
             let key = reader.turn.alike;
@@ -440,6 +459,16 @@ impl Engine {
                 .map(|(index, _)| index)
                 .collect(),
             from,
+            remaining: remaining.map(|remaining| {
+                let Remaining { text, fingerprint, generic, .. } = remaining;
+                let statement =
+                    Statement { text: text.clone(), fingerprint: *fingerprint, named: true };
+                Remains {
+                    reader: read_by(&statement, &of_remaining, generic, values.clone()),
+                    columns: columns(&remaining.slots),
+                    at: KeysAt { path: remaining.path.clone(), fields: remaining.fields.clone() },
+                }
+            }),
         });
         let own = read(values);
         Ok(Composed {
@@ -453,6 +482,41 @@ impl Engine {
             role: role_name,
         })
     }
+}
+
+/// What tells which rows of a stream have left, where that is asked for.
+fn remaining<'p>(
+    plan: &'p Plan,
+    request: &GraphqlRequest,
+) -> Result<Option<&'p Remaining>, ApiError> {
+    if !request.marks.as_ref().is_some_and(|marks| marks.left) {
+        return Ok(None);
+    }
+    let refused = |message: &'static str| {
+        let path = JsonPath::root().key("extensions").key("live").key("left");
+        ApiError::new(Code::ValidationFailed, message).at(path)
+    };
+    let stream = plan.stream.as_ref().ok_or_else(|| {
+        refused(
+            "only a stream tells which rows have left; subscribe to a field <table>_stream, or leave 'left' out: \
+             other subscriptions are sent the whole answer",
+        )
+    })?;
+    stream.remaining.as_ref().map(Some).ok_or_else(|| {
+        refused(
+            "rows that have left are told by their primary key; select all of its columns in the stream, \
+             which must be the only one and be of a table that has such a key, not of JSON, arrays or composite types",
+        )
+    })
+}
+
+/// Parameters that are a column of the keys that a stream has sent.
+fn columns(slots: &[Slot]) -> Vec<(usize, usize)> {
+    let columns = (0..).zip(slots).filter_map(|(index, slot)| match slot.operand {
+        Operand::SentKeys(column) => Some((index, column)),
+        _ => None,
+    });
+    columns.collect()
 }
 
 /// Whom the turns of a session's readings are counted for.
@@ -612,6 +676,37 @@ impl Statically {
     }
 }
 
+impl Stream {
+    fn begin(&self) -> Progress {
+        Progress { place: self.from.clone(), sent: None }
+    }
+
+    /// Goes on with what was sent, as long as its keys are the same.
+    fn look_for(&self, sent: &mut Option<Sent>) {
+        let at = self.remaining.as_ref().map(|remaining| &remaining.at);
+        if sent.as_ref().map(Sent::at) != at {
+            *sent = at.cloned().map(Sent::new);
+        }
+    }
+}
+
+impl Remains {
+    async fn read(&self, sent: &Sent) -> Result<Bytes, ApiError> {
+        let mut params = self.reader.params.to_vec();
+        for (index, column) in &self.columns {
+            let mut array = String::from("{");
+            for text in sent.texts(*column)? {
+                push_array_element(&mut array, &text);
+            }
+            array.push('}');
+            if let Some(param) = params.get_mut(*index) {
+                *param = TextParam::from(array);
+            }
+        }
+        Ok(self.reader.reply(&params).await?.json)
+    }
+}
+
 impl BatchReader for Stream {
     fn read<'a>(&'a self, after: Option<&'a str>) -> BoxFuture<'a, Result<Batch, ApiError>> {
         async move {
@@ -624,6 +719,16 @@ impl BatchReader for Stream {
             let reply = self.reader.reply(&params).await?;
             let snapshot = reply.second.as_deref().and_then(Snapshot::parse);
             Ok(Batch { data: reply.json, snapshot, next: reply.third })
+        }
+        .boxed()
+    }
+
+    fn still_there<'a>(&'a self, sent: &'a Sent) -> BoxFuture<'a, Result<Bytes, ApiError>> {
+        async move {
+            let remaining = self.remaining.as_ref();
+            let remaining =
+                remaining.ok_or_else(|| ApiError::internal("no rows are looked for"))?;
+            remaining.read(sent).await
         }
         .boxed()
     }

@@ -77,7 +77,7 @@ fn walk(
     }
 }
 
-fn fields(value: &RawValue) -> Option<HashMap<&str, &RawValue>> {
+pub(super) fn fields(value: &RawValue) -> Option<HashMap<&str, &RawValue>> {
     // Names of GraphQL need no escapes.
     serde_json::from_str(value.get()).ok()
 }

@@ -13,11 +13,13 @@
 //! statement runs, and for nothing else. A group is woken or polls, table by
 //! table and never neither. A change counts as answered when the snapshot of a
 //! reading shows it. Beside them: `places` lets slow readings take nothing from
-//! others, and `retry` says when what failed is read again.
+//! others, `retry` says when what failed is read again, and `left` which rows of
+//! a stream are to be told of as gone.
 
 mod answer;
 pub(crate) mod group;
 mod keys;
+mod left;
 mod pgoutput;
 mod places;
 mod preload;
@@ -42,6 +44,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use answer::{KeyField, RowsAt};
 pub(crate) use keys::KeyKind;
+pub(crate) use left::{KeysAt, Sent};
 pub(crate) use places::{Owner, Places, Turn};
 pub(crate) use router::Interest;
 pub(crate) use routes::{Concern, Route};

@@ -47,6 +47,8 @@ pub struct Marks {
     pub known: Option<String>,
     /// A state that is the same is sent again with each new position.
     pub positions: bool,
+    /// Of a stream: which rows that were sent have left.
+    pub left: bool,
 }
 
 /// One subscription of one caller: the stream of its states, as far as they
@@ -77,6 +79,8 @@ struct Slot {
     snapshot: Option<Snapshot>,
     /// Of a state's data; one of several answers has none.
     digest: Option<[u8; 32]>,
+    /// Of one of several answers: the rows that have left, as JSON.
+    left: Option<String>,
     /// Nothing will be published any more.
     ended: bool,
 }
@@ -162,6 +166,7 @@ impl Subscription {
         data: Bytes,
         snapshot: Option<&Snapshot>,
         digest: Option<[u8; 32]>,
+        left: Option<String>,
     ) -> Option<Update> {
         let Some(marks) = &mut self.marks else { return Some(Update::Data(data, None)) };
         let mut told = serde_json::Map::new();
@@ -177,7 +182,15 @@ impl Subscription {
             }
             told.insert("hash".to_owned(), hash.into());
         }
-        Some(Update::Data(data, Some(serde_json::json!({"live": told}).to_string())))
+        let mut told = serde_json::Value::from(told).to_string();
+        if let Some(left) = left {
+            // Its values are kept as they were sent, whatever their digits.
+            told.pop();
+            told.push_str(if told.len() > 1 { ",\"left\":" } else { "\"left\":" });
+            told.push_str(&left);
+            told.push('}');
+        }
+        Some(Update::Data(data, Some(format!("{{\"live\":{told}}}"))))
     }
 }
 
@@ -219,11 +232,12 @@ impl Stream for Subscription {
                 return if slot.ended { Poll::Ready(None) } else { Poll::Pending };
             };
             let (snapshot, digest) = (slot.snapshot.take(), slot.digest);
+            let left = slot.left.take();
             drop(slot);
             self.cell.taken.notify_one();
             match update {
                 Update::Data(data, _) => {
-                    if let Some(update) = self.marked(data, snapshot.as_ref(), digest) {
+                    if let Some(update) = self.marked(data, snapshot.as_ref(), digest, left) {
                         return Poll::Ready(Some(update));
                     }
                 }
@@ -268,7 +282,7 @@ impl Publisher {
             Published::Data(digest) => Some(*digest),
             Published::Error(..) => None,
         };
-        self.publish(update.clone(), snapshot.cloned(), digest);
+        self.publish(update.clone(), snapshot.cloned(), digest, None);
         true
     }
 
@@ -280,10 +294,10 @@ impl Publisher {
     }
 
     /// Publishes one of several answers that are all to be taken; see
-    /// [`Self::vacant`].
-    pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>) {
+    /// [`Self::vacant`]. `left` are the rows that have left, as JSON.
+    pub(super) fn add(&self, data: Bytes, snapshot: Option<Snapshot>, left: Option<String>) {
         *lock(&self.0.last) = Last { added: true, ..Last::default() };
-        self.publish(Update::Data(data, None), snapshot, None);
+        self.publish(Update::Data(data, None), snapshot, None, left);
     }
 
     /// Whether there was an answer by [`Self::add`].
@@ -293,14 +307,21 @@ impl Publisher {
 
     /// Says why nothing follows.
     pub(crate) fn end(&self, error: ApiError) {
-        self.publish(Update::Ended(error), None, None);
+        self.publish(Update::Ended(error), None, None, None);
     }
 
-    fn publish(&self, update: Update, snapshot: Option<Snapshot>, digest: Option<[u8; 32]>) {
+    fn publish(
+        &self,
+        update: Update,
+        snapshot: Option<Snapshot>,
+        digest: Option<[u8; 32]>,
+        left: Option<String>,
+    ) {
         let mut slot = lock(&self.0.cell.slot);
         slot.latest = Some(update);
         slot.snapshot = snapshot;
         slot.digest = digest;
+        slot.left = left;
         drop(slot);
         self.0.cell.reader.wake();
     }
@@ -366,12 +387,12 @@ mod tests {
             channel(Arc::new(anonymous_session("user")), None, None);
         assert!(subscription.next().now_or_never().is_none());
         for text in ["1", "2", "3"] {
-            publisher.publish(data(text), None, None);
+            publisher.publish(data(text), None, None, None);
         }
         let taken = subscription.next().now_or_never().flatten();
         assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "3"));
         assert!(subscription.next().now_or_never().is_none());
-        publisher.publish(data("4"), None, None);
+        publisher.publish(data("4"), None, None, None);
         drop(publisher);
         let taken = subscription.next().now_or_never().flatten();
         assert!(matches!(taken, Some(Update::Data(bytes, None)) if bytes == "4"));

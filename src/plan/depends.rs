@@ -119,17 +119,33 @@ impl Planner<'_> {
     /// The primary key of a table, if all of it is selected as it is.
     fn shown_key(&self, table: TrackedId, selection: &[Selected]) -> Option<Vec<ShownKey>> {
         let db = self.schema.table(table)?;
-        let columns = db.primary_key.as_ref()?.columns.iter();
-        columns
-            .map(|id| {
-                let plain = SelectedField::Column { column: *id, path: None, upper_case: false };
-                let selected = selection.iter().find(|selected| selected.field == plain)?;
-                let column = db.column(*id)?;
+        let selected = self.selected_key(table, selection)?;
+        selected
+            .into_iter()
+            .map(|(id, selected)| {
+                let column = db.column(id)?;
                 Some(ShownKey {
                     column: column.name.clone(),
                     type_oid: column.type_oid,
                     field: selected.key.clone(),
                 })
+            })
+            .collect()
+    }
+
+    /// Where a selection has the primary key of a table, if all of it is
+    /// selected as it is.
+    pub(super) fn selected_key<'s>(
+        &self,
+        table: TrackedId,
+        selection: &'s [Selected],
+    ) -> Option<Vec<(ColumnId, &'s Selected)>> {
+        let columns = self.schema.table(table)?.primary_key.as_ref()?.columns.iter();
+        columns
+            .map(|id| {
+                let plain = SelectedField::Column { column: *id, path: None, upper_case: false };
+                let selected = selection.iter().find(|selected| selected.field == plain)?;
+                Some((*id, selected))
             })
             .collect()
     }

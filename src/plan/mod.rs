@@ -105,7 +105,8 @@ impl Slot {
             Operand::Leaf(_)
             | Operand::SessionVariables
             | Operand::Earlier(_)
-            | Operand::Cursor => 64,
+            | Operand::Cursor
+            | Operand::SentKeys(_) => 64,
             Operand::Json(parts) | Operand::GeoJson(parts) => parts.iter().map(part_weight).sum(),
         }
     }
@@ -153,9 +154,9 @@ pub struct Plan {
     /// Of subscriptions: what the answer depends on. Their statement gives the
     /// snapshot that it saw as its second column.
     pub depends: Option<Box<Depends>>,
-    /// Of streaming subscriptions: where they begin. Their statement gives the
-    /// place after the batch as its third column, null for an empty one.
-    pub stream: Option<Beginning>,
+    /// Of streaming subscriptions. Their statement gives the place after the
+    /// batch as its third column, null for an empty one.
+    pub stream: Option<Box<Streaming>>,
     /// Whether one plan of Postgres serves all values.
     pub generic: Arc<GenericPlan>,
 }
@@ -190,9 +191,28 @@ pub struct ShownKey {
     pub field: Arc<str>,
 }
 
-/// Where a stream begins; nothing comes after null.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beginning(pub Option<Operand>);
+/// What a stream has beside its statement.
+#[derive(Debug)]
+pub struct Streaming {
+    /// Where it begins; nothing comes after null.
+    pub from: Option<Operand>,
+    /// `None` where rows that were sent cannot be asked for by their keys.
+    pub remaining: Option<Remaining>,
+}
+
+/// Which rows that a stream has sent are still there.
+#[derive(Debug)]
+pub struct Remaining {
+    /// Response keys from the data to the list of rows.
+    pub path: Vec<Arc<str>>,
+    /// Response keys of the primary key in a row.
+    pub fields: Arc<[Arc<str>]>,
+    /// Gives the keys of those that are, as a JSON array of objects.
+    pub text: Arc<str>,
+    pub fingerprint: u64,
+    pub slots: Vec<Slot>,
+    pub generic: Arc<GenericPlan>,
+}
 
 /// A column of which only rows with certain values matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,11 +262,16 @@ pub enum Answer {
 
 impl Answer {
     fn statement(source: SourceId, text: String, rows: Option<RowShape>) -> Self {
-        let text: Arc<str> = text.into();
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Answer::Statement { source, text, fingerprint: hasher.finish(), rows: rows.map(Box::new) }
+        let fingerprint = fingerprint(&text);
+        Answer::Statement { source, text: text.into(), fingerprint, rows: rows.map(Box::new) }
     }
+}
+
+/// Stands for a statement in the names of those that are prepared.
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A part of an operation that runs by itself.
@@ -363,7 +388,22 @@ impl Plan {
             })
             .sum();
         let filters = self.filters.len() * size_of::<Filter>();
-        512 + text + slots + described + filters + self.keys.len() * 32 + self.required.len() * 64
+        let remaining = self.stream.as_ref().and_then(|stream| stream.remaining.as_ref());
+        let stream = remaining.map_or(0, Remaining::weight);
+        512 + text
+            + stream
+            + slots
+            + described
+            + filters
+            + self.keys.len() * 32
+            + self.required.len() * 64
+    }
+}
+
+impl Remaining {
+    fn weight(&self) -> usize {
+        let slots: usize = self.slots.iter().map(Slot::weight).sum();
+        256 + self.text.len() + slots + (self.path.len() + self.fields.len()) * 32
     }
 }
 

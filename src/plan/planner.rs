@@ -15,7 +15,7 @@ use crate::sql::{
     Alias, AliasAllocator, BinaryOp, Expr, From, Ident, ParamId, QualifiedName, SqlType,
 };
 
-use super::{Beginning, Filter, Form, PlanError, Slot};
+use super::{Filter, Form, PlanError, Slot};
 
 /// What the wire protocol can count.
 const MAX_PARAMETERS: usize = 65_535;
@@ -34,7 +34,7 @@ pub(super) struct Planner<'a> {
     /// Where tables are read, and what their rows are asked to equal there.
     pub readings: Vec<(Alias, TrackedId, Vec<Asked>)>,
     /// Where a stream begins, and the expression for where it stands then.
-    pub stream: Option<(Beginning, Expr)>,
+    pub stream: Option<(Option<Operand>, Expr)>,
     /// The first table whose permission asks other tables.
     pub asks_others: Option<TrackedId>,
 }

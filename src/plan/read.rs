@@ -25,8 +25,9 @@ use crate::sql::{Expr, Select, SelectItem};
 use super::planner::{Planner, own_type};
 use super::rows::object;
 use super::source::{source, sources};
+use super::stream::remaining;
 use super::typed::has_columns;
-use super::{Answer, CachedPlan, Plan, PlanError};
+use super::{Answer, CachedPlan, Plan, PlanError, Streaming};
 
 const NOTHING: &str = "There are no queries available to the current role. Either there are no sources or remote schemas configured, or the current role doesn't have the required permissions.";
 
@@ -116,6 +117,13 @@ fn plan_in(
     let reads = matches!(answer, Answer::Statement { .. });
     let depends = (reads && follows).then(|| Box::new(planner.depends(&operation.roots)));
     let required = planner.required();
+    let stream = match planner.stream.take() {
+        Some((from, _)) => {
+            let remaining = remaining(schema, &operation.roots)?;
+            Some(Box::new(Streaming { from, remaining }))
+        }
+        None => None,
+    };
     let cached = operation
         .cached
         .map(|asked| CachedPlan { asked, unsteady: planner.unsteady(source).map(Arc::from) });
@@ -131,7 +139,7 @@ fn plan_in(
         cached,
         required,
         depends,
-        stream: planner.stream.map(|(beginning, _)| beginning),
+        stream,
         generic: Arc::default(),
     })
 }

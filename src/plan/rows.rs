@@ -55,14 +55,7 @@ impl Planner<'_> {
         let cap = self.row_cap(row.table)?;
         let base = self.base(row, from, conditions, args, cap)?;
         let fields = self.fields(row, selection)?;
-        let (value, source) = self::record(record, fields, base)?;
-        let aggregate =
-            Expr::Coalesce(vec![Expr::Call("json_agg", vec![value]), Expr::Text("[]".to_owned())]);
-        Ok(Expr::Scalar(Box::new(Select {
-            items: vec![SelectItem { expr: aggregate, name: None }],
-            from: Some(source),
-            ..Select::default()
-        })))
+        Ok(Expr::Scalar(Box::new(array(record, fields, base)?)))
     }
 
     /// The most rows of one list of a table.
@@ -286,6 +279,22 @@ pub(super) fn object(
     let (value, source) = record(row, fields, base)?;
     Ok(Select {
         items: vec![SelectItem { expr: value, name: None }],
+        from: Some(source),
+        ..Select::default()
+    })
+}
+
+/// `SELECT <json array of rows> FROM (<base with fields>) AS row`
+pub(super) fn array(
+    row: Alias,
+    fields: Vec<(Arc<str>, Expr)>,
+    base: Select,
+) -> Result<Select, PlanError> {
+    let (value, source) = record(row, fields, base)?;
+    let rows =
+        Expr::Coalesce(vec![Expr::Call("json_agg", vec![value]), Expr::Text("[]".to_owned())]);
+    Ok(Select {
+        items: vec![SelectItem { expr: rows, name: None }],
         from: Some(source),
         ..Select::default()
     })

@@ -8,14 +8,91 @@
 //!
 //! Rows that share the last value of a batch with one in it are passed over, as
 //! in Hasura: the cursor is that value.
+//!
+//! Which rows that were sent are still there is asked in another statement:
+//!
+//! ```sql
+//! SELECT coalesce(json_agg(row_to_json(_2.*)), '[]') FROM (
+//!   SELECT _0."id" AS "id" FROM "logs" AS _0
+//!   WHERE EXISTS (SELECT 1 FROM unnest($1) AS _1("id") WHERE _0."id" = _1."id") AND …) AS _2
+//! ```
 
+use std::sync::Arc;
+
+use crate::catalog::model::ColumnId;
 use crate::operation::input::Operand;
-use crate::operation::model::{ListArgs, OrderItem, OrderKey, Streamed};
+use crate::operation::model::{
+    ListArgs, OrderItem, OrderKey, Read, Root, RootSelection, Selected, Streamed,
+};
+use crate::schema::RoleSchema;
 use crate::schema::predicate::{CompareValue, Comparison};
-use crate::sql::{Direction, Expr, From, Ident, OrderBy, Select, SelectItem};
+use crate::schema::types::Codec;
+use crate::sql::{BinaryOp, Direction, Expr, From, Ident, OrderBy, Select, SelectItem};
 
 use super::planner::{Planner, RowRef, own_type};
-use super::{Beginning, PlanError};
+use super::predicate::exists;
+use super::rows::array;
+use super::{GenericPlan, PlanError, Remaining, fingerprint};
+
+/// The statement that asks which rows of the stream among some roots are still
+/// there; `None` where they have no keys that could be asked for.
+pub(super) fn remaining(
+    schema: &RoleSchema,
+    roots: &[Root],
+) -> Result<Option<Remaining>, PlanError> {
+    let is_described = |root: &Root| matches!(root.field, RootSelection::Described(_));
+    if roots.iter().any(is_described) {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    streams(roots, &mut Vec::new(), &mut found);
+    let Some((path, streamed)) = found.pop().filter(|_| found.is_empty()) else { return Ok(None) };
+    let mut planner = Planner::new(schema, None);
+    let Some(key) = planner.selected_key(streamed.table, &streamed.selection) else {
+        return Ok(None);
+    };
+    for (column, _) in &key {
+        let codec = planner.scalar(streamed.table, *column)?.codec;
+        // JSON shows their values otherwise than Postgres reads them.
+        if matches!(codec, Codec::Json | Codec::GeoJson)
+            || planner.unnests_as_text(streamed.table, *column)?
+        {
+            return Ok(None);
+        }
+    }
+    let fields = key.iter().map(|(_, selected)| selected.key.clone()).collect();
+    let text = planner.still_there(streamed, &key)?.to_string();
+    planner.check_parameters()?;
+    Ok(Some(Remaining {
+        path,
+        fields,
+        fingerprint: fingerprint(&text),
+        text: text.into(),
+        slots: planner.slots,
+        generic: Arc::new(GenericPlan::default()),
+    }))
+}
+
+/// The streams among some roots, each with the keys that lead to it.
+fn streams<'r>(
+    roots: &'r [Root],
+    path: &mut Vec<Arc<str>>,
+    found: &mut Vec<(Vec<Arc<str>>, &'r Streamed)>,
+) {
+    for Root { key, field } in roots {
+        path.push(key.clone());
+        match field {
+            RootSelection::Namespace(inside) => streams(inside, path, found),
+            RootSelection::Read(read) => {
+                if let Read::Stream(streamed) = &**read {
+                    found.push((path.clone(), streamed));
+                }
+            }
+            _ => {}
+        }
+        path.pop();
+    }
+}
 
 impl Planner<'_> {
     pub(super) fn stream(&mut self, streamed: &Streamed) -> Result<Expr, PlanError> {
@@ -59,8 +136,38 @@ impl Planner<'_> {
             limit: Some(Expr::Int(1)),
             ..Select::default()
         };
-        self.stream = Some((Beginning(streamed.from.clone()), Expr::Scalar(Box::new(last))));
+        self.stream = Some((streamed.from.clone(), Expr::Scalar(Box::new(last))));
         Ok(rows)
+    }
+
+    /// The keys of those rows of a list that the stream could show, wherever its
+    /// cursor stands. No limit holds: who asks has had these rows.
+    fn still_there(
+        &mut self,
+        streamed: &Streamed,
+        key: &[(ColumnId, &Selected)],
+    ) -> Result<Select, PlanError> {
+        let row = self.fresh(streamed.table);
+        let from = self.from(row)?;
+        let sent = self.aliases.fresh();
+        let arrays: Vec<(ColumnId, Operand)> =
+            (0..).zip(key).map(|(at, (column, _))| (*column, Operand::SentKeys(at))).collect();
+        let list = self.arrays(streamed.table, &arrays, sent)?;
+        let mut same = Vec::with_capacity(key.len());
+        for (column, _) in key {
+            let schema = self.scalar(streamed.table, *column)?.operators.schema.clone();
+            let left = Box::new(self.cell(row, *column)?);
+            let right = Box::new(self.element(streamed.table, *column, sent)?);
+            same.push(Expr::Binary(left, BinaryOp { schema, symbol: "=" }, right));
+        }
+        let args = ListArgs { filter: streamed.filter.clone(), ..ListArgs::default() };
+        let base = self.base(row, from, vec![exists(list, same)], &args, None)?;
+        let mut fields = Vec::with_capacity(key.len());
+        for (_, selected) in key {
+            fields.push((selected.key.clone(), self.field(row, &selected.field)?));
+        }
+        let record = self.aliases.fresh();
+        array(record, fields, base)
     }
 
     fn after(&mut self, row: RowRef, streamed: &Streamed) -> Result<Expr, PlanError> {

@@ -26,6 +26,8 @@ pub enum Operand {
     Earlier(Earlier),
     /// Where a streaming subscription stands.
     Cursor,
+    /// A column of the keys that it has sent, by its position in the key: an array.
+    SentKeys(usize),
 }
 
 /// A piece of JSON text.

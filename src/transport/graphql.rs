@@ -57,6 +57,9 @@ struct LiveMarks<'a> {
     /// Whether each position is told, also of the same state.
     #[serde(borrow, default)]
     positions: Option<&'a RawValue>,
+    /// Whether a stream tells which rows have left.
+    #[serde(borrow, default)]
+    left: Option<&'a RawValue>,
 }
 
 /// Only JSON is read. Other types are also what a form on a foreign page can
@@ -160,7 +163,7 @@ fn asked(mut request: GraphqlRequest, raw: Option<&RawValue>, path: &JsonPath) -
     request.wants_transaction = transaction.is_some_and(|raw| raw.get() == "true");
     let Some(live) = live else { return Ok(request) };
     let path = path.key("live");
-    let LiveMarks { hash, positions } = object(live, &path)?;
+    let LiveMarks { hash, positions, left } = object(live, &path)?;
     let known = match hash {
         None => None,
         Some(raw) if raw.get().starts_with('"') => {
@@ -172,16 +175,16 @@ fn asked(mut request: GraphqlRequest, raw: Option<&RawValue>, path: &JsonPath) -
             return Err(shape(path.key("hash"), message));
         }
     };
-    let positions = match positions.map(RawValue::get) {
-        None | Some("false") => false,
-        Some("true") => true,
+    let flag = |raw: Option<&RawValue>, key: &'static str| match raw.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
         Some(_) => {
-            let found = positions.map_or("null", kind);
-            let message = format!("expected a boolean, got {found}");
-            return Err(shape(path.key("positions"), message));
+            let found = raw.map_or("null", kind);
+            Err(shape(path.clone().key(key), format!("expected a boolean, got {found}")))
         }
     };
-    request.marks = Some(Marks { known, positions });
+    let (positions, left) = (flag(positions, "positions")?, flag(left, "left")?);
+    request.marks = Some(Marks { known, positions, left });
     Ok(request)
 }
 

@@ -16,6 +16,7 @@ mod fairness;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod left;
 mod metadata;
 mod processes;
 mod reconnect;

@@ -410,7 +410,11 @@ impl Planner<'_> {
     /// Whether values of a column go into an array as text: there are no arrays
     /// of arrays, a row in an array comes out as its columns, and some types
     /// want something else than commas between them.
-    fn unnests_as_text(&self, table: TrackedId, column: ColumnId) -> Result<bool, PlanError> {
+    pub(in crate::plan) fn unnests_as_text(
+        &self,
+        table: TrackedId,
+        column: ColumnId,
+    ) -> Result<bool, PlanError> {
         let tracked = self.schema.tracked();
         let source = tracked
             .table(table)
@@ -427,7 +431,7 @@ impl Planner<'_> {
     }
 
     /// `unnest(…) AS alias("column", …)`
-    fn arrays(
+    pub(in crate::plan) fn arrays(
         &mut self,
         table: TrackedId,
         arrays: &[(ColumnId, Operand)],
@@ -448,7 +452,12 @@ impl Planner<'_> {
     }
 
     /// A cell of [`Self::arrays`].
-    fn element(&self, table: TrackedId, column: ColumnId, alias: Alias) -> Result<Expr, PlanError> {
+    pub(in crate::plan) fn element(
+        &self,
+        table: TrackedId,
+        column: ColumnId,
+        alias: Alias,
+    ) -> Result<Expr, PlanError> {
         let cell = Expr::Column(alias, column_name(self, table, column)?);
         if self.unnests_as_text(table, column)? {
             return Ok(Expr::Cast(Box::new(cell), self.scalar(table, column)?.sql.clone()));
