@@ -123,7 +123,11 @@ impl Preload {
         let Some((table, begun, reading)) = &mut self.running else {
             return std::future::pending().await;
         };
-        let (table, loaded) = (*table, reading.await.unwrap_or(Ok(None)));
+        let table = *table;
+        let loaded = reading.await.unwrap_or_else(|error| {
+            tracing::error!(%error, table, "reading the rows of a small table broke off");
+            Ok(None)
+        });
         let pause = match &loaded {
             Ok(Some(_)) => (begun.elapsed() * REST).max(PAUSE),
             Ok(None) => UNFIT,
